@@ -1,0 +1,128 @@
+"""Every error that the framework raises for its users to catch, in one tree.
+
+    FrameworkError
+    ├── ValidationError        a value that a field does not accept                    (HTTP 422)
+    ├── HTTPError              the answer that a routing script wants to give          (its own code)
+    │   └── Error              the same, with a body and more information
+    ├── StorageError
+    │   ├── Duplicate          an insert of a key or unique value that exists          (HTTP 409)
+    │   ├── Gone               a save or destroy of a row that is no longer there      (HTTP 409)
+    │   └── Unavailable        the database cannot be read or written now              (HTTP 503)
+    │       └── CannotOpen     it could not be opened at all: the start stops
+    ├── FifoError
+    │   ├── ItemRefused        an item or a FIFO name that is not allowed              (HTTP 422)
+    │   ├── Nested             a FIFO entered inside a block of the same FIFO
+    │   ├── NotInBlock         something asked of a delivery outside its block
+    │   └── ClaimLost          another process owns the item now: nothing was changed
+    └── Stopping               the runtime is shutting down
+
+A mistake in a definition is no exception but a value: see ``framework.definitions.problem``.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+
+class FrameworkError(Exception):
+    """Base of every error that the framework raises on purpose."""
+
+
+class ValidationError(FrameworkError):
+    """A value that a field of an ATOM class does not accept; nothing was changed.
+
+    ``class_name`` and ``field`` say where, ``rule`` which rule (``type``, ``enum``, ``nullable``,
+    ``immutable``, ``unknown``, ...), ``problem`` the sentence without class and field.
+    """
+
+    def __init__(self, class_name: str, field: str, value: object, rule: str, problem: str) -> None:
+        super().__init__(f"{class_name}.{field}: {problem}")
+        self.class_name = class_name
+        self.field = field
+        self.value = value
+        self.rule = rule
+        self.problem = problem
+
+
+class HTTPError(FrameworkError):
+    """Raised by a routing script to answer with an HTTP status; ``reason`` reaches the client."""
+
+    def __init__(self, code: int = 500, reason: str | None = None) -> None:
+        if isinstance(code, bool) or not isinstance(code, int) or not 400 <= code <= 599:
+            raise ValueError(f"HTTPError takes a status from 400 to 599, not {code!r}")
+        self.code = int(code)
+        self.reason = reason if reason is not None else _phrase(self.code)
+        super().__init__(f"{self.code} {self.reason}")
+
+
+class Error(HTTPError):
+    """An :class:`HTTPError` that may bring a body of its own and a pointer to more information."""
+
+    def __init__(
+        self, code: int = 500, reason: str | None = None, body: object = None, moreInfo: object = None
+    ) -> None:
+        super().__init__(code, reason)
+        self.body = body
+        self.moreInfo = moreInfo
+
+
+def _phrase(code: int) -> str:
+    try:
+        return HTTPStatus(code).phrase
+    except ValueError:
+        return "Error"
+
+
+class StorageError(FrameworkError):
+    """The database refused an operation."""
+
+
+class Duplicate(StorageError):
+    """A row with this key, or this value of a unique field, exists already; nothing was written."""
+
+    def __init__(self, table: str, columns: tuple[str, ...] = ()) -> None:
+        what = f" with the same {', '.join(columns)}" if columns else ""
+        super().__init__(f"{table}: a row{what} exists already")
+        self.table = table
+        self.columns = columns
+
+
+class Gone(StorageError):
+    """The row was destroyed in the meantime; nothing was written."""
+
+    def __init__(self, table: str, key: object = None) -> None:
+        super().__init__(f"{table}: the row is gone" if key is None else f"{table}: the row {key!r} is gone")
+        self.table = table
+        self.key = key
+
+
+class Unavailable(StorageError):
+    """The database cannot be read or written at the moment; nothing of this unit was written."""
+
+
+class CannotOpen(Unavailable):
+    """The database could not be opened; the message says why and what to do."""
+
+
+class FifoError(FrameworkError):
+    """A FIFO was used in a way that it does not allow."""
+
+
+class ItemRefused(FifoError):
+    """The item or the FIFO's name is not allowed; nothing was put."""
+
+
+class Nested(FifoError):
+    """A block of a FIFO stands inside another block of the same FIFO: it would wait for itself."""
+
+
+class NotInBlock(FifoError):
+    """``attempt``, ``put_at``, ``id`` or ``epoch`` was asked for outside the FIFO's block."""
+
+
+class ClaimLost(FifoError):
+    """Another process has taken the item over; what was to be written was not."""
+
+
+class Stopping(FrameworkError):
+    """The runtime is shutting down and takes no new work."""

@@ -1,0 +1,70 @@
+"""JSON as the framework stores and sends it: what goes in comes back equal, or is refused.
+
+The standard library's codec, because integers of any size must survive; NaN, infinities and lone
+surrogates have no JSON and are refused with a ``ValueError`` instead of being altered.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class HasDictionary(Protocol):
+    """An object with a plain-data form of itself: an ATOM instance."""
+
+    @property
+    def dictionary(self) -> dict[str, Any]: ...
+
+
+def _plain(value: object) -> object:
+    """What stands for a value that JSON does not know: called by the encoder for such values only."""
+    if isinstance(value, HasDictionary):
+        return value.dictionary
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, datetime.datetime):
+        return value.isoformat()
+    raise TypeError(f"a {type(value).__name__} is no JSON value")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain).encode
+
+
+def encode(value: object) -> str:
+    """JSON text of ``value``; ATOM instances as their ``dictionary``, datetimes as ISO 8601 text.
+
+    Raises ``ValueError`` for NaN, infinities, lone surrogates and circular values, ``TypeError``
+    for what JSON does not know.
+    """
+    try:
+        text = _encode_tolerantly(value)
+    except RecursionError:
+        raise ValueError("the value is nested too deeply for JSON") from None
+    if not text.isascii():
+        text.encode()  # UnicodeEncodeError, a ValueError, for a lone surrogate
+    return text
+
+
+def _encode_tolerantly(value: object) -> str:
+    try:
+        return _encode(value)
+    except (TypeError, AttributeError):
+        # The C encoder calls ``.items()`` of a dict subclass; in an MU that may be a field. Copying
+        # first would cost every other value, so it is done only now.
+        return _encode(_exact(value))
+
+
+def _exact(value: object) -> object:
+    """The same value with exact dicts and lists all the way down."""
+    if isinstance(value, dict):
+        return {key: _exact(element) for key, element in dict.items(value)}
+    if isinstance(value, list | tuple):
+        return [_exact(element) for element in value]
+    return value
+
+
+decode = json.loads

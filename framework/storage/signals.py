@@ -1,0 +1,67 @@
+"""Who waits for which FIFO, inside this process: the seam between commits and sleeping workers.
+
+A watch is made before one looks; a change between the look and the wait is therefore never missed.
+All of it runs on the event loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+
+class Signal:
+    """One watcher's bell: set by a change, cleared by the look at it."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def ring(self) -> None:
+        self._event.set()
+
+    async def changed(self, timeout: float | None) -> bool:
+        """Wait for a change since the last call, or since the watch was made; False on time-out."""
+        if not self._event.is_set():
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._event.wait()
+            except TimeoutError:
+                return False
+        self._event.clear()
+        return True
+
+
+class Signals:
+    """The bells of one process, by FIFO name."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[str, set[Signal]] = {}
+
+    @contextmanager
+    def watch(self, fifos: Iterable[str]) -> Iterator[Signal]:
+        """A bell that any of the FIFOs rings, until the block ends."""
+        signal = Signal()
+        names = tuple(fifos)
+        for name in names:
+            self._watchers.setdefault(name, set()).add(signal)
+        try:
+            yield signal
+        finally:
+            for name in names:
+                watchers = self._watchers[name]
+                watchers.discard(signal)
+                if not watchers:
+                    del self._watchers[name]
+
+    def ring(self, fifos: Iterable[str]) -> None:
+        """Tell everybody who watches one of the FIFOs."""
+        for name in fifos:
+            for signal in self._watchers.get(name, ()):
+                signal.ring()
+
+    def ring_all(self) -> None:
+        """Tell everybody: at a shutdown, or when it is not known what has changed."""
+        self.ring(tuple(self._watchers))

@@ -1,0 +1,202 @@
+"""The SQLite engine: an embedded file, no service.
+
+WAL and ``synchronous=FULL``; one writer with group commit, readers apart, so that neither waits for the
+other. The database file is never opened but through SQLite: closing it otherwise drops SQLite's locks.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+from sqlalchemy import Select, Table
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+from framework.errors import CannotOpen
+from framework.storage import sqlite_schema, tables
+from framework.storage.codec import Codec, Query
+from framework.storage.contract import (
+    Acknowledge,
+    Claim,
+    Deliver,
+    FifoState,
+    Operation,
+    Put,
+    Release,
+    Row,
+)
+from framework.storage.signals import Signal, Signals
+from framework.storage.sqlite_errors import cannot_open, translate
+from framework.storage.sqlite_locks import Locks
+from framework.storage.sqlite_operations import Operations
+from framework.storage.sqlite_writer import Writer
+
+OLDEST = (3, 37, 0)  # what the SQL of this engine was written for and is tested with
+
+# A writer of another process is waited for this long (milliseconds).
+WRITE_WAIT = 10_000
+
+_READERS = 2
+
+_STATE = """
+    SELECT f.item, coalesce((SELECT attempts FROM _framework_item WHERE id = f.item), 0),
+           (SELECT count(*) FROM _framework_item WHERE fifo = f.id)
+    FROM _framework_fifo f WHERE f.name = ?"""
+
+
+class SqliteStorage:
+    """``framework.storage.contract.Storage`` on one SQLite file. Made by :meth:`open`."""
+
+    def __init__(self, url: str, path: str) -> None:
+        self.url = url
+        self._path = path
+        self._dialect = SQLiteDialect_pysqlite()
+        self._codec = Codec(self._dialect)
+        self._locks = Locks(path)
+        self._operations = Operations(self._codec, self._locks)
+        self._signals = Signals()
+        self._writer = Writer(partial(_connect, path), self._signals.ring)
+        self._readers: list[aiosqlite.Connection] = []
+        self._turn = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, path: str) -> AsyncIterator[SqliteStorage]:
+        """The open storage of the file, made if it is missing; closed with the block.
+
+        Raises ``CannotOpen`` with the reason and what to do.
+        """
+        _require_version()
+        _require_place(path)
+        storage = cls(url, path)
+        try:
+            await storage._start()
+            yield storage
+        finally:
+            await storage.close()
+
+    async def _start(self) -> None:
+        try:
+            await self._writer.start()
+            await self.ensure_tables(list(tables.metadata.sorted_tables))
+            for _ in range(_READERS):
+                self._readers.append(await _connect_reader(self._path))
+        except sqlite3.Error as error:
+            raise cannot_open(self._path, error) from error
+
+    async def ensure_tables(self, tables: Sequence[Table]) -> None:
+        """See the contract; ``CannotOpen`` lists the differences that could lose data."""
+        await self._writer.run(lambda connection: sqlite_schema.ensure(connection, self._dialect, tables))
+
+    async def write(self, operations: Sequence[Operation], *, fences: Sequence[Claim] = ()) -> list[Any]:
+        """See the contract."""
+        run = self._operations.run
+        answers: list[Any] = await self._writer.run(
+            lambda connection: run(connection, operations, fences), _wakes(operations)
+        )
+        return answers
+
+    async def load(self, table: Table, key_column: str, key: Any) -> Row | None:
+        """See the contract."""
+        query = self._codec.by_key(table, key_column)
+        rows = await self._fetch(query, {"key": key})
+        return query.row(rows[0]) if rows else None
+
+    async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """See the contract."""
+        query = self._codec.query(statement)
+        return [query.row(row) for row in await self._fetch(query, parameters or {})]
+
+    async def fifo_state(self, fifo: str) -> FifoState:
+        """See the contract."""
+        rows = await self._read(_STATE, (fifo,))
+        item, attempts, length = rows[0] if rows else (None, 0, 0)
+        return FifoState(fifo, length, item, attempts)
+
+    def watch(self, fifos: Iterable[str]) -> AbstractContextManager[Signal]:
+        """See the contract."""
+        return self._signals.watch(fifos)
+
+    def alone(self, name: str) -> AbstractAsyncContextManager[None]:
+        """See the contract."""
+        return self._locks.alone(name)
+
+    async def close(self) -> None:
+        """See the contract; may be called twice."""
+        for reader in self._readers:
+            await reader.close()
+        self._readers.clear()
+        await self._writer.close()
+        self._locks.close()
+
+    async def _fetch(self, query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        return await self._read(query.sql, query.bind(parameters))
+
+    async def _read(self, sql: str, parameters: Sequence[Any]) -> Sequence[Any]:
+        self._turn = (self._turn + 1) % len(self._readers)
+        try:
+            return list(await self._readers[self._turn].execute_fetchall(sql, parameters))
+        except sqlite3.Error as error:
+            raise translate(error) from error
+
+
+def _wakes(operations: Sequence[Operation]) -> set[str]:
+    """The FIFOs in which something may be deliverable once these are committed."""
+    wakes: set[str] = set()
+    delivered: set[str] = set()
+    for operation in operations:
+        if isinstance(operation, Put):
+            wakes.add(operation.fifo)
+        elif isinstance(operation, Acknowledge | Release):
+            wakes.add(operation.claim.fifo)
+        elif isinstance(operation, Deliver):
+            delivered.add(operation.fifo)
+    return wakes - delivered  # who acknowledges and takes the next leaves nothing for another
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    """The writing connection. Autocommit: the writer alone says BEGIN and COMMIT."""
+    connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {WRITE_WAIT}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")  # macOS: a plain fsync does not reach the disk
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def _connect_reader(path: str) -> aiosqlite.Connection:
+    reader = await aiosqlite.connect(path, isolation_level=None, cached_statements=512)
+    await reader.execute(f"PRAGMA busy_timeout = {WRITE_WAIT}")
+    await reader.execute("PRAGMA query_only = ON")
+    return reader
+
+
+def _require_version() -> None:
+    if sqlite3.sqlite_version_info < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise CannotOpen(
+            f"SQLite {sqlite3.sqlite_version} is too old: {oldest} or newer is needed. "
+            "It comes with Python: use a newer Python."
+        )
+
+
+def _require_place(path: str) -> None:
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise CannotOpen(f"cannot open the database {path}: the folder {folder} does not exist")
+    if Path(path).is_dir():
+        raise CannotOpen(f"cannot open the database {path}: it is a folder, not a file")
+    if not os.access(folder, os.W_OK):
+        raise CannotOpen(f"cannot open the database {path}: the folder {folder} cannot be written to")

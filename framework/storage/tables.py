@@ -1,0 +1,149 @@
+"""The tables of the framework itself, and the column types that both engines share.
+
+User classes become tables in ``framework.atom``; these hold what the framework must remember.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Double,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+from framework import jsontext
+from framework.mu import MU
+
+metadata = MetaData()
+
+
+class Encoded(str):
+    """JSON text that need not be encoded again."""
+
+    __slots__ = ()
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON value as text: key order and integers of any size survive on every engine."""
+
+    impl = Text
+    cache_ok = True
+    _wrap: Any = None
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        return str.__str__(value) if type(value) is Encoded else jsontext.encode(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return None if value is None else jsontext.decode(value)
+
+
+class MuJson(Json):
+    """As ``Json``; mappings come back as MU, also inside a list."""
+
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        return MU({"": jsontext.decode(value)})[""]
+
+
+class UtcDateTime(TypeDecorator[datetime.datetime]):
+    """A point in time. Stored as UTC: on SQLite as text that sorts by time, microseconds always there."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        utc: datetime.datetime = value.astimezone(datetime.UTC).replace(tzinfo=None)
+        return utc.isoformat(" ", "microseconds")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime.datetime | None:
+        if value is None:
+            return None
+        return datetime.datetime.fromisoformat(value).replace(tzinfo=datetime.UTC)
+
+
+# SQLite gives numbers to an INTEGER PRIMARY KEY only, never to a BIGINT one.
+RowNumber = BigInteger().with_variant(Integer(), "sqlite")
+
+FIFO = Table(
+    "_framework_fifo",
+    metadata,
+    Column("id", RowNumber, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    # Rises at each take-over and at each failure: a claim with an older number has lost.
+    Column("epoch", BigInteger, nullable=False, server_default="0"),
+    Column("owner", BigInteger),  # the process that delivered last
+    Column("item", BigInteger),  # the item in work, or null
+    Column("worker", Text),
+    Column("since", Double),
+)
+
+ITEM = Table(
+    "_framework_item",
+    metadata,
+    # AUTOINCREMENT: an id is never used again, so a late acknowledgement cannot hit a new item.
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("fifo", BigInteger, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("put_at", Double, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("crashes", Integer, nullable=False, server_default="0"),
+    Column("not_before", Double, nullable=False, server_default="0"),
+    Index("_framework_item_order", "fifo", "id"),
+    sqlite_autoincrement=True,
+)
+
+PROCESS = Table(
+    "_framework_process",
+    metadata,
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+TOKEN = Table(
+    "_framework_token",
+    metadata,
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("account", Text),  # null: an operator's token, which may call everything
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+__all__ = [
+    "FIFO",
+    "ITEM",
+    "PROCESS",
+    "TOKEN",
+    "Boolean",
+    "Encoded",
+    "Float",
+    "Json",
+    "MuJson",
+    "UtcDateTime",
+    "metadata",
+]
