@@ -1,0 +1,1 @@
+"""This framework and its peers, measured side by side: `python -m benchmarks --help`."""

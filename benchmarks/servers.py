@@ -1,0 +1,163 @@
+"""Start a server, wait until it answers, stop it: the framework, its peer and the limit, all the same way.
+
+Each server is a child process on a free port of the loopback interface. It is ended by its own pid, whatever
+happens in the block that uses it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.peers.handwritten import TOKEN_HASH
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFINITIONS = ROOT / "tests" / "fixtures" / "reference-app"
+START = 20.0
+STOP = 15.0
+
+
+class ServerError(Exception):
+    """A server did not come up, or went away; the message ends with what it wrote."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start a server: its command, and how to get the token that its callers send."""
+
+    command: list[str]
+    ready_path: str
+    token: Callable[[], str | None]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers: where, and the headers that its callers send."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    headers: dict[str, str]
+    log: Path
+
+    def written(self) -> str:
+        """The end of what the server wrote to stdout and stderr."""
+        return self.log.read_text(errors="replace").strip()[-3000:] or "(it wrote nothing)"
+
+
+def framework(folder: Path, port: int) -> Launch:
+    if not DEFINITIONS.is_dir():
+        raise ServerError(f"there are no definitions in {DEFINITIONS}")
+    product = [sys.executable, "-m", "framework"]
+    database = f"sqlite:///{folder / 'framework.db'}"
+
+    def token() -> str:
+        command = [*product, "token", "--database", database]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=START, cwd=ROOT)
+        if done.returncode:
+            raise ServerError(f"`framework token` ended with {done.returncode}:\n{done.stderr.strip()}")
+        return done.stdout.strip()
+
+    serve = ["serve", str(DEFINITIONS), "--database", database, "--port", str(port), "--no-workers"]
+    return Launch([*product, *serve], "/-/ready", token)
+
+
+def handwritten(folder: Path, port: int) -> Launch:
+    token = secrets.token_urlsafe(32)
+    command = [sys.executable, "-m", "benchmarks.peers.handwritten"]
+    arguments = ["--database", str(folder / "handwritten.db"), "--port", str(port)]
+    environment = {TOKEN_HASH: hashlib.sha256(token.encode()).hexdigest()}
+    return Launch([*command, *arguments], "/", lambda: token, environment)
+
+
+def echo(folder: Path, port: int) -> Launch:
+    command = [sys.executable, "-m", "benchmarks.peers.echo", "--port", str(port)]
+    return Launch(command, "/", lambda: None)
+
+
+SERVERS: dict[str, Callable[[Path, int], Launch]] = {
+    "framework": framework,
+    "handwritten": handwritten,
+    "limit": echo,
+}
+
+
+@contextmanager
+def serving(name: str, folder: Path, *, cores: Sequence[int] = ()) -> Iterator[Running]:
+    """The server `name` with its files in `folder`, from its first answer to the end of the block.
+
+    If `cores` are named, it runs on these alone (Linux).
+    """
+    port = _free_port()
+    launch = SERVERS[name](folder, port)
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            launch.command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            env={**os.environ, **launch.environment},
+            start_new_session=True,  # Ctrl-C comes to us alone, and we end it
+        )
+    try:
+        if cores:
+            os.sched_setaffinity(process.pid, cores)  # the threads that it starts inherit this
+        running = Running(process, port, {}, log)
+        _await_answer(name, running, launch.ready_path)
+        token = launch.token()
+        if token:
+            running.headers["X-Auth-Token"] = token
+        yield running
+    finally:
+        _stop(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _await_answer(name: str, running: Running, path: str) -> None:
+    deadline = time.monotonic() + START
+    while running.process.poll() is None:
+        if _answers(running.port, path):
+            return
+        if time.monotonic() > deadline:
+            raise ServerError(f"{name} did not answer within {START:g} s; it wrote:\n{running.written()}")
+        time.sleep(0.05)
+    code = running.process.returncode
+    raise ServerError(f"{name} ended with {code} at start; it wrote:\n{running.written()}")
+
+
+def _answers(port: int, path: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status < 500
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
