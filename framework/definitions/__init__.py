@@ -1,0 +1,60 @@
+"""Loads and checks a folder of YAML definitions.
+
+The rule: nothing in here knows of HTTP servers, SQL or asyncio; it turns files into frozen definitions and
+a list of problems, and runs none of the definitions' code but defaults without a call.
+"""
+
+from __future__ import annotations
+
+from .atom import AtomDefinition, Method, Reference
+from .check import Checked, check
+from .default import Default
+from .definitions import Definitions
+from .fields import Field, FieldType
+from .fifo import Backoff, FifoPolicy
+from .location import Location
+from .module import ModuleDefinition
+from .names import COMMON_NAMES, METHODS, MODULES, RESPONSE_PARAMETERS, ROUTING_PARAMETERS
+from .problem import CODES, CannotRun, Problem
+from .render import render, summary
+from .role import Authority, RoleDefinition
+from .routing import RouteDefinition, Target
+from .schema import KINDS, schema_of
+from .script import Script
+from .values import FieldError
+from .worker import WorkerDefinition
+
+__all__ = [
+    "CODES",
+    "COMMON_NAMES",
+    "KINDS",
+    "METHODS",
+    "MODULES",
+    "RESPONSE_PARAMETERS",
+    "ROUTING_PARAMETERS",
+    "AtomDefinition",
+    "Authority",
+    "Backoff",
+    "CannotRun",
+    "Checked",
+    "Default",
+    "Definitions",
+    "Field",
+    "FieldError",
+    "FieldType",
+    "FifoPolicy",
+    "Location",
+    "Method",
+    "ModuleDefinition",
+    "Problem",
+    "Reference",
+    "RoleDefinition",
+    "RouteDefinition",
+    "Script",
+    "Target",
+    "WorkerDefinition",
+    "check",
+    "render",
+    "schema_of",
+    "summary",
+]

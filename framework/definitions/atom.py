@@ -1,0 +1,235 @@
+"""An ATOM class as its definition says it: fields, references to other classes, and methods.
+
+The rule: what a class takes over from those it `extends` is not merged here; the definition stays what was
+written.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from .fields import Field, FieldReader, FieldType
+from .locate import MapNode, Node, plain
+from .location import Location
+from .names import COMMON_NAMES
+from .problem import quoted
+from .reading import Reading
+from .script import Script
+
+RESERVED_FIELDS = frozenset(
+    (
+        *("save", "load", "retrieve", "destroy", "iterate", "count"),
+        *("localfields", "fieldnames", "key_field", "dictionary", "yaml_format", "json_format", "b64"),
+        *("instance", "xid", "xname", "conn", "tran", "shallow", "for_update", "order_by", "offset", "limit"),
+        *("propagation_mode", "delay_seconds", "definition", "metadata"),
+    )
+)
+"""Names of the generated class and of its methods' arguments, which no field can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A field that refers to instances of another class."""
+
+    name: str
+    type: FieldType
+    location: Location
+    persistent: bool = True
+    unique: bool = False
+    ref_class: str | None = None
+    ref_class_field: str | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    dbtype: str | None = None
+    length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A function of the class; `script` defines it under `name`."""
+
+    name: str
+    location: Location
+    script: Script
+    is_async: bool
+    propagation_mode: bool = False
+    topdown: bool = True
+    auto_rollback: bool = True
+    multiplexable_number: int = 1
+    field_order: str = "ascend"
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AtomDefinition:
+    """An ATOM class."""
+
+    name: str
+    location: Location
+    category: str | None
+    persistent: bool
+    abstract: bool
+    extends: tuple[str, ...]
+    api_generation: bool
+    identifier: Field | None
+    fields: tuple[Field, ...]
+    references: tuple[Reference, ...]
+    class_methods: tuple[Method, ...]
+    instance_methods: tuple[Method, ...]
+    api_auto_response: object = None
+    scope: object = None
+
+
+def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:
+    """The class that a mapping defines, without what is wrong in it."""
+    name = node.text("name")
+    if name is None:
+        return None
+    attributes = node.map("attributes") or node
+    identifier_node = attributes.map("identifier")
+    identifier = (
+        FieldReader(identifier_node, reading.report).read(identifier=True) if identifier_node else None
+    )
+    read = (FieldReader(item, reading.report).read() for item in attributes.maps("local_fields"))
+    fields = tuple(of for of in read if of is not None)
+    references = tuple(filter(None, map(_reference, attributes.maps("ref_fields"))))
+    methods = node.map("methods")
+    definition = AtomDefinition(
+        name=name,
+        location=node.value_location("name"),
+        category=node.text("category"),
+        persistent=node.flag("persistence", True),
+        abstract=node.flag("abstract", False),
+        extends=tuple(str(item.value) for item in node.texts("extends")),
+        api_generation=node.flag("api_generation", False),
+        identifier=identifier,
+        fields=fields,
+        references=references,
+        class_methods=_methods(methods, "class_methods", reading),
+        instance_methods=_methods(methods, "instance_methods", reading),
+        api_auto_response=_free(node.get("api_auto_response")),
+        scope=_free(node.get("scope")),
+    )
+    _check_names(definition, reading)
+    return definition
+
+
+def _free(node: Node | None) -> object:
+    return None if node is None else plain(node)
+
+
+def _reference(node: MapNode) -> Reference | None:
+    name = node.text("field_name")
+    type_ = FieldType.of(node.text("field_type") or "")
+    if name is None or type_ is None:
+        return None
+    metadata = node.map("field_metadata")
+    return Reference(
+        name=name,
+        type=type_,
+        location=node.value_location("field_name"),
+        persistent=node.flag("field_persistence", True),
+        unique=node.flag("field_unique", False),
+        ref_class=node.text("ref_class"),
+        ref_class_field=node.text("ref_class_field"),
+        metadata=MappingProxyType({key: plain(value) for key, (_, value) in metadata.entries.items()})
+        if metadata
+        else MappingProxyType({}),
+        dbtype=node.text("field_dbtype"),
+        length=node.integer("field_length"),
+    )
+
+
+def _methods(methods: MapNode | None, key: str, reading: Reading) -> tuple[Method, ...]:
+    found: dict[str, Method] = {}
+    for node in methods.maps(key) if methods else ():
+        method = _method(node, reading)
+        if method is None:
+            continue
+        if method.name in found:
+            message = f"the method {quoted(method.name)} is defined twice"
+            reading.report.error(method.location, "method", message, related=(found[method.name].location,))
+        else:
+            found[method.name] = method
+    return tuple(found.values())
+
+
+def _method(node: MapNode, reading: Reading) -> Method | None:
+    scalar = node.scalar("method_body")
+    if scalar is None or not isinstance(scalar.value, str):
+        return None
+    script = reading.script(scalar, name="method_body", names=COMMON_NAMES)
+    if script is None:
+        return None
+    compiled = reading.compiled[-1]
+    functions = [s for s in compiled.tree.body if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef)]
+    if len(functions) != 1 or len(compiled.tree.body) != 1:
+        message = f"a method's body must be one function and nothing else, not {_told(compiled.tree.body)}"
+        reading.report.error(scalar.location, "method", message, hint="write one whole `def` or `async def`")
+        return None
+    function = functions[0]
+    arguments = (*function.args.posonlyargs, *function.args.args)
+    if not arguments and function.args.vararg is None:
+        message = f"the method {quoted(function.name)} has no first argument for its class or instance"
+        reading.report.error(compiled.location(function), "method", message)
+        return None
+    script = Script(function.name, script.location, script.text, script.code)
+    timeout = node.number("timeout")
+    return Method(
+        name=function.name,
+        location=compiled.location(function),
+        script=script,
+        is_async=isinstance(function, ast.AsyncFunctionDef),
+        propagation_mode=node.flag("propagation_mode", False),
+        topdown=node.flag("topdown", True),
+        auto_rollback=node.flag("auto_rollback", True),
+        multiplexable_number=node.integer("multiplexable_number") or 1,
+        field_order=node.text("field_order") or "ascend",
+        timeout=None if timeout is None else float(timeout),
+    )
+
+
+def _told(body: list[ast.stmt]) -> str:
+    return f"{len(body)} statements" if len(body) != 1 else "another statement"
+
+
+def _check_names(definition: AtomDefinition, reading: Reading) -> None:
+    """Names that Python or the database could not tell apart or use."""
+    if not _is_name(definition.name):
+        message = f"{quoted(definition.name)} cannot be the name of a class: it is a word of Python"
+        if definition.name.isidentifier():  # else the schema has said it
+            reading.report.error(definition.location, "class-name", message)
+    seen: dict[str, Field | Reference] = {}
+    for of in _all_fields(definition):
+        key = of.name.lower()
+        if not _is_name(of.name):
+            message = f"{quoted(of.name)} cannot be the name of a field: it must be a Python name"
+            reading.report.error(of.location, "field-name", message, hint="use letters, digits and _")
+        elif of.name in RESERVED_FIELDS or of.name.startswith("_"):
+            message = (
+                f"{quoted(of.name)} cannot be the name of a field: every class has something of that name"
+            )
+            hint = (
+                "a field's name cannot start with `_`" if of.name.startswith("_") else "choose another name"
+            )
+            reading.report.error(of.location, "field-name", message, hint=hint)
+        elif key in seen:
+            first = seen[key]
+            same = "" if first.name == of.name else f" (a database takes {quoted(first.name)} for it)"
+            message = f"the class {quoted(definition.name)} has a field {quoted(of.name)} already{same}"
+            reading.report.error(of.location, "duplicate-field", message, related=(first.location,))
+        seen.setdefault(key, of)
+
+
+def _all_fields(definition: AtomDefinition) -> Iterable[Field | Reference]:
+    if definition.identifier is not None:
+        yield definition.identifier
+    yield from definition.fields
+    yield from definition.references
+
+
+def _is_name(name: str) -> bool:
+    return name.isascii() and name.isidentifier() and not keyword.iskeyword(name)

@@ -1,0 +1,109 @@
+"""The check of a folder: load, parse, compile, and all the rules, as far as a start goes without running
+anything.
+
+The rule: a start uses exactly this, so what passes here starts, and every mistake of a run is reported.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .atom import parse_atom
+from .definitions import Definitions
+from .fifo import parse_fifo
+from .kinds import Kind, kind_of
+from .load import Loaded, load
+from .location import Location
+from .module import parse_module
+from .problem import Problem, Report
+from .reading import Reading
+from .role import parse_role
+from .routing import parse_route
+from .rules import Rules
+from .schema import validate
+from .worker import parse_worker
+
+_PARSE: Mapping[Kind, Any] = {
+    "atom": parse_atom,
+    "routing": parse_route,
+    "worker": parse_worker,
+    "fifo": parse_fifo,
+    "module": parse_module,
+    "role": parse_role,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The outcome of a check; `sources` are the texts of the files by the path in the problems' locations."""
+
+    folder: str
+    definitions: Definitions
+    problems: tuple[Problem, ...]
+    files: int
+    sources: Mapping[str, str] = field(repr=False)
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The mistakes that stop a start."""
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is worth a look."""
+        return tuple(problem for problem in self.problems if problem.severity == "warning")
+
+
+def check(
+    folder: str | os.PathLike[str],
+    *,
+    environ: Mapping[str, str] | None = None,
+    host: str = "127.0.0.1",
+    port: int = 9099,
+) -> Checked:
+    """Check a folder of definitions for a gateway at `host` and `port`.
+
+    Raises `CannotRun` if there is no such folder; every mistake inside it is a problem of the result.
+    """
+    report = Report()
+    name = os.fspath(folder)
+    reading = Reading(report, os.environ if environ is None else environ)
+    loaded = load(name, report)
+    definitions = _parse(loaded, reading)
+    if not loaded.entries and not report.problems():
+        _report_empty(name, loaded, report)
+    Rules(definitions, reading.compiled, loaded.broken, reading.doubtful, host, port, report).apply()
+    return Checked(name, definitions, report.problems(), loaded.files, loaded.sources)
+
+
+def _report_empty(folder: str, loaded: Loaded, report: Report) -> None:
+    what = (
+        "the files hold no definition" if loaded.files else "there is no *.yaml or *.yml file in this folder"
+    )
+    report.warning(Location(folder, 1, 1), "empty-folder", what)
+
+
+def _parse(loaded: Loaded, reading: Reading) -> Definitions:
+    found: dict[Kind, list[Any]] = {kind: [] for kind in _PARSE}
+    for entry in loaded.entries:
+        kind = kind_of(entry, reading.report)
+        if kind is None:
+            loaded.broken.update(filter(None, (entry.text("name"),)))
+            continue
+        validate(kind, entry, reading.report)
+        definition = _PARSE[kind](entry, reading)
+        if definition is not None:
+            found[kind].append(definition)
+        else:
+            loaded.broken.update(filter(None, (entry.text("name"),)))
+    return Definitions(
+        atoms=tuple(found["atom"]),
+        routes=tuple(found["routing"]),
+        workers=tuple(found["worker"]),
+        fifos=tuple(found["fifo"]),
+        modules=tuple(found["module"]),
+        roles=tuple(found["role"]),
+    )

@@ -1,0 +1,284 @@
+"""The fields of an ATOM class: their types, enums, formats and defaults, and which values they take.
+
+The rule: everything about a field is decided once, here; `Field.accept` is a closure made for that field,
+because it runs for each value of each save.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal, cast
+
+from .default import Default, can_be_tried, is_bare_word, trial_scope, unseen_names
+from .formats import BadFormat, parse_format
+from .locate import ListNode, MapNode, Node, ScalarNode, plain
+from .location import Location
+from .names import COMMON_NAMES
+from .problem import Report, did_you_mean, listed, quoted
+from .script import Malformed, compile_expression
+from .values import ACCEPT, Accept, FieldError
+
+Base = Literal[
+    "string",
+    "integer",
+    "number",
+    "boolean",
+    "object",
+    "array",
+    "DateTime",
+    "MU",
+    "array<MU>",
+    "reference",
+    "array<reference>",
+]
+
+_REFERENCE = re.compile(r"(array)?<AxisAtom\.([A-Za-z_][A-Za-z0-9_]*)>")
+
+
+def _nothing() -> Mapping[str, object]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """A field's type: as written, what it is at bottom, and the class that it refers to."""
+
+    text: str
+    base: Base
+    reference: str | None = None
+
+    @classmethod
+    def of(cls, text: str) -> FieldType | None:
+        """The type that a text names."""
+        found = _REFERENCE.fullmatch(text)
+        if found:
+            return cls(text, "array<reference>" if found[1] else "reference", found[2])
+        return cls(text, cast(Base, text)) if text in ACCEPT and "reference" not in text else None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a class. `accept(value)` returns the value as it is stored, or raises `FieldError`."""
+
+    name: str
+    type: FieldType
+    location: Location
+    nullable: bool = True
+    immutable: bool = False
+    unique: bool = False
+    persistent: bool = True
+    enum: tuple[object, ...] | None = None
+    default: Default | None = None
+    format: object | None = None
+    alias: str | None = None
+    dbtype: str | None = None
+    length: int | None = None
+    metadata: Mapping[str, object] = field(default_factory=_nothing)
+    fsm: Mapping[str, object] | None = None
+    accept: Accept = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "accept", _acceptor(self))
+
+
+def _acceptor(of: Field) -> Accept:
+    """The check for one field: null, type, enum, format, in this order."""
+    accept = ACCEPT[of.type.base]
+    nullable = of.nullable
+    checks: list[Callable[[object], None]] = []
+    if of.enum is not None:
+        checks.append(_membership(of.enum))
+    if of.format is not None:
+        checks.append(parse_format(of.format)[1])
+    if not checks:
+
+        def accept_plain(value: object) -> object:
+            if value is None:
+                return _null(nullable)
+            return accept(value)
+
+        return accept_plain
+
+    def accept_checked(value: object) -> object:
+        if value is None:
+            return _null(nullable)
+        value = accept(value)
+        for check in checks:
+            check(value)
+        return value
+
+    return accept_checked
+
+
+def _null(nullable: bool) -> object:
+    if not nullable:
+        raise FieldError("nullable", "must not be null")
+    return None
+
+
+def _identity(value: object) -> object:
+    """A key under which values are equal if they are so by value and by type: `True` is not 1."""
+    if isinstance(value, dict | list):
+        return json.dumps(value, sort_keys=True)
+    return (value.__class__, value)
+
+
+def _membership(enum: tuple[object, ...]) -> Callable[[object], None]:
+    members = frozenset(map(_identity, enum))
+    wanted = listed(enum)
+
+    def check(value: object) -> None:
+        if _identity(value) not in members:
+            raise FieldError("enum", f"must be {wanted}, not {value!r}")
+
+    return check
+
+
+@dataclass(slots=True)
+class FieldReader:
+    """Reads one field of a class, reporting what is wrong with it."""
+
+    node: MapNode
+    report: Report
+
+    def read(self, *, identifier: bool = False) -> Field | None:
+        """The field, or nothing where its name or type cannot be read."""
+        node, name = self.node, self.node.text("field_name")
+        type_ = FieldType.of(self.node.text("field_type") or "")
+        if name is None or type_ is None:
+            return None
+        of = Field(
+            name=name,
+            type=type_,
+            location=node.value_location("field_name"),
+            nullable=False if identifier else node.flag("field_nullable", True),
+            immutable=node.flag("field_immutable", identifier),
+            unique=node.flag("field_unique", False),
+            persistent=node.flag("field_persistence", True),
+            enum=self._enum(type_),
+            format=self._format(),
+            alias=node.text("field_alias"),
+            dbtype=node.text("field_dbtype"),
+            length=node.integer("field_length"),
+            metadata=_data(node, "field_metadata") or _nothing(),
+            fsm=_data(node, "field_fsm"),
+        )
+        default = self._default(of)
+        return of if default is None else replace(of, default=default)
+
+    def _enum(self, type_: FieldType) -> tuple[object, ...] | None:
+        node = self.node.get("field_enum")
+        if not isinstance(node, ListNode) or not node.items:
+            return None
+        members: list[object] = []
+        for item in node.items:
+            value = plain(item)
+            if value is None:
+                members.append(value)
+                continue
+            try:
+                members.append(ACCEPT[type_.base](value))
+            except FieldError as error:
+                hint = _quote_hint(type_, item)
+                message = f"a member of the enum {error.message}"
+                self.report.error(item.location, "field-enum", message, hint=hint)
+        return tuple(members)
+
+    def _format(self) -> object | None:
+        node = self.node.get("field_format")
+        if node is None or isinstance(node, ListNode):
+            return None
+        written = plain(node)
+        if not isinstance(written, str | dict):
+            return None
+        try:
+            return parse_format(written)[0]
+        except BadFormat as error:
+            self.report.error(node.location, "field-format", str(error), hint=error.hint)
+            return None
+
+    def _default(self, of: Field) -> Default | None:
+        node = self.node.get("field_default")
+        if node is None:
+            return None
+        if isinstance(node, ScalarNode) and isinstance(node.value, str):
+            return self._from_text(of, node, node.value)
+        return self._constant(of, node, plain(node))
+
+    def _from_text(self, of: Field, node: ScalarNode, text: str) -> Default | None:
+        is_string = of.type.base == "string"
+        if is_string and (text in (of.enum or ()) or is_bare_word(text)):
+            return self._constant(of, node, text)
+        found = compile_expression(node)
+        if isinstance(found, Malformed):
+            if is_string:
+                return self._constant(of, node, text)
+            message = f"the default of {quoted(of.name)} is not a Python expression: {found.message}"
+            self.report.error(found.location, "default", message, hint=_text_hint(of, text))
+            return None
+        code, tree = found
+        unseen = unseen_names(code)
+        if is_string and unseen:
+            return self._constant(of, node, text)
+        for name in unseen:
+            message = f"the default of {quoted(of.name)} uses {quoted(name)}, a name that it cannot see"
+            hint = did_you_mean(name, (*COMMON_NAMES, *("True", "False", "dict", "list", "str", "int")))
+            self.report.error(node.location, "unseen-name", message, hint=hint)
+        if unseen:
+            return None
+        if can_be_tried(code, tree):
+            try:
+                value = eval(code, trial_scope(tree))  # noqa: S307 - it calls nothing
+            except Exception as error:
+                message = f"the default of {quoted(of.name)} fails: {type(error).__name__}: {error}"
+                self.report.error(node.location, "default", message, hint=_text_hint(of, text))
+                return None
+            if not self._accepted(of, node, value, text):
+                return None
+        return Default(constant=False, code=code)
+
+    def _constant(self, of: Field, node: Node, value: object) -> Default | None:
+        if not self._accepted(of, node, value, None):
+            return None
+        return Default(constant=True, value=value if value is None else of.accept(value))
+
+    def _accepted(self, of: Field, node: Node, value: object, text: str | None) -> bool:
+        try:
+            of.accept(value)
+        except FieldError as error:
+            shown = quoted(value if text is None else text)
+            if error.rule == "enum":
+                hint = did_you_mean(value, map(str, of.enum or ())) if isinstance(value, str) else None
+                members = listed(of.enum or ())
+                message = f"the default {shown} of {quoted(of.name)} is not in its enum: {members}"
+                self.report.error(node.location, "enum-default", message, hint=hint)
+            else:
+                message = f"the default {shown} of {quoted(of.name)} does not fit: it {error.message}"
+                hint = _text_hint(of, text) if text is not None else _quote_hint(of.type, node)
+                self.report.error(node.location, "default", message, hint=hint)
+            return False
+        return True
+
+
+def _quote_hint(type_: FieldType, node: Node) -> str | None:
+    """How to write a text that YAML reads as something else."""
+    if type_.base != "string" or not isinstance(node, ScalarNode) or isinstance(node.value, str):
+        return None
+    return f'quote it: "{node.text}"'
+
+
+def _text_hint(of: Field, text: str) -> str | None:
+    """How to write a default that is the text itself."""
+    if of.type.base not in ("string", "DateTime") or len(text) > 40:
+        return None
+    return f"if the text itself is meant, write {json.dumps(repr(text), ensure_ascii=False)}"
+
+
+def _data(node: MapNode, key: str) -> Mapping[str, object] | None:
+    found = node.map(key)
+    value = plain(found) if found is not None else None
+    return MappingProxyType(value) if isinstance(value, dict) else None

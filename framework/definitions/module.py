@@ -1,0 +1,45 @@
+"""A module: Python that the scripts share, seen as `context.NAME`.
+
+The rule: a module's code sees what every script sees and runs once in a process.
+"""
+
+from __future__ import annotations
+
+import keyword
+from dataclasses import dataclass
+
+from .locate import MapNode
+from .location import Location
+from .names import COMMON_NAMES
+from .problem import quoted
+from .reading import Reading
+from .script import Script
+
+SETTINGS = "settings"
+"""What `context.settings` is cannot be a module."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleDefinition:
+    """A module."""
+
+    name: str
+    location: Location
+    script: Script
+
+
+def parse_module(node: MapNode, reading: Reading) -> ModuleDefinition | None:
+    """The module that a mapping defines."""
+    name, scalar = node.text("name"), node.scalar("code")
+    if name is not None and (name == SETTINGS or keyword.iskeyword(name)):
+        location = node.value_location("name")
+        taken = (
+            "it is what scripts read their settings from" if name == SETTINGS else "it is a word of Python"
+        )
+        reading.report.error(location, "wrong-value", f"a module cannot be called {quoted(name)}: {taken}")
+    if scalar is None or not isinstance(scalar.value, str):
+        return None
+    script = reading.script(scalar, name=name or "module", names=COMMON_NAMES)
+    if name is None or script is None:
+        return None
+    return ModuleDefinition(name, node.value_location("name"), script)

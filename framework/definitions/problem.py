@@ -1,0 +1,158 @@
+"""A user's mistake in the definitions, and the list of every code that one can carry.
+
+The rule: a mistake is a value. It is collected, all of them are shown at once, and nothing here raises or
+logs for it; only what keeps the check from running at all is an exception (`CannotRun`).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from .location import Location
+
+Severity = Literal["error", "warning"]
+
+CODES: Mapping[str, str] = MappingProxyType(
+    {
+        # files and YAML
+        "unreadable": "the file or folder cannot be read",
+        "not-a-file": "a folder, pipe or device carries the name of a definition file",
+        "too-large": "the file, its nesting or what its aliases expand to is beyond the bounds",
+        "encoding": "the file is not UTF-8 text",
+        "yaml": "the text is not well-formed YAML",
+        "yaml-tag": "a YAML tag that makes something else than text, numbers, lists and mappings",
+        "yaml-alias": "an alias without its anchor, or inside what it stands for",
+        "yaml-number": "a number that cannot be kept as it is written",
+        "merge-key": "a YAML merge key (<<), which is not supported",
+        "duplicate-key": "a key stands twice in one mapping",
+        "key-type": "a key is not text",
+        "empty-folder": "no definition was found in the folder",
+        # kinds and keys
+        "not-a-mapping": "a definition is not a mapping of keys to values",
+        "no-kind": "the keys do not tell which kind of definition it is",
+        "two-kinds": "the keys belong to more than one kind of definition",
+        "unknown-key": "a key that this kind of definition does not have",
+        "missing-key": "a key that must be there is missing or empty",
+        "wrong-type": "a value is of another type than its key asks for",
+        "wrong-value": "a value is not one of those that its key takes",
+        # ATOM
+        "duplicate-class": "two ATOM classes have the same name",
+        "class-name": "a class cannot have this name",
+        "no-such-class": "an ATOM class that does not exist is used",
+        "extends-cycle": "a class extends itself, directly or through others",
+        "field-name": "a field cannot have this name",
+        "duplicate-field": "two fields of a class have the same name",
+        "field-enum": "a member of an enum is not a value of the field's type",
+        "field-format": "a field's format is neither a known name nor a JSON Schema",
+        "default": "a default is not a value that the field accepts",
+        "enum-default": "a default is not a member of the field's enum",
+        "method": "a method's body is not one function definition",
+        # routing
+        "duplicate-path": "two routes take the same path",
+        "path": "a path template is malformed or reserved",
+        "no-authorization": "a route does not say whether it is open",
+        "authority": "an authority is not the URL of a host",
+        "environment": "a variable that the definition takes from the environment is not set",
+        "no-target": "a request can end without an answer: there is no target",
+        "target-loop": "a request can be forwarded to the gateway itself, on the same path",
+        # worker, FIFO, module, role
+        "duplicate-worker": "two workers have the same name",
+        "worker-function": "a worker's script does not define one coroutine function to call",
+        "duplicate-fifo": "two policies are for the same FIFO",
+        "fifo-unread": "a FIFO is filled and never read in this folder",
+        "fifo-shared": "two workers read the same FIFO",
+        "duplicate-module": "two modules have the same name",
+        "no-such-module": "a module that does not exist is used",
+        "duplicate-role": "two roles have the same name",
+        "regex": "a regular expression is malformed",
+        # scripts
+        "script-folded": "a script is written as a folded (>) block, which destroys its lines",
+        "script-syntax": "a script is not valid Python",
+        "script-yield": "a routing script uses yield",
+        "script-warning": "Python warns about a script",
+        "unseen-name": "a script uses a name that it cannot see",
+    }
+)
+
+
+class CannotRun(Exception):
+    """The check could not run at all; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: where, how grave, which code, what is wrong, and perhaps what to do."""
+
+    location: Location
+    severity: Severity
+    code: str
+    message: str
+    hint: str | None = None
+    related: tuple[Location, ...] = ()
+
+
+@dataclass(slots=True)
+class Report:
+    """Collects the problems of one run; the same problem is kept once."""
+
+    _problems: dict[Problem, None] = field(default_factory=dict)
+
+    def error(
+        self,
+        location: Location,
+        code: str,
+        message: str,
+        *,
+        hint: str | None = None,
+        related: tuple[Location, ...] = (),
+    ) -> None:
+        """Add a mistake that stops the start."""
+        self._problems[Problem(location, "error", code, message, hint, related)] = None
+
+    def warning(
+        self,
+        location: Location,
+        code: str,
+        message: str,
+        *,
+        hint: str | None = None,
+        related: tuple[Location, ...] = (),
+    ) -> None:
+        """Add something that is worth a look and stops nothing."""
+        self._problems[Problem(location, "warning", code, message, hint, related)] = None
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What was collected, in the order of path, line and column."""
+        return tuple(sorted(self._problems, key=lambda p: (p.location, p.severity, p.code, p.message)))
+
+
+def quoted(value: object) -> str:
+    """A value as a message quotes it: in backticks, on one line, and not longer than a line."""
+    text = value if isinstance(value, str) else repr(value)
+    text = text.translate({10: "\\n", 13: "\\r", 9: "\\t", 0: "\\0"})
+    return f"`{text if len(text) <= 60 else text[:57] + '...'}`"
+
+
+def listed(values: Iterable[object]) -> str:
+    """Values as a message lists them: `a`, `b` or `c`."""
+    names = [quoted(value) for value in values]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}" if names else "nothing"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant."""
+    choices = sorted(set(known) - {word})
+    found = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    if found:
+        return found[0]
+    return next((choice for choice in choices if choice.lower() == word.lower()), None)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """The hint for a misspelt word, where there is one."""
+    found = nearest(word, known)
+    return f"did you mean `{found}`?" if found else None

@@ -1,0 +1,35 @@
+"""What the parsing of one run carries along: the report, the environment, and every script on the way.
+
+The rule: parsers report and go on. They leave out what they cannot read, so that one mistake hides no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from .locate import ScalarNode
+from .location import Location
+from .problem import Report
+from .script import Compiled, Script, compile_script
+
+
+@dataclass(slots=True)
+class Reading:
+    """One run of the check."""
+
+    report: Report
+    environ: Mapping[str, str]
+    compiled: list[Compiled] = field(default_factory=list)
+    doubtful: set[Location] = field(default_factory=set)
+    """Routes of which script or target could not be read, so that nothing is said of how they answer."""
+
+    def script(
+        self, scalar: ScalarNode, *, name: str, names: Iterable[str], parameters: tuple[str, ...] = ()
+    ) -> Script | None:
+        """Compile a script and keep it for the rules that look into all of them."""
+        found = compile_script(scalar, name=name, names=names, report=self.report, parameters=parameters)
+        if found is None:
+            return None
+        self.compiled.append(found)
+        return found.script

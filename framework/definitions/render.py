@@ -1,0 +1,148 @@
+"""Shows the outcome of a check: as text with the source line and a caret, as JSON, or as GitHub annotations.
+
+The rule: a mistake's first line is `path:line:column: severity CODE: message` in every terminal and editor.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from typing import Literal
+
+from .check import Checked
+from .location import Location
+from .problem import Problem
+from .source import Source
+
+_KINDS = (
+    ("atoms", "class", "classes"),
+    ("routes", "route", "routes"),
+    ("workers", "worker", "workers"),
+    ("fifos", "FIFO policy", "FIFO policies"),
+    ("modules", "module", "modules"),
+    ("roles", "role", "roles"),
+)
+_LONGEST = 200
+_Problems = list[tuple[Problem, str]]
+
+
+def render(checked: Checked, format: Literal["text", "json", "github"], *, strict: bool = False) -> str:
+    """The outcome in a format, without a line break at its end; with `strict` warnings become errors."""
+    problems: _Problems = [(problem, "error" if strict else problem.severity) for problem in checked.problems]
+    if format == "json":
+        return _json(checked, problems)
+    if format == "github":
+        return "\n".join(_annotation(problem, severity) for problem, severity in problems)
+    return _text(checked, problems)
+
+
+def summary(checked: Checked) -> str:
+    """One line on what was found in the folder."""
+    counts = [(len(getattr(checked.definitions, kind)), one, many) for kind, one, many in _KINDS]
+    found = [_count(number, one, many) for number, one, many in counts if number]
+    return ", ".join(found) or "no definitions"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _text(checked: Checked, problems: _Problems) -> str:
+    if not problems:
+        return f"{checked.folder}: {summary(checked)}: no mistakes"
+    sources = {path: Source(path, path, text) for path, text in checked.sources.items()}
+    parts = [_block(problem, severity, sources) for problem, severity in problems]
+    errors = sum(severity == "error" for _, severity in problems)
+    told = [_count(errors, "error", "errors")] if errors else []
+    if len(problems) > errors:
+        told.append(_count(len(problems) - errors, "warning", "warnings"))
+    return "\n\n".join((*parts, f"{', '.join(told)} in {_count(checked.files, 'file', 'files')}"))
+
+
+def _block(problem: Problem, severity: str, sources: dict[str, Source]) -> str:
+    lines = [f"{problem.location}: {severity} {problem.code}: {_one_line(problem.message)}"]
+    lines += _excerpt(problem.location, sources)
+    if problem.hint:
+        lines.append(f"  hint: {_one_line(problem.hint)}")
+    for place in problem.related:
+        lines.append(f"  see {place}")
+        lines += _excerpt(place, sources)
+    return "\n".join(lines)
+
+
+def _excerpt(location: Location, sources: dict[str, Source]) -> list[str]:
+    """The line of a place, and a caret under its column."""
+    source = sources.get(location.path)
+    if source is None:
+        return []
+    line = source.line(location.line)
+    before = line[: location.column - 1]
+    if len(line) > _LONGEST:
+        start = max(0, len(before) - _LONGEST // 2)
+        before, line = line[start : len(before)], line[start : start + _LONGEST]
+    if not line.strip():
+        return []
+    pad = "".join("\t" if character == "\t" else " " * _width(character) for character in before)
+    return [f"    {_visible(line)}", f"    {pad}^"]
+
+
+def _width(character: str) -> int:
+    """How many columns of a terminal a character takes."""
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Me", "Mn"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+
+
+def _visible(text: str) -> str:
+    """Control characters that could steer a terminal become a mark."""
+    return "".join("\ufffd" if (ord(c) < 32 and c != "\t") or 127 <= ord(c) < 160 else c for c in text)
+
+
+def _one_line(text: str) -> str:
+    return _visible(" ".join(text.splitlines()))
+
+
+def _json(checked: Checked, problems: _Problems) -> str:
+    errors = sum(severity == "error" for _, severity in problems)
+    return json.dumps(
+        {
+            "files": checked.files,
+            "errors": errors,
+            "warnings": len(problems) - errors,
+            "problems": [
+                {
+                    **_place(problem.location),
+                    "severity": severity,
+                    "code": problem.code,
+                    "message": problem.message,
+                    "hint": problem.hint,
+                    "related": [_place(place) for place in problem.related],
+                }
+                for problem, severity in problems
+            ],
+        },
+        ensure_ascii=False,
+        indent=2,
+    )
+
+
+def _place(location: Location) -> dict[str, object]:
+    return {"path": location.path, "line": location.line, "column": location.column}
+
+
+def _annotation(problem: Problem, severity: str) -> str:
+    """A workflow command; see "Workflow commands" in the documentation of GitHub Actions."""
+    place = problem.location
+    text = f"{problem.message} ({problem.hint})" if problem.hint else problem.message
+    properties = (
+        f"file={_property(place.path)},line={place.line},col={place.column},title={_property(problem.code)}"
+    )
+    return f"::{severity} {properties}::{_data(text)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

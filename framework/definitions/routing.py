@@ -1,0 +1,226 @@
+"""A route: a path of the API, who may call it, the scripts that answer, and the target behind it.
+
+The rule: a path's variables are whole segments, `{name}`, so that of two templates it can always be said
+which is the more specific one.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal
+from urllib.parse import urlsplit
+
+from .environment import expand
+from .locate import MapNode, ScalarNode
+from .location import Location
+from .names import COMMON_NAMES, RESPONSE_PARAMETERS, ROUTING_PARAMETERS
+from .problem import Report, did_you_mean, nearest, quoted
+from .reading import Reading
+from .script import Script
+
+_ANSWERING = ("request_forbidden_process", "target", "authorities", "response_forbidden_process")
+_VARIABLE = re.compile(r"\{([^{}]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where requests are forwarded: the hosts in turn, and the path there (`None`: the same path)."""
+
+    path: str | None
+    scheme: str | None
+    authorities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDefinition:
+    """An entry of a routing; times in seconds."""
+
+    domain: str | None
+    location: Location
+    path: str
+    scheme: str | None
+    auth_mode: Literal["axis", "none"]
+    target: Target | None
+    request_script: Script | None
+    response_script: Script | None
+    connect_timeout: float = 60.0
+    request_timeout: float = 60.0
+    transaction: bool = False
+
+
+def variables(template: str) -> tuple[str, ...]:
+    """The names of a template's variables, in their order."""
+    return tuple(_VARIABLE.findall(template))
+
+
+def shape(template: str) -> str:
+    """A template without the names of its variables: templates of one shape take the same paths."""
+    return _VARIABLE.sub("{}", template)
+
+
+def parse_route(node: MapNode, reading: Reading) -> RouteDefinition | None:
+    """The route that a mapping defines."""
+    proxy, report = node.map("proxy"), reading.report
+    request = _script(node, "request_forbidden_process", ROUTING_PARAMETERS, reading)
+    response = _script(node, "response_forbidden_process", RESPONSE_PARAMETERS, reading)
+    path = proxy.text("path") if proxy else None
+    if proxy is not None:
+        _check_path(proxy, report)
+        _check_authorization(proxy, report)
+    target = _target(node, variables(path or ""), reading)
+    route = RouteDefinition(
+        domain=node.text("domain"),
+        location=proxy.value_location("path") if proxy else node.location,
+        path=path or "",
+        scheme=proxy.text("scheme") if proxy else None,
+        auth_mode=_auth_mode(proxy),
+        target=target,
+        request_script=request,
+        response_script=response,
+        connect_timeout=_seconds(node, "connect_timeout", reading),
+        request_timeout=_seconds(node, "request_timeout", reading),
+        transaction=node.flag("transaction", False),
+    )
+    if _is_doubtful(node, route):
+        reading.doubtful.add(route.location)
+    return route if path is not None else None
+
+
+def _is_doubtful(node: MapNode, route: RouteDefinition) -> bool:
+    """Whether the script or the target is there, or was meant to be, and could not be read."""
+    if node.get("request_forbidden_process") is not None and route.request_script is None:
+        return True
+    target = node.map("target")
+    hosts = sum(len(of.items("authorities")) for of in (node, target) if of)
+    if hosts and (route.target is None or len(route.target.authorities) < hosts):
+        return True
+    keys = [key for of in (node, target) if of for key in of.entries if key not in _ANSWERING]
+    return any(nearest(key, _ANSWERING) for key in keys)
+
+
+def _script(node: MapNode, key: str, parameters: tuple[str, ...], reading: Reading) -> Script | None:
+    scalar = node.scalar(key)
+    if scalar is None or not isinstance(scalar.value, str):
+        return None
+    return reading.script(scalar, name=key, names=COMMON_NAMES, parameters=parameters)
+
+
+def _auth_mode(proxy: MapNode | None) -> Literal["axis", "none"]:
+    authorization = proxy.map("authorization") if proxy else None
+    return "none" if authorization is not None and authorization.text("auth_mode") == "none" else "axis"
+
+
+def _check_authorization(proxy: MapNode, report: Report) -> None:
+    misspelt = any(did_you_mean(key, ("authorization",)) for key in proxy.entries if key != "authorization")
+    if proxy.get("authorization") is None and not misspelt:
+        report.error(
+            proxy.key_location("authorization"),
+            "no-authorization",
+            "the route does not say who may call it",
+            hint="write `authorization: {auth_mode: axis}`; `auth_mode: none` must be written to be open",
+        )
+
+
+def _check_path(proxy: MapNode, report: Report) -> None:
+    text = proxy.text("path")
+    if text is None or not text.startswith("/"):
+        return  # the schema has said it
+    location = proxy.value_location("path")
+    if text == "/-" or text.startswith("/-/"):
+        report.error(
+            location, "path", f"{quoted(text)} is reserved: paths under `/-/` are the framework's own"
+        )
+    mistake = template_mistake(text)
+    if mistake:
+        report.error(location, "path", f"the path {quoted(text)} {mistake}")
+
+
+def template_mistake(text: str) -> str | None:
+    """What is wrong with a path template, or nothing."""
+    segments = text.split("/")[1:]
+    for segment in segments:
+        found = _VARIABLE.fullmatch(segment)
+        if found is None:
+            if "{" in segment or "}" in segment:
+                return f"has the segment {quoted(segment)}: a variable must be a whole segment, `{{name}}`"
+            if segment in (".", ".."):
+                return f"has the segment {quoted(segment)}, which is not a path to itself"
+        elif not found[1].isidentifier() or keyword.iskeyword(found[1]):
+            return f"has the variable {quoted(found[1])}, which is not a name"
+    if "" in segments[:-1]:
+        return "has an empty segment"
+    odd = re.search(r"[?#%\\\s\x00-\x1f\x7f]", text)
+    if odd:
+        return f"has the character {quoted(odd.group())}, which no decoded path template can have"
+    names = variables(text)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return f"has the variable {quoted(twice)} twice" if twice is not None else None
+
+
+def _target(node: MapNode, known: tuple[str, ...], reading: Reading) -> Target | None:
+    target = node.map("target")
+    scalars = [*(target.texts("authorities") if target else ()), *node.texts("authorities")]
+    if target is None and not scalars:
+        return None
+    scheme = target.text("scheme") if target else None
+    authorities = [_authority(scalar, scheme, reading) for scalar in scalars]
+    path = target.text("path") if target else None
+    if target is not None and path is not None and path.startswith("/"):
+        location = target.value_location("path")
+        mistake = template_mistake(path)
+        if mistake:
+            reading.report.error(location, "path", f"the target's path {quoted(path)} {mistake}")
+        for name in variables(path) if not mistake else ():
+            if name not in known:
+                message = f"the target's path uses {quoted(name)}, which is no variable of the route's path"
+                reading.report.error(location, "path", message, hint=did_you_mean(name, known))
+    return Target(path, scheme, tuple(filter(None, authorities)))
+
+
+def _authority(scalar: ScalarNode, scheme: str | None, reading: Reading) -> str | None:
+    """The URL of a host, with the target's scheme where it has none of its own."""
+    text = expand(scalar, str(scalar.value), reading.environ, reading.report)
+    if text is None:
+        return None
+    url = text if "://" in text else f"{(scheme or 'http:').rstrip(':')}://{text}"
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        fine = fine and parts.path in ("", "/") and not parts.query and not parts.fragment
+    except ValueError:
+        fine = False
+    if not fine or re.search(r"[\s\\]", url):
+        message = f"{quoted(text)} is not the URL of a host"
+        hint = "write scheme://host:port, as in `http://localhost:8080`; the path stands in `target.path`"
+        reading.report.error(scalar.location, "authority", message, hint=hint)
+        return None
+    return url.rstrip("/")
+
+
+def _seconds(node: MapNode, key: str, reading: Reading) -> float:
+    scalar = node.scalar(key)
+    if scalar is None or isinstance(scalar.value, bool):
+        return 60.0
+    value = scalar.value
+    if isinstance(value, str):
+        if "${" not in value:
+            return 60.0  # the schema has said it
+        text = expand(scalar, value, reading.environ, reading.report)
+        if text is None:
+            return 60.0
+        try:
+            value = float(text)
+        except ValueError:
+            value = text
+    if not isinstance(value, int | float) or not isfinite(value):
+        message = f"`{key}` must be a number of seconds, not {quoted(value)}"
+        reading.report.error(scalar.location, "wrong-value", message)
+        return 60.0
+    if value <= 0 and isinstance(scalar.value, str):
+        reading.report.error(
+            scalar.location, "wrong-value", f"`{key}` must be more than 0, not {quoted(value)}"
+        )
+    return float(value)

@@ -1,0 +1,289 @@
+"""What must hold between the definitions of a folder: names once, paths once, classes that exist.
+
+The rule: a mistake is told where it is made, with the other place beside it, and never again as its own
+consequence: names that a broken file was to define count as defined.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from .atom import AtomDefinition
+from .definitions import Definitions
+from .fields import FieldType
+from .flow import open_end
+from .location import Location
+from .module import SETTINGS
+from .names import COMMON_NAMES
+from .problem import Report, did_you_mean, quoted
+from .queues import Queues, queues
+from .routing import RouteDefinition, shape
+from .script import Compiled, Script
+from .seen import Use, guarded_lines, is_always_seen, is_foreseeable, uses
+
+_OF_MODEL = frozenset(("aiodb",))
+
+
+@dataclass(slots=True)
+class Rules:
+    """The rules over one folder. `broken` are names that files define which could not be read."""
+
+    definitions: Definitions
+    compiled: list[Compiled]
+    broken: set[str]
+    doubtful: set[Location]
+    host: str
+    port: int
+    report: Report
+
+    def apply(self) -> None:
+        """Report everything that does not hold."""
+        self._once()
+        self._paths()
+        for atom in self.definitions.atoms:
+            self._classes_of(atom)
+        self._cycles()
+        for compiled in self.compiled:
+            self._names(compiled)
+        for route in self.definitions.routes:
+            self._answered(route)
+        self._fifos()
+
+    # names that stand once
+
+    def _once(self) -> None:
+        found = self.definitions
+        classes = ((atom.name.lower(), atom.name, atom.location) for atom in found.atoms)
+        self._twice("duplicate-class", "the class", classes)
+        for code, what, those in (
+            ("duplicate-worker", "the worker", found.workers),
+            ("duplicate-fifo", "the policy of the FIFO", found.fifos),
+            ("duplicate-module", "the module", found.modules),
+            ("duplicate-role", "the role", found.roles),
+        ):
+            self._twice(code, what, ((one.name, one.name, one.location) for one in those))
+
+    def _twice(self, code: str, what: str, named: Iterable[tuple[str, str, Location]]) -> None:
+        seen: dict[str, tuple[str, Location]] = {}
+        for key, name, location in named:
+            first = seen.setdefault(key, (name, location))
+            if first[1] is location:
+                continue
+            also = "" if first[0] == name else f", which a database does not tell from {quoted(first[0])}"
+            message = f"{what} {quoted(name)} is defined twice{also}, first at {first[1]}"
+            self.report.error(location, code, message, related=(first[1],))
+
+    def _paths(self) -> None:
+        seen: dict[str, RouteDefinition] = {}
+        for route in self.definitions.routes:
+            first = seen.setdefault(shape(route.path), route)
+            if first is not route:
+                message = (
+                    f"{quoted(route.path)} takes the same paths as {quoted(first.path)} at {first.location}"
+                )
+                hint = "one entry serves every method of a path: dispatch on `request.method`"
+                related = (first.location,)
+                self.report.error(route.location, "duplicate-path", message, hint=hint, related=related)
+
+    # classes that exist
+
+    def _class_names(self) -> set[str]:
+        return {atom.name for atom in self.definitions.atoms}
+
+    def _is_class(self, name: str) -> bool:
+        return name in self.broken or any(atom.name == name for atom in self.definitions.atoms)
+
+    def _need_class(self, name: str, location: Location, where: str) -> None:
+        if not self._is_class(name):
+            message = f"there is no ATOM class {quoted(name)}, which {where}"
+            hint = did_you_mean(name, self._class_names())
+            self.report.error(location, "no-such-class", message, hint=hint)
+
+    def _classes_of(self, atom: AtomDefinition) -> None:
+        for name in atom.extends:
+            self._need_class(name, atom.location, f"{quoted(atom.name)} extends")
+        for field in atom.fields:
+            self._type(field.type, field.location, field.name)
+        for reference in atom.references:
+            self._type(reference.type, reference.location, reference.name)
+            if reference.ref_class is not None and reference.ref_class != reference.type.reference:
+                where = f"the field {quoted(reference.name)} refers to"
+                self._need_class(reference.ref_class, reference.location, where)
+
+    def _type(self, type_: FieldType, location: Location, name: str) -> None:
+        if type_.reference is not None:
+            self._need_class(type_.reference, location, f"the field {quoted(name)} refers to")
+
+    def _cycles(self) -> None:
+        parents = {atom.name: atom.extends for atom in self.definitions.atoms}
+        for atom in self.definitions.atoms:
+            if _reaches(atom.name, atom.name, parents):
+                message = f"the class {quoted(atom.name)} extends itself"
+                self.report.error(atom.location, "extends-cycle", message)
+
+    # names that scripts see
+
+    def _names(self, compiled: Compiled) -> None:
+        if not is_foreseeable(compiled.script.code, compiled.tree):
+            return
+        guarded = guarded_lines(compiled.tree)
+        for use in uses(compiled.script.code):
+            if use.line in guarded:
+                continue
+            if use.name not in compiled.names:
+                if not is_always_seen(use.name):
+                    self._unseen(compiled, use)
+            elif use.attribute is not None:
+                self._attribute(compiled, use, use.attribute)
+
+    def _unseen(self, compiled: Compiled, use: Use) -> None:
+        location = compiled.source.byte_location(use.line, use.offset)
+        bound = {name for code in (compiled.script.code,) for name in code.co_names}
+        known = {*compiled.names, *COMMON_NAMES, *_PLAIN_BUILTINS, *(bound - {use.name})}
+        if use.attribute is not None and use.attribute in self._class_names():
+            known = {"atom", "model", *known}
+        hint = did_you_mean(use.name, known)
+        self.report.error(
+            location,
+            "unseen-name",
+            f"the script uses {quoted(use.name)}, a name that it cannot see",
+            hint=hint,
+        )
+
+    def _attribute(self, compiled: Compiled, use: Use, attribute: str) -> None:
+        if attribute.startswith("__"):
+            return
+        location = compiled.source.byte_location(use.attribute_line, use.attribute_offset)
+        if use.name == "atom" and not self._is_class(attribute):
+            hint = did_you_mean(attribute, self._class_names())
+            message = f"there is no ATOM class {quoted(attribute)}"
+            self.report.error(location, "no-such-class", message, hint=hint)
+        elif use.name == "model":
+            self._model(location, attribute)
+        elif use.name == "context":
+            modules = {module.name for module in self.definitions.modules} | {SETTINGS}
+            if attribute not in modules and attribute not in self.broken:
+                message = f"there is no module {quoted(attribute)}"
+                hint = did_you_mean(attribute, modules)
+                self.report.error(location, "no-such-module", message, hint=hint)
+
+    def _model(self, location: Location, attribute: str) -> None:
+        persistent = {a.name for a in self.definitions.atoms if a.persistent and not a.abstract}
+        if attribute in persistent or attribute in _OF_MODEL or attribute in self.broken:
+            return
+        if self._is_class(attribute):
+            message, hint = f"the class {quoted(attribute)} is not stored and has no table", None
+        else:
+            message = f"there is no ATOM class {quoted(attribute)}"
+            hint = did_you_mean(attribute, persistent | _OF_MODEL)
+        self.report.error(location, "no-such-class", message, hint=hint)
+
+    # requests that are answered
+
+    def _answered(self, route: RouteDefinition) -> None:
+        has_target = route.target is not None and bool(route.target.authorities)
+        end = self._open_end(route.request_script, route)
+        if end is None:
+            return
+        if not has_target:
+            lacks = "no target" if route.target is None else "a target without a host (`authorities`)"
+            message = f"a request can end here without an answer, and the route has {lacks}"
+            hint = "return an answer on every way through the script, or give the route a `target`"
+            self.report.error(end, "no-target", message, hint=hint)
+        elif self._loops(route):
+            assert route.target is not None
+            message = (
+                "a request that is not answered here is forwarded to the gateway itself, on the same path"
+            )
+            hint = "return an answer on every way through the script, or change the target"
+            self.report.error(end, "target-loop", message, hint=hint)
+
+    def _open_end(self, script: Script | None, route: RouteDefinition) -> Location | None:
+        """Where a request can end without an answer."""
+        if route.location in self.doubtful:
+            return None
+        if script is None:
+            return route.location
+        compiled = next(found for found in self.compiled if found.script is script)
+        end = open_end(compiled.body())
+        if end is None:
+            return None
+        return compiled.location(end) if end.lineno else script.location
+
+    def _loops(self, route: RouteDefinition) -> bool:
+        target = route.target
+        if target is None or shape(target.path or route.path).rstrip("/") != shape(route.path).rstrip("/"):
+            return False
+        return any(_is_gateway(authority, self.host, self.port) for authority in target.authorities)
+
+    # FIFOs that are filled and read
+
+    def _fifos(self) -> None:
+        found = [(compiled, queues(compiled.tree)) for compiled in self.compiled]
+        self._shared(found)
+        if self.broken or not all(q.known for _, q in found):
+            return
+        read = {name for _, q in found for name in (*q.reads, *q.mentions)}
+        warned: set[str] = set()
+        for compiled, q in found:
+            for name, node in q.puts.items():
+                if name not in read and name not in warned:
+                    warned.add(name)
+                    message = f"the FIFO {quoted(name)} is filled here and never read in this folder"
+                    hint = did_you_mean(name, read)
+                    self.report.warning(compiled.location(node), "fifo-unread", message, hint=hint)
+
+    def _shared(self, found: list[tuple[Compiled, Queues]]) -> None:
+        first: dict[str, tuple[str, Location]] = {}
+        owners = {id(worker.script): worker.name for worker in self.definitions.workers}
+        for compiled, q in found:
+            owner = owners.get(id(compiled.script))
+            if owner is None:
+                continue
+            for name, node in q.reads.items():
+                here = compiled.location(node)
+                before = first.setdefault(name, (owner, here))
+                if before[1] is not here:
+                    both = f"{quoted(before[0])} and {quoted(owner)}"
+                    message = f"the workers {both} both read the FIFO {quoted(name)}"
+                    hint = "one item is in work at a time all the same; one worker is enough"
+                    self.report.warning(here, "fifo-shared", message, hint=hint, related=(before[1],))
+
+
+_PLAIN_BUILTINS = tuple(name for name in dir(builtins) if not name.startswith("_"))
+
+
+def _reaches(start: str, goal: str, parents: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether a class is among its own forebears."""
+    waiting, seen = list(parents.get(start, ())), set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name == goal:
+            return True
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(parents.get(name, ()))
+    return False
+
+
+def _is_gateway(authority: str, host: str, port: int) -> bool:
+    """Whether a target's host is where the gateway listens."""
+    parts = urlsplit(authority)
+    if (parts.port or (443 if parts.scheme == "https" else 80)) != port:
+        return False
+    name = (parts.hostname or "").lower()
+    return name == host.lower() or (_is_local(name) and _is_local(host.lower()))
+
+
+def _is_local(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified

@@ -1,0 +1,262 @@
+"""Compiles the Python of a definition so that all its positions are those of the YAML file.
+
+The rule: the text is never changed, its syntax tree is moved. So literals stay as they were written, while a
+syntax error, a traceback with its carets and a debugger show the file's own lines and columns.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any, cast
+
+from .locate import ScalarNode
+from .location import Location
+from .problem import Report
+from .scalarmap import ScalarMap
+from .source import Source
+
+_ABSURD = (ValueError, RecursionError, MemoryError, OverflowError)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A compiled script. With `parameters` the code defines one async function called `name`."""
+
+    name: str
+    location: Location
+    text: str = field(repr=False)
+    code: CodeType = field(repr=False)
+    parameters: tuple[str, ...] = ()
+
+    def function(self, globals: dict[str, Any]) -> Callable[..., Any]:
+        """Run the code in `globals`, and take out and return the function that it defines."""
+        exec(self.code, globals)  # noqa: S102 - definitions are trusted code
+        return cast("Callable[..., Any]", globals.pop(self.name))
+
+    def run(self, globals: dict[str, Any]) -> None:
+        """Run the script's top level in `globals`."""
+        exec(self.code, globals)  # noqa: S102 - definitions are trusted code
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compiled:
+    """A script with its moved syntax tree, for the rules that look into it."""
+
+    script: Script
+    tree: ast.Module
+    source: Source
+    names: frozenset[str]
+
+    def body(self) -> list[ast.stmt]:
+        """The statements that the user wrote."""
+        if not self.script.parameters:
+            return self.tree.body
+        function = self.tree.body[0]
+        assert isinstance(function, ast.AsyncFunctionDef)
+        return function.body
+
+    def location(self, node: ast.stmt | ast.expr | ast.excepthandler) -> Location:
+        """Where a node of the tree stands."""
+        return self.source.byte_location(node.lineno, node.col_offset)
+
+
+def compile_script(
+    scalar: ScalarNode,
+    *,
+    name: str,
+    names: Iterable[str],
+    report: Report,
+    parameters: tuple[str, ...] = (),
+) -> Compiled | None:
+    """Compile a script, as the body of an async function if it has parameters; `None` if it is not valid."""
+    if scalar.style == ">":
+        hint = "write `|` instead of `>`"
+        message = "a script cannot be a folded block (`>`): its lines would be joined"
+        report.error(scalar.location, "script-folded", message, hint=hint)
+        return None
+    return _Compiler(scalar, report).compile(name, frozenset(names), parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """What keeps a text from being an expression, and where."""
+
+    location: Location
+    message: str
+
+
+def compile_expression(scalar: ScalarNode) -> tuple[CodeType, ast.Expression] | Malformed:
+    """Compile an expression with the file's positions, or say what is wrong with it."""
+    compiler = _Compiler(scalar, Report())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(scalar.text.strip(), compiler.source.file, "eval")
+            if scalar.text[:1].isspace():
+                return _at_start(scalar, tree)
+            compiler.move(tree)
+            return compile(tree, compiler.source.file, "eval", dont_inherit=True), tree
+    except SyntaxError as error:
+        return Malformed(scalar.location, error.msg)
+    except _ABSURD as error:
+        return Malformed(scalar.location, _absurd(error))
+
+
+def _at_start(scalar: ScalarNode, tree: ast.Expression) -> tuple[CodeType, ast.Expression]:
+    line, column = scalar.source.place(scalar.start)
+    offset = scalar.source.byte_column(line, column)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.expr):
+            node.lineno, node.col_offset, node.end_lineno, node.end_col_offset = line, offset, line, offset
+    return compile(tree, scalar.source.file, "eval", dont_inherit=True), tree
+
+
+def _absurd(error: BaseException) -> str:
+    if isinstance(error, RecursionError | MemoryError):
+        return "the code is nested too deeply"
+    return str(error) or type(error).__name__
+
+
+class _Compiler:
+    """Compiles one scalar."""
+
+    def __init__(self, scalar: ScalarNode, report: Report) -> None:
+        self.scalar = scalar
+        self.source = scalar.source
+        self.report = report
+        self.map = ScalarMap(scalar)
+        self._lines = re.split(r"\r\n|\r|\n", scalar.text)
+
+    def compile(self, name: str, names: frozenset[str], parameters: tuple[str, ...]) -> Compiled | None:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            tree = self._parse()
+            moved = len(caught)
+            done = self._finish(tree, name, parameters) if tree else None
+        for index, warning in enumerate(caught):
+            self._warn(warning, moved=index >= moved)
+        if done is None or tree is None:
+            return None
+        code, whole = done
+        script = Script(name, self._location(), self.scalar.text, code, parameters)
+        return Compiled(script, whole, self.source, names | set(parameters))
+
+    def _location(self) -> Location:
+        return self.source.location(self.scalar.start)
+
+    def _parse(self) -> ast.Module | None:
+        try:
+            tree = ast.parse(self.scalar.text, self.source.file)
+        except SyntaxError as error:
+            self._refuse(self._told_location(error), error.msg)
+            return None
+        except _ABSURD as error:
+            self._refuse(self._location(), _absurd(error))
+            return None
+        self.move(tree)
+        return tree
+
+    def _finish(
+        self, tree: ast.Module, name: str, parameters: tuple[str, ...]
+    ) -> tuple[CodeType, ast.Module] | None:
+        if parameters:
+            if not self._has_no_yield(tree):
+                return None
+            tree = self._wrapped(tree, name, parameters)
+        try:
+            return compile(tree, self.source.file, "exec", dont_inherit=True), tree
+        except SyntaxError as error:
+            line, offset = error.lineno or 0, (error.offset or 1) - 1
+            here = self.source.byte_location(line, max(offset, 0)) if line else self._location()
+            self._refuse(here, error.msg)
+        except _ABSURD as error:
+            self._refuse(self._location(), _absurd(error))
+        return None
+
+    def _refuse(self, location: Location, message: str) -> None:
+        self.report.error(location, "script-syntax", f"the script is not valid Python: {message}")
+
+    def _told_location(self, error: SyntaxError) -> Location:
+        line, column = self.map.begin(error.lineno or 1, max((error.offset or 1) - 1, 0))
+        return Location(self.source.path, line, column + 1)
+
+    def move(self, tree: ast.AST) -> None:
+        """Give every node the file's positions, in UTF-8 bytes as syntax trees count."""
+        for node in ast.walk(tree):
+            line = getattr(node, "lineno", None)
+            if line is None:
+                continue
+            place = cast("ast.expr", node)
+            start = self.map.begin(line, self._characters(line, place.col_offset))
+            place.lineno, place.col_offset = start[0], self.source.byte_column(*start)
+            if place.end_lineno is not None and place.end_col_offset is not None:
+                last = self._characters(place.end_lineno, place.end_col_offset)
+                end = max(self.map.end(place.end_lineno, last), start)
+                place.end_lineno, place.end_col_offset = end[0], self.source.byte_column(*end)
+
+    def _characters(self, line: int, offset: int) -> int:
+        """The column in characters of a byte offset in a line of the script's own text."""
+        text = self._lines[line - 1] if 0 < line <= len(self._lines) else ""
+        return offset if text.isascii() else len(text.encode()[:offset].decode(errors="ignore"))
+
+    def _has_no_yield(self, tree: ast.Module) -> bool:
+        waiting: list[ast.AST] = list(tree.body)
+        found: list[ast.expr] = []
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, ast.Yield | ast.YieldFrom):
+                found.append(node)
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+                waiting.extend(ast.iter_child_nodes(node))
+        for node in found:
+            self.report.error(
+                self.source.byte_location(node.lineno, node.col_offset),
+                "script-yield",
+                "a routing script cannot use `yield`: it answers once",
+                hint="return the answer",
+            )
+        return not found
+
+    def _wrapped(self, tree: ast.Module, name: str, parameters: tuple[str, ...]) -> ast.Module:
+        """The script as the body of `async def name(parameters)`."""
+        whole = ast.parse(f"async def {name}({', '.join(parameters)}): pass")
+        line, column = self.map.begin(1, 0)
+        offset = self.source.byte_column(line, column)
+        for node in ast.walk(whole):
+            if isinstance(node, ast.stmt | ast.arg):
+                node.lineno, node.col_offset, node.end_lineno, node.end_col_offset = (
+                    line,
+                    offset,
+                    line,
+                    offset,
+                )
+        function = whole.body[0]
+        assert isinstance(function, ast.AsyncFunctionDef)
+        if tree.body:
+            function.body = tree.body
+            function.end_lineno, function.end_col_offset = (
+                tree.body[-1].end_lineno,
+                tree.body[-1].end_col_offset,
+            )
+        return whole
+
+    def _warn(self, warning: warnings.WarningMessage, *, moved: bool) -> None:
+        if not issubclass(warning.category, SyntaxWarning | DeprecationWarning):
+            return
+        message = str(warning.message).rstrip(".")
+        if moved:
+            line = warning.lineno
+            column = len(self.source.line(line)) - len(self.source.line(line).lstrip())
+        else:
+            text = self._lines[warning.lineno - 1] if 0 < warning.lineno <= len(self._lines) else ""
+            escape = re.search(r"'(\\.)'|\"(\\.)\"", message)
+            found = text.find(escape.group(1) or escape.group(2)) if escape else -1
+            line, column = self.map.begin(warning.lineno, max(found, len(text) - len(text.lstrip()), 0))
+        self.report.warning(
+            Location(self.source.path, line, column + 1), "script-warning", f"Python warns: {message}"
+        )

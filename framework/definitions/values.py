@@ -1,0 +1,253 @@
+"""What a value of a field's type may be, checked at every save of every request.
+
+The rule: a value comes back from the database as it went in, or it is refused here; nothing is altered in
+silence. The exceptions are representations of the same value: a `number` is always a float, a DateTime is
+in UTC, a tuple inside JSON is a list, and subclasses of str and int become plain.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping
+
+Accept = Callable[[object], object]
+
+MAX_JSON_DEPTH = 200
+_LOW, _HIGH = -(2**63), 2**63 - 1
+_TOO_FINE = re.compile(r"[.,]\d{6}\d*[1-9]")
+_SECONDS = re.compile(r"[.,]\d{7,}")
+
+
+class FieldError(ValueError):
+    """A value that a field does not take: `rule` says which rule it breaks."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.message = message
+
+
+def accept_string(value: object) -> object:
+    """Any text that UTF-8 can carry."""
+    if type(value) is not str:
+        if not isinstance(value, str):
+            raise FieldError("type", f"must be text, not {kind(value)}")
+        value = str.__str__(value)
+    if not value.isascii():
+        _refuse_surrogates(value, "")
+    return value
+
+
+def accept_integer(value: object) -> object:
+    """A whole number of 64 bits; a bool is none."""
+    if type(value) is not int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise FieldError("type", f"must be a whole number, not {kind(value)}")
+        value = int.__index__(value)
+    if not _LOW <= value <= _HIGH:
+        raise FieldError("range", "must be a whole number of at most 64 bits")
+    return value
+
+
+def accept_number(value: object) -> object:
+    """A finite float, or a whole number that a float can carry, which becomes one."""
+    if type(value) is not float:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise FieldError("type", f"must be a number, not {kind(value)}")
+        try:
+            number = float(value)
+        except OverflowError:
+            raise FieldError("range", "must be a number that a double can carry") from None
+        if number != value and isinstance(value, int):
+            raise FieldError("range", f"must be a number that a double can carry exactly, not {value!r}")
+        value = number
+    if not math.isfinite(value):
+        raise FieldError("range", f"must be a finite number, not {value!r}")
+    return value
+
+
+def accept_boolean(value: object) -> object:
+    """True or False."""
+    if value is True or value is False:
+        return value
+    raise FieldError("type", f"must be true or false, not {kind(value)}")
+
+
+def accept_datetime(value: object) -> object:
+    """A datetime with its offset, or ISO 8601 text of one; it comes out in UTC."""
+    if isinstance(value, str):
+        value = _parsed_datetime(value)
+    if not isinstance(value, dt.datetime):
+        raise FieldError("type", f"must be a date and time, not {kind(value)}")
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise FieldError(
+            "offset",
+            f"must say its offset from UTC, and {value.isoformat()} does not: add one, as in "
+            "`2026-01-31T12:00:00+00:00` or `datetime.datetime.now(datetime.timezone.utc)`",
+        )
+    try:
+        return value.astimezone(dt.UTC)
+    except OverflowError:
+        raise FieldError("range", "must lie between the years 1 and 9999 in UTC") from None
+
+
+def _parsed_datetime(text: str) -> dt.datetime:
+    if _SECONDS.search(text) and _TOO_FINE.search(text):
+        raise FieldError("range", f"must not be finer than a microsecond, and {text!r} is")
+    try:
+        return dt.datetime.fromisoformat(text)
+    except ValueError:
+        message = f"must be ISO 8601 text such as `2026-01-31T12:00:00+00:00`, not {text!r}"
+        raise FieldError("type", message) from None
+
+
+def accept_object(value: object) -> object:
+    """A mapping of text to JSON values; a mapping of another class than dict comes out as a dict."""
+    if not isinstance(value, Mapping):
+        raise FieldError("type", f"must be a mapping, not {kind(value)}")
+    return _json(value)
+
+
+def accept_array(value: object) -> object:
+    """A list of JSON values; a tuple comes out as a list."""
+    if not isinstance(value, list | tuple):
+        raise FieldError("type", f"must be a list, not {kind(value)}")
+    return _json(value)
+
+
+def accept_objects(value: object) -> object:
+    """A list of mappings."""
+    accepted = accept_array(value)
+    assert isinstance(accepted, list)
+    for number, item in enumerate(accepted):
+        if not isinstance(item, dict):
+            raise FieldError("type", f"[{number}] must be a mapping, not {kind(item)}")
+    return accepted
+
+
+def accept_anything(value: object) -> object:
+    """An instance of another class: the ATOM layer knows which."""
+    return value
+
+
+def accept_instances(value: object) -> object:
+    """A list of instances of another class."""
+    if not isinstance(value, list | tuple):
+        raise FieldError("type", f"must be a list, not {kind(value)}")
+    return list(value)
+
+
+ACCEPT: Mapping[str, Accept] = {
+    "string": accept_string,
+    "integer": accept_integer,
+    "number": accept_number,
+    "boolean": accept_boolean,
+    "DateTime": accept_datetime,
+    "object": accept_object,
+    "MU": accept_object,
+    "array": accept_array,
+    "array<MU>": accept_objects,
+    "reference": accept_anything,
+    "array<reference>": accept_instances,
+}
+
+
+def kind(value: object) -> str:
+    """What a value is, in the words of a message."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, str):
+        return f"the text {value!r}" if len(value) <= 60 else "a text"
+    if isinstance(value, int | float):
+        shown = repr(value) if isinstance(value, float) or -(10**30) < value < 10**30 else "a huge one"
+        return f"the number {shown}"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
+
+
+def _refuse_surrogates(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        message = f"{where or 'the text'} must not contain half of a surrogate pair"
+        raise FieldError("text", message) from None
+
+
+def _json(value: object) -> object:
+    """The value if it is plain JSON already, else a plain copy. Raises `FieldError` with the path."""
+    return _rebuilt(value) if _inspect(value, 0, "") else value
+
+
+def _inspect(value: object, depth: int, where: str) -> bool:
+    """Whether a JSON value must be rebuilt to be plain. Raises `FieldError` if it is no JSON value."""
+    plain = type(value)
+    if plain is str:
+        if not value.isascii():  # type: ignore[attr-defined]
+            _refuse_surrogates(value, where)  # type: ignore[arg-type]
+        return False
+    if value is None or plain is bool:
+        return False
+    if plain is int:
+        _refuse_endless(value, where)  # type: ignore[arg-type]
+        return False
+    if plain is float:
+        if not math.isfinite(value):  # type: ignore[arg-type]
+            raise FieldError("range", f"{where or 'it'} must be a finite number, not {value!r}")
+        return False
+    return _inspect_other(value, depth, where)
+
+
+def _inspect_other(value: object, depth: int, where: str) -> bool:
+    if depth >= MAX_JSON_DEPTH:
+        raise FieldError("depth", f"must not be nested deeper than {MAX_JSON_DEPTH} levels")
+    rebuild = False
+    if isinstance(value, Mapping):
+        rebuild = not isinstance(value, dict)
+        for key, item in value.items():
+            if type(key) is not str:
+                place = f"{where or 'the mapping'} has the key {key!r}"
+                raise FieldError("type", f"{place}: a key must be text, not {kind(key)}")
+            if not key.isascii():
+                _refuse_surrogates(key, f"a key of {where or 'the mapping'}")
+            if _inspect(item, depth + 1, f"{where}.{key}"):
+                rebuild = True
+    elif isinstance(value, list | tuple):
+        rebuild = not isinstance(value, list)
+        for number, item in enumerate(value):
+            if _inspect(item, depth + 1, f"{where}[{number}]"):
+                rebuild = True
+    elif isinstance(value, str | int | float):
+        return _inspect(_unwrapped(value), depth, where) or True
+    else:
+        raise FieldError("type", f"{where or 'it'} must be a JSON value, not {kind(value)}")
+    return rebuild
+
+
+def _unwrapped(value: str | int | float) -> str | int | float:
+    """The plain value of an instance of a subclass."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    return int.__index__(value) if isinstance(value, int) else float(value)
+
+
+def _rebuilt(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _rebuilt(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rebuilt(item) for item in value]
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return _unwrapped(value)
+    return value
+
+
+def _refuse_endless(value: int, where: str) -> None:
+    """An integer that Python would not write as text cannot become JSON."""
+    limit = sys.get_int_max_str_digits()
+    if limit and value.bit_length() > 2000 and value.bit_length() > limit * 3.3219:
+        raise FieldError("range", f"{where or 'it'} must not have more than {limit} digits")
