@@ -13,7 +13,9 @@
     │   ├── ItemRefused        an item or a FIFO name that is not allowed              (HTTP 422)
     │   ├── Nested             a FIFO entered inside a block of the same FIFO
     │   ├── NotInBlock         something asked of a delivery outside its block
-    │   └── ClaimLost          another process owns the item now: nothing was changed
+    │   ├── ClaimLost          another process owns the item now: nothing was changed
+    │   ├── Reject             raised in a block: the item can never be worked off
+    │   └── Retry              raised in a block: the item is to be tried again later
     └── Stopping               the runtime is shutting down
 
 A mistake in a definition is no exception but a value: see ``framework.definitions.problem``.
@@ -122,6 +124,18 @@ class NotInBlock(FifoError):
 
 class ClaimLost(FifoError):
     """Another process has taken the item over; what was to be written was not."""
+
+
+class Reject(FifoError):
+    """Raised by a script in a FIFO block: this item can never be worked off, do not try it again."""
+
+
+class Retry(FifoError):
+    """Raised by a script in a FIFO block: try this item again, ``after`` seconds from now."""
+
+    def __init__(self, message: str = "to be tried again", *, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
 
 
 class Stopping(FrameworkError):

@@ -24,7 +24,7 @@ class MU(dict[str, Any]):
     def __init__(self, *args: Mapping[str, Any] | Iterable[tuple[str, Any]], **fields: Any) -> None:
         super().__init__()
         for key, value in dict(*args, **fields).items():
-            dict.__setitem__(self, key, _wrap(value))
+            dict.__setitem__(self, key, wrap(value))
 
     def __getattribute__(self, name: str) -> Any:
         if name not in _OWN and not name.startswith("__"):
@@ -46,7 +46,7 @@ class MU(dict[str, Any]):
             raise AttributeError(name) from None
 
     def __setitem__(self, key: str, value: Any) -> None:
-        dict.__setitem__(self, key, _wrap(value))
+        dict.__setitem__(self, key, wrap(value))
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         if key not in self:
@@ -106,11 +106,12 @@ class MU(dict[str, Any]):
         return base64.b64encode(self.yaml_format.encode()).decode("ascii")
 
 
-def _wrap(value: Any) -> Any:
+def wrap(value: Any) -> Any:
+    """The value with every plain mapping in it as MU."""
     if type(value) is dict:
         return MU(value)
     if type(value) is list:
-        return [_wrap(element) for element in value]
+        return [wrap(element) for element in value]
     return value
 
 

@@ -9,7 +9,7 @@ Cancelling a caller of ``write`` cancels the waiting, not the unit: it is stored
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -133,6 +133,7 @@ class FifoState:
 
 
 Row = Mapping[str, Any]
+Orphaned = Callable[[list[Any] | None, BaseException | None], None]
 
 
 class Storage(Protocol):
@@ -143,8 +144,16 @@ class Storage(Protocol):
     async def ensure_tables(self, tables: Sequence[Table]) -> None:
         """Make what is missing: tables, and nullable or defaulted columns. Never alters or drops."""
 
-    async def write(self, operations: Sequence[Operation], *, fences: Sequence[Claim] = ()) -> list[Any]:
+    async def write(
+        self,
+        operations: Sequence[Operation],
+        *,
+        fences: Sequence[Claim] = (),
+        orphaned: Orphaned | None = None,
+    ) -> list[Any]:
         """Run the operations as one unit; their answers, in order.
+
+        ``orphaned(answers, error)`` is called once if the caller was cancelled and the unit ran.
 
         Each of ``fences`` is checked first in the same transaction: ``ClaimLost`` if one does not hold.
         Durable and visible to every reader when this returns.
@@ -164,6 +173,9 @@ class Storage(Protocol):
 
         Made before one looks, so that nothing between the look and the wait is missed.
         """
+
+    def wake_all(self) -> None:
+        """Ring every watch of this process: it is stopping."""
 
     def alone(self, name: str) -> AbstractAsyncContextManager[None]:
         """A lock that one holder in the whole installation has; waits for it; freed when its process dies."""

@@ -27,6 +27,7 @@ from framework.storage.contract import (
     Deliver,
     FifoState,
     Operation,
+    Orphaned,
     Put,
     Release,
     Row,
@@ -94,11 +95,17 @@ class SqliteStorage:
         """See the contract; ``CannotOpen`` lists the differences that could lose data."""
         await self._writer.run(lambda connection: sqlite_schema.ensure(connection, self._dialect, tables))
 
-    async def write(self, operations: Sequence[Operation], *, fences: Sequence[Claim] = ()) -> list[Any]:
+    async def write(
+        self,
+        operations: Sequence[Operation],
+        *,
+        fences: Sequence[Claim] = (),
+        orphaned: Orphaned | None = None,
+    ) -> list[Any]:
         """See the contract."""
         run = self._operations.run
         answers: list[Any] = await self._writer.run(
-            lambda connection: run(connection, operations, fences), _wakes(operations)
+            lambda connection: run(connection, operations, fences), _wakes(operations), orphaned
         )
         return answers
 
@@ -122,6 +129,10 @@ class SqliteStorage:
     def watch(self, fifos: Iterable[str]) -> AbstractContextManager[Signal]:
         """See the contract."""
         return self._signals.watch(fifos)
+
+    def wake_all(self) -> None:
+        """See the contract."""
+        self._signals.ring_all()
 
     def alone(self, name: str) -> AbstractAsyncContextManager[None]:
         """See the contract."""

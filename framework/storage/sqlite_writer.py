@@ -22,17 +22,21 @@ from framework.storage.sqlite_errors import translate
 BATCH = 256
 
 Work = Callable[[sqlite3.Connection], Any]
+Orphaned = Callable[[Any, BaseException | None], None]
 
 
 class Unit:
     """Work for the writer, the future of who waits for it, and the FIFOs that its commit changes."""
 
-    __slots__ = ("error", "future", "result", "wakes", "work")
+    __slots__ = ("error", "future", "orphaned", "result", "wakes", "work")
 
-    def __init__(self, work: Work, future: asyncio.Future[Any], wakes: Iterable[str]) -> None:
+    def __init__(
+        self, work: Work, future: asyncio.Future[Any], wakes: Iterable[str], orphaned: Orphaned | None
+    ) -> None:
         self.work = work
         self.future = future
         self.wakes = wakes
+        self.orphaned = orphaned
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -61,13 +65,24 @@ class Writer:
         self._thread.start()
         await self._opened
 
-    async def run(self, work: Work, wakes: Iterable[str] = ()) -> Any:
-        """Hand in a unit and wait for its outcome. Cancelling the wait does not cancel the unit."""
+    async def run(self, work: Work, wakes: Iterable[str] = (), orphaned: Orphaned | None = None) -> Any:
+        """Hand in a unit and wait for its outcome.
+
+        Cancelling the wait does not cancel the unit: ``orphaned`` is then called with its result and
+        error, on the event loop's thread.
+        """
         if self._closed:
             raise Unavailable("the database is closed")
         future = self._loop.create_future()
-        self._queue.put(Unit(work, future, wakes))
-        return await future
+        unit = Unit(work, future, wakes, orphaned)
+        self._queue.put(unit)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if orphaned and not future.cancelled():
+                # The answer came in the same turn of the loop as the cancellation, which wins.
+                orphaned(unit.result, unit.error)
+            raise
 
     async def close(self) -> None:
         """Finish what was handed in, then close the connection."""
@@ -124,9 +139,10 @@ class Writer:
             if unit.error is None:
                 wakes.update(unit.wakes)
             future = unit.future
-            if future.done():
-                continue  # the caller was cancelled; the unit is stored or refused all the same
-            if unit.error is None:
+            if future.done():  # the caller was cancelled; the unit is stored or refused all the same
+                if unit.orphaned:
+                    unit.orphaned(unit.result, unit.error)
+            elif unit.error is None:
                 future.set_result(unit.result)
             else:
                 future.set_exception(unit.error)
@@ -153,7 +169,7 @@ def _run_together(connection: sqlite3.Connection, batch: list[Unit]) -> None:
     except sqlite3.Error:
         raise _RolledBack from None  # each unit gets the reason from its own try
     for unit in batch:
-        unit.error = None
+        unit.result = unit.error = None
         try:
             execute("SAVEPOINT unit")
             unit.result = unit.work(connection)
@@ -183,7 +199,7 @@ def _undo_unit(connection: sqlite3.Connection) -> bool:
 
 
 def _run_alone(connection: sqlite3.Connection, unit: Unit) -> None:
-    unit.error = None
+    unit.result = unit.error = None
     try:
         connection.execute("BEGIN IMMEDIATE")
         unit.result = unit.work(connection)
@@ -192,7 +208,7 @@ def _run_alone(connection: sqlite3.Connection, unit: Unit) -> None:
             raise Unavailable("the transaction ended before its commit; nothing is known to be stored")
         connection.execute("COMMIT")
     except Exception as error:
-        unit.error = translate(error)
+        unit.result, unit.error = None, translate(error)
         _roll_back(connection)
 
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from framework import jsontext
-from framework.mu import MU
+from framework.mu import wrap
 
 metadata = MetaData()
 
@@ -61,7 +61,7 @@ class MuJson(Json):
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         if value is None:
             return None
-        return MU({"": jsontext.decode(value)})[""]
+        return wrap(jsontext.decode(value))
 
 
 class UtcDateTime(TypeDecorator[datetime.datetime]):

@@ -1,0 +1,29 @@
+"""The command ``framework``. Each command is a module; what is heavy is imported when it runs.
+
+Exit codes: 0 well, 1 the answer is no (mistakes in definitions, a status of 400 or more), 2 it could not
+run (wrong usage, no folder, no database, no server).
+"""
+
+from __future__ import annotations
+
+import click
+
+from framework import __version__
+from framework.cli import call, check, serve, token
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Begin with `framework serve`: it serves the folder ./definitions on http://127.0.0.1:9099.",
+)
+@click.version_option(__version__, prog_name="framework")
+def main() -> None:
+    """Drop YAML into a folder, and get an API, a database and workers that take its orders one by one."""
+
+
+main.add_command(check.check)
+main.add_command(serve.serve)
+main.add_command(call.call)
+main.add_command(token.token)
+
+__all__ = ["main"]

@@ -1,0 +1,67 @@
+"""Options that several commands share, and how a command says that it could not run."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Coroutine
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 9099
+DEFAULT_FOLDER = "definitions"
+
+T = TypeVar("T")
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+folder = click.argument("folder", metavar="[DIR]", default=DEFAULT_FOLDER, type=click.Path())
+host = click.option("--host", default=DEFAULT_HOST, show_default=True, help="Address the gateway listens on.")
+port = click.option(
+    "--port",
+    default=DEFAULT_PORT,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Its port; 0 takes a free one.",
+)
+database = click.option(
+    "--database",
+    metavar="URL",
+    envvar="FRAMEWORK_DATABASE",
+    show_envvar=True,
+    default="sqlite:///framework.db",
+    show_default=True,
+    help="The database: sqlite:///FILE in the current folder, sqlite:////PATH/FILE elsewhere.",
+)
+
+
+class Duration(click.ParamType[float]):
+    """``90s``, ``15m``, ``12h``, ``30d``; a bare number is seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)", value.strip())
+        if not match or float(match[1]) == 0:
+            self.fail(f"{value!r} is no duration; write 90s, 15m, 12h or 30d", param, ctx)
+        return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def cannot_run(message: str) -> NoReturn:
+    """Say why, and leave with exit code 2."""
+    click.echo(f"framework: {message}", err=True)
+    raise SystemExit(2)
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end; what the framework raises on purpose becomes its message and exit 2."""
+    from framework.errors import FrameworkError
+
+    try:
+        return asyncio.run(main)
+    except FrameworkError as error:
+        cannot_run(str(error))

@@ -1,0 +1,130 @@
+"""``framework serve``: the API, the database and the workers of a folder."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import TYPE_CHECKING
+
+import click
+
+from framework.cli import options
+
+if TYPE_CHECKING:
+    from framework.definitions import Checked, Definitions
+    from framework.runtime import Runtime
+
+
+@click.command()
+@options.folder
+@options.database
+@options.host
+@options.port
+@click.option("--no-workers", is_flag=True, help="Serve the API only; another process runs the workers.")
+@click.option("--no-gateway", is_flag=True, help="Run the workers only; another process serves the API.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Log lines for people, or one JSON object a line.",
+)
+def serve(
+    folder: str, database: str, host: str, port: int, no_workers: bool, no_gateway: bool, log_format: str
+) -> None:
+    """Serve the definitions in DIR (default: ./definitions).
+
+    Checks them first; a mistake stops the start. Definitions are trusted code: they run with the rights of
+    this process. Stops on SIGTERM or Ctrl-C: work in progress gets 8 s to end; a second signal stops at once.
+    """
+    from framework import logs
+    from framework.errors import FrameworkError
+
+    if no_workers and no_gateway:
+        options.cannot_run("--no-workers and --no-gateway together leave nothing to run")
+    checked = _checked(folder, host, port)
+    logs.configure(log_format)
+    listener = None
+    try:
+        from framework.server import listen
+
+        listener = None if no_gateway else listen(host, port)
+        _run(checked.definitions, database, listener, workers=not no_workers, log_format=log_format)
+    except FrameworkError as error:
+        options.cannot_run(str(error))
+
+
+def _checked(folder: str, host: str, port: int) -> Checked:
+    """The definitions without mistakes; warnings are shown, errors stop the start."""
+    from framework.definitions import CannotRun, check, render
+
+    try:
+        checked = check(folder, host=host, port=port)
+    except CannotRun as error:
+        options.cannot_run(str(error))
+    if checked.problems:
+        click.echo(render(checked, "text"), err=True)
+    if checked.errors:
+        click.echo("framework: not started, the definitions have mistakes", err=True)
+        raise SystemExit(1)
+    return checked
+
+
+def _run(
+    definitions: Definitions, database: str, listener: socket.socket | None, *, workers: bool, log_format: str
+) -> None:
+    import uvloop
+
+    from framework.server import serve as serve_definitions
+
+    def started(runtime: Runtime) -> None:
+        runtime.debug.listen(_printer(log_format))
+        if log_format == "text":
+            click.echo(_banner(definitions, database, listener, workers))
+        else:
+            address = ":".join(map(str, listener.getsockname()[:2])) if listener else None
+            logging.getLogger("framework.server").info(
+                "started", extra={"action": "started", "address": address, "database": database}
+            )
+
+    uvloop.run(
+        serve_definitions(definitions, url=database, listener=listener, workers=workers, started=started)
+    )
+
+
+def _printer(log_format: str):  # type: ignore[no-untyped-def]
+    """What scripts qprint goes to standard output, or into the log where that is for machines."""
+    if log_format == "json":
+        logger = logging.getLogger("framework.qprint")
+        return lambda text: logger.info(text, extra={"action": "qprint"})
+    return click.echo
+
+
+def _banner(definitions: Definitions, database: str, listener: socket.socket | None, workers: bool) -> str:
+    lines = [f"database  {database}"]
+    lines += [f"class     {atom.name}" for atom in definitions.atoms]
+    lines += [f"module    {module.name}" for module in definitions.modules]
+    if workers:
+        lines += [f"worker    {worker.name} ({worker.mode})" for worker in definitions.workers]
+    if listener is None:
+        return "\n".join([*lines, "running the workers, without a gateway; Ctrl-C stops"])
+    lines += [f"route     {route.path} ({route.auth_mode})" for route in definitions.routes]
+    host, port = listener.getsockname()[:2]
+    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    lines += ["", f"listening on {base}; Ctrl-C stops. Try it from another terminal:", ""]
+    if definitions.routes:
+        lines.append("  " + _example(definitions, base, database))
+    return "\n".join(lines)
+
+
+def _example(definitions: Definitions, base: str, database: str) -> str:
+    """A curl to paste: it makes a token of its own and leaks none."""
+    route = min(definitions.routes, key=lambda route: ("GET" not in str(route.request_script), route.path))
+    path = "/".join(part for part in route.path.split("/") if not part.startswith("{")) or "/"
+    command = "curl"
+    if route.auth_mode == "axis":
+        from framework.storage import DEFAULT_URL
+
+        which = "" if database == DEFAULT_URL else f" --database {database}"
+        command += f' -H "X-Auth-Token: $(framework token{which})"'
+    return f"{command} {base}{path}"

@@ -1,0 +1,105 @@
+"""``framework token``: operators' tokens for the gateway."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+
+import click
+
+from framework.cli import options
+
+
+class _WithDefault(click.Group):
+    """``framework token`` makes one; ``list`` and ``revoke`` are commands of the group."""
+
+
+@click.group(cls=_WithDefault, invoke_without_command=True)
+@options.database
+@click.option(
+    "--expires",
+    type=options.Duration(),
+    default="12h",
+    show_default=True,
+    help="How long it is valid: 90s, 15m, 12h, 30d.",
+)
+@click.pass_context
+def token(context: click.Context, database: str, expires: float) -> None:
+    """Make a new operator's token, which may call everything, and print it alone.
+
+    It is shown this once and stored as a hash. A running server accepts it at once.
+    """
+    context.obj = database
+    if context.invoked_subcommand is None:
+        click.echo(options.run(_issue(database, expires)))
+
+
+@token.command("list")
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--database", metavar="URL", default=None, help="The database, if not given before `list`.")
+@click.pass_context
+def list_(context: click.Context, format_: str, database: str | None) -> None:
+    """List the tokens there are, by number; the secrets are not kept."""
+    records = options.run(_list(database or context.obj))
+    if format_ == "json":
+        click.echo(json.dumps(records, indent=2))
+    elif not records:
+        click.echo("no tokens; make one with `framework token`")
+    for record in records if format_ == "text" else ():
+        state = "valid until" if record["valid"] else "expired at"
+        whose = record["account"] or "operator"
+        click.echo(
+            f"{record['id']:>5}  {whose:<20} made {record['created_at']}  {state} {record['expires_at']}"
+        )
+
+
+@token.command()
+@click.argument("number", type=int)
+@click.option("--database", metavar="URL", default=None, help="The database, if not given before `revoke`.")
+@click.pass_context
+def revoke(context: click.Context, number: int, database: str | None) -> None:
+    """Make token NUMBER void; running servers refuse it within a second. See `token list` for numbers."""
+    if not options.run(_revoke(database or context.obj, number)):
+        click.echo(f"framework: there is no token {number}; see `framework token list`", err=True)
+        raise SystemExit(1)
+    click.echo(f"token {number} is void")
+
+
+async def _issue(database: str, expires: float) -> str:
+    from framework import tokens
+    from framework.storage import open_storage
+
+    async with open_storage(database) as storage:
+        return await tokens.issue(storage, expires_in=expires)
+
+
+async def _list(database: str) -> list[dict[str, object]]:
+    from framework import tokens
+    from framework.storage import open_storage
+
+    async with open_storage(database) as storage:
+        found = await tokens.listed(storage)
+    now = time.time()
+    return [
+        {
+            "id": token.id,
+            "account": token.account,
+            "created_at": _shown(token.created_at),
+            "expires_at": _shown(token.expires_at),
+            "valid": token.valid(now),
+        }
+        for token in found
+    ]
+
+
+async def _revoke(database: str, number: int) -> bool:
+    from framework import tokens
+    from framework.storage import open_storage
+
+    async with open_storage(database) as storage:
+        return await tokens.revoke(storage, number)
+
+
+def _shown(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")

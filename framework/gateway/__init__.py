@@ -1,0 +1,1 @@
+"""The gateway: from an HTTP request to a script's answer."""

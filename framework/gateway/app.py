@@ -1,0 +1,169 @@
+"""The gateway as an ASGI application: match, authenticate, read the body, run the script, answer.
+
+The one rule: **whatever a script or a client does, the client gets one well-formed answer**, and what is
+wrong inside is in the log, under an id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from framework.callout import Response as CalloutResponse
+from framework.errors import HTTPError, StorageError
+from framework.gateway import failures
+from framework.gateway.paths import segments
+from framework.gateway.requests import ClientGone, Request, parameters, read_body
+from framework.gateway.responses import Response, from_http_error, from_result, make, problem
+from framework.gateway.routing import Route, Routes
+from framework.mu import MU
+from framework.session import Session
+from framework.tokens import Tokens
+
+logger = logging.getLogger("framework.gateway")
+
+MAX_BODY = 1024 * 1024
+
+_UNAUTHORISED = {
+    "missing": "this call needs a token in the header X-Auth-Token; make one with `framework token`",
+    "invalid": "the token is not valid, or it has expired; make a new one with `framework token`",
+}
+
+
+class Gateway:
+    """Serves the routes of a snapshot. Holds nothing open."""
+
+    def __init__(self, routes: Routes, session: Session, tokens: Tokens) -> None:
+        self._routes = routes
+        self._session = session
+        self._tokens = tokens
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await _refuse(scope, receive, send)
+            return
+        try:
+            response = await self._respond(scope, receive, inside=False)
+        except ClientGone:
+            return
+        await _send(send, response)
+
+    async def call(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> CalloutResponse:
+        """A request from inside the process: the same pipeline, without a token."""
+        raw_path, _, query = path.partition("?")
+        listed = [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
+        ]
+        scope = {
+            "type": "http",
+            "method": method,
+            "scheme": "http",
+            "path": raw_path,
+            "raw_path": raw_path.encode(),
+            "query_string": query.encode(),
+            "headers": listed,
+        }
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        response = await self._respond(scope, receive, inside=True)
+        return CalloutResponse(response.code, response.body, response.headers)
+
+    # ---- the pipeline -----------------------------------------------------------------------
+
+    async def _respond(self, scope: Any, receive: Any, *, inside: bool) -> Response:
+        try:
+            parts = segments(scope["raw_path"])
+            if parts and parts[0] == "-":
+                return await self._own(parts[1:])
+            found = self._routes.match(parts)
+            if found is None:
+                return problem(404, "no route takes this path")
+            route, resources = found
+            if route.definition.auth_mode == "axis" and not inside:
+                refusal = await self._authenticate(scope)
+                if refusal is not None:
+                    return refusal
+            body = await read_body(scope, receive, MAX_BODY)
+            request = Request(scope, body)
+            query = parameters(scope["query_string"])
+        except HTTPError as error:
+            return from_http_error(error)
+        except StorageError as error:
+            logger.error("%s %s: %s", scope["method"], scope["path"], error, extra={"action": "unavailable"})
+            return problem(503, "the database cannot be read now. Try again later.")
+        return await self._run(route, request, resources, query)
+
+    async def _run(
+        self, route: Route, request: Request, resources: dict[str, str], query: dict[str, list[str]]
+    ) -> Response:
+        finished: list[Response] = []
+
+        def finish(body: Any = None, code: int = 200, headers: Mapping[str, Any] | None = None) -> None:
+            """Answer with this, whatever the script returns later. The first call counts."""
+            finished.append(make(code, body, headers))
+
+        if route.request_script is None:
+            return _no_forwarding(route)
+        limit = asyncio.timeout(route.definition.request_timeout)
+        try:
+            async with limit:
+                result = await route.request_script(request, resources, query, route, finish, MU())
+            if finished:
+                return finished[0]
+            return _no_forwarding(route) if result is None else from_result(result)
+        except TimeoutError as error:
+            if limit.expired():
+                logger.error("%s %s: no answer within its request_timeout", request.method, route.path)
+                return problem(
+                    504, f"the script gave no answer within {route.definition.request_timeout:g} s"
+                )
+            return failures.response(error, route=route, method=request.method, body=request.body)
+        except (Exception, asyncio.CancelledError, SystemExit) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
+            return failures.response(error, route=route, method=request.method, body=request.body)
+
+    async def _authenticate(self, scope: Any) -> Response | None:
+        """None if the request may go on."""
+        secret = next((value for name, value in scope["headers"] if name == b"x-auth-token"), None)
+        if secret and await self._tokens.check(secret.decode("latin-1")) is not None:
+            return None
+        response = problem(401, _UNAUTHORISED["invalid" if secret else "missing"])
+        response.headers["www-authenticate"] = 'X-Auth-Token realm="framework"'
+        return response
+
+    async def _own(self, parts: list[str]) -> Response:
+        """The framework's own paths, under ``/-/``."""
+        if parts == ["live"]:
+            return make(200, {"status": "live"})
+        if parts == ["ready"]:
+            if not self._session.running:
+                return problem(503, "the server is stopping")
+            await self._session.storage.fifo_state("")  # raises when the database cannot be read
+            return make(200, {"status": "ready"})
+        return problem(404, "nothing is here; /-/live and /-/ready are")
+
+
+def _no_forwarding(route: Route) -> Response:
+    """The script let the request go on to the target."""
+    logger.error("%s: the script gave no answer, and forwarding to a target is not built yet", route.path)
+    return problem(501, "the script let the request go on to its target; this version does not forward")
+
+
+async def _send(send: Any, response: Response) -> None:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+    headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.code, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+async def _refuse(scope: Any, receive: Any, send: Any) -> None:
+    """WebSockets are not offered."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1000})

@@ -1,0 +1,68 @@
+"""What an error that escapes a script means to the client: never a traceback, never internals."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+
+from framework import trace
+from framework.errors import (
+    Duplicate,
+    Gone,
+    HTTPError,
+    ItemRefused,
+    Stopping,
+    Unavailable,
+    ValidationError,
+)
+from framework.gateway.responses import Response, from_http_error, problem
+from framework.gateway.routing import Route
+
+logger = logging.getLogger("framework.gateway")
+
+
+def response(error: BaseException, *, route: Route, method: str, body: bytes) -> Response:
+    """The answer for an error; an unexpected one is logged with its YAML line under an id."""
+    if isinstance(error, HTTPError):
+        return from_http_error(error)
+    if isinstance(error, ValidationError):
+        return problem(422, str(error), field=error.field, rule=error.rule)
+    if isinstance(error, Duplicate | Gone):
+        return problem(409, str(error))
+    if isinstance(error, ItemRefused):
+        return problem(422, str(error))
+    if isinstance(error, Unavailable | Stopping):
+        return _unavailable(error, route, method)
+    if isinstance(error, ValueError | RecursionError) and not _is_json(body):
+        return problem(400, "the request's body is not JSON")
+    return _unexpected(error, route, method)
+
+
+def _unavailable(error: BaseException, route: Route, method: str) -> Response:
+    logger.error("%s %s: %s", method, route.path, error, extra={"action": "unavailable"})
+    answer = problem(503, "the database cannot take this now; nothing was stored. Try again later.")
+    answer.headers["retry-after"] = "1"
+    return answer
+
+
+def _unexpected(error: BaseException, route: Route, method: str) -> Response:
+    number = secrets.token_hex(8)
+    logger.error(
+        "error %s in %s %s at %s\n%s",
+        number,
+        method,
+        route.path,
+        trace.place(error) or route.definition.location,
+        trace.text(error),
+        extra={"action": "request_error", "error_id": number},
+    )
+    return problem(500, "the script failed; the server's log has more under the id", id=number)
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,34 @@
+"""A request's path, decoded once; a path that could mean two things never reaches a script."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+from framework.errors import HTTPError
+
+# An encoded slash or backslash would be one segment here and two at a back end.
+_HIDDEN = re.compile(rb"%2f|%5c|\\", re.IGNORECASE)
+
+
+def segments(raw_path: bytes) -> list[str]:
+    """The decoded segments of a raw path, without one trailing empty segment.
+
+    ``HTTPError(400)`` for ``..``, an encoded slash or backslash, and what is not UTF-8.
+    """
+    if _HIDDEN.search(raw_path):
+        raise HTTPError(400, "the path has an encoded slash or a backslash")
+    if b"%" in raw_path:
+        raw_path = unquote_to_bytes(raw_path)
+    try:
+        path = raw_path.decode()
+    except UnicodeDecodeError:
+        raise HTTPError(400, "the path is not UTF-8") from None
+    if not path.startswith("/"):
+        raise HTTPError(400, "the path does not begin with a slash")
+    parts = path[1:].split("/")
+    if ".." in parts:
+        raise HTTPError(400, "the path has a segment '..'")
+    if parts[-1] == "":
+        parts.pop()
+    return parts

@@ -1,0 +1,94 @@
+"""Which route takes a path: the more specific template wins, whatever the order of the files.
+
+A template is static segments and ``{name}`` variables. A variable takes one segment that is not empty;
+only the last one may be empty: ``/v1/orders`` and ``/v1/orders/`` match ``/v1/orders/{orderId}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from framework.definitions import RouteDefinition
+
+Script = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One routing entry, its scripts ready to be called."""
+
+    definition: RouteDefinition
+    variables: tuple[str, ...]
+    request_script: Script | None
+    response_script: Script | None
+
+    @property
+    def path(self) -> str:
+        return self.definition.path
+
+
+@dataclass(slots=True)
+class _Node:
+    static: dict[str, _Node] = field(default_factory=dict)
+    variable: _Node | None = None
+    route: Route | None = None
+
+
+class Routes:
+    """The routes of a snapshot, as a tree by segment."""
+
+    def __init__(self, definitions: Iterable[RouteDefinition], scope: Mapping[str, Any]) -> None:
+        self._root = _Node()
+        self._all: list[Route] = []
+        for definition in definitions:
+            self._add(definition, scope)
+
+    def __iter__(self) -> Any:
+        return iter(self._all)
+
+    def _add(self, definition: RouteDefinition, scope: Mapping[str, Any]) -> None:
+        node = self._root
+        variables = []
+        for segment in definition.path.strip("/").split("/"):
+            if segment.startswith("{"):
+                variables.append(segment[1:-1])
+                node.variable = node.variable or _Node()
+                node = node.variable
+            elif segment:
+                node = node.static.setdefault(segment, _Node())
+        scripts = [
+            None if script is None else script.function(dict(scope))
+            for script in (definition.request_script, definition.response_script)
+        ]
+        node.route = Route(definition, tuple(variables), *scripts)
+        self._all.append(node.route)
+
+    def match(self, segments: list[str]) -> tuple[Route, dict[str, str]] | None:
+        """The route of a path and its variables by name; an empty one is absent."""
+        found = _match(self._root, segments, 0, [])
+        if found is None:
+            return None
+        route, values = found
+        return route, dict(zip(route.variables, values, strict=False))
+
+
+def _match(
+    node: _Node, segments: list[str], position: int, values: list[str]
+) -> tuple[Route, list[str]] | None:
+    if position == len(segments):
+        if node.route is not None:
+            return node.route, values
+        if node.variable is not None and node.variable.route is not None:
+            return node.variable.route, values  # the last variable, empty
+        return None
+    segment = segments[position]
+    static = node.static.get(segment)
+    if static is not None:
+        found = _match(static, segments, position + 1, values)
+        if found is not None:
+            return found
+    if node.variable is not None and segment:
+        return _match(node.variable, segments, position + 1, [*values, segment])
+    return None

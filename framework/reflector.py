@@ -1,0 +1,159 @@
+"""The reflector runs the workers: each one's coroutine function is called again and again.
+
+``single`` workers hold a lock of the whole installation while they run; the others stand by and take
+over when its holder dies. One worker's failure never touches another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
+
+from framework import trace
+from framework.definitions import WorkerDefinition
+from framework.errors import StorageError
+from framework.session import RUN, Run, Session
+
+logger = logging.getLogger("framework.reflector")
+
+WATCH_INTERVAL = 1.0  # seconds until a function that found nothing is called again
+SHUTDOWN_GRACE = 8.0  # seconds that blocks in work get at a stop before they are cancelled
+_LAST_WORD = 2.0  # seconds that a cancelled worker gets to end
+
+# An error outside of any FIFO block: the worker waits this long, doubling up to the last.
+ERROR_WAIT_FIRST = 0.1
+ERROR_WAIT_LAST = 30.0
+
+
+class Reflector:
+    """The tasks of one process's workers. ``stop`` ends them; whoever made it must call it."""
+
+    def __init__(
+        self, workers: Sequence[WorkerDefinition], session: Session, scope: Mapping[str, Any]
+    ) -> None:
+        self._workers = workers
+        self._session = session
+        self._scope = scope
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Run each worker's top level once, then its function in a task of its own.
+
+        An error of a top level is raised: a worker that cannot begin must stop the start.
+        """
+        prepared = [(worker, self._prepare(worker)) for worker in self._workers]
+        for worker, function in prepared:
+            task = asyncio.create_task(self._run(worker, function), name=f"worker {worker.name}")
+            self._tasks.append(task)
+
+    async def stop(self, grace: float = SHUTDOWN_GRACE) -> None:
+        """Wait for the blocks in work, then cancel what is left. The session must have been stopped."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=grace)
+        for task in late:
+            logger.warning("%s is still at work after %g s and is cancelled", task.get_name(), grace)
+            task.cancel()
+        if late:
+            _, deaf = await asyncio.wait(late, timeout=_LAST_WORD)
+            for task in deaf:
+                logger.error("%s does not end; its item is offered again at the next start", task.get_name())
+        self._tasks.clear()
+
+    def _prepare(self, worker: WorkerDefinition) -> Callable[[], Awaitable[Any]]:
+        namespace = {
+            **self._scope,
+            "__name__": worker.name,
+            "logger": logging.getLogger(f"framework.script.{worker.name}"),
+        }
+        worker.script.run(namespace)
+        function: Callable[[], Awaitable[Any]] = namespace[worker.function]
+        return function
+
+    async def _run(self, worker: WorkerDefinition, function: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            async with self._place(worker):
+                logger.info(
+                    "worker %s runs", worker.name, extra={"action": "worker_start", "worker": worker.name}
+                )
+                await self._repeat(worker, function)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            logger.exception("worker %s has ended by an error of the framework itself", worker.name)
+
+    def _place(self, worker: WorkerDefinition) -> AbstractAsyncContextManager[Any]:
+        if worker.mode == "single":
+            return _UntilStopped(self._session, self._session.storage.alone(f"worker {worker.name}"))
+        return nullcontext()
+
+    async def _repeat(self, worker: WorkerDefinition, function: Callable[[], Awaitable[Any]]) -> None:
+        known: set[str] = set()
+        wait = ERROR_WAIT_FIRST
+        while self._session.running:
+            run = Run(worker.name)
+            token = RUN.set(run)
+            # Watched from before the call: what changes between its last look and our wait is not missed.
+            with self._session.storage.watch(known) as signal:
+                try:
+                    await function()
+                except (Exception, asyncio.CancelledError, SystemExit) as error:
+                    if isinstance(error, asyncio.CancelledError) and _cancelling():
+                        raise
+                    self._report(worker, run, error)
+                    if run.charged is not error:
+                        await self._session.sleep(wait)
+                        wait = min(wait * 2, ERROR_WAIT_LAST)
+                        continue
+                finally:
+                    RUN.reset(token)
+                if run.finished:
+                    wait = ERROR_WAIT_FIRST
+                if not run.served and run.fifos <= known and self._session.running:
+                    await signal.changed(WATCH_INTERVAL)
+            known = run.fifos
+
+    def _report(self, worker: WorkerDefinition, run: Run, error: BaseException) -> None:
+        record = {"action": "worker_error", "worker": worker.name}
+        place = trace.place(error) or str(worker.location)
+        charged = " (its item is offered again)" if run.charged is error else ""
+        if isinstance(error, StorageError) and run.charged is not error:
+            logger.error("worker %s: %s: %s", worker.name, place, error, extra=record)
+        else:
+            logger.error(
+                "worker %s failed at %s%s\n%s", worker.name, place, charged, trace.text(error), extra=record
+            )
+
+
+def _cancelling() -> bool:
+    """Was this task cancelled from outside, or did its code merely await something that was?"""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+class _UntilStopped:
+    """Enters a lock that may have to be waited for, but not beyond a stop of the session."""
+
+    def __init__(self, session: Session, lock: AbstractAsyncContextManager[None]) -> None:
+        self._session = session
+        self._lock = lock
+        self._held = False
+
+    async def __aenter__(self) -> None:
+        entering = asyncio.ensure_future(self._lock.__aenter__())
+        stopped = asyncio.ensure_future(self._session.stopped())
+        try:
+            await asyncio.wait({entering, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if entering.done():
+                entering.result()
+                self._held = True
+        finally:
+            stopped.cancel()
+            entering.cancel()
+
+    async def __aexit__(self, *exc: Any) -> None:
+        if self._held:
+            await self._lock.__aexit__(*exc)

@@ -1,0 +1,107 @@
+"""The runtime: the one object that owns what is opened, and closes it.
+
+It joins a storage, a snapshot, the workers and the gateway's application. Who opens a runtime decides
+what of it runs; ``framework.server`` puts it on a port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from framework.callout import Callout
+from framework.debug import DebugChannel
+from framework.definitions import Definitions
+from framework.fifo import Fifos
+from framework.gateway.app import Gateway
+from framework.reflector import SHUTDOWN_GRACE, Reflector
+from framework.session import Session
+from framework.settings import Settings
+from framework.snapshot import Snapshot, bind
+from framework.storage import Storage, open_storage
+from framework.tokens import Tokens
+
+logger = logging.getLogger("framework.runtime")
+
+# At a stop, acknowledgements that the database does not take are given up after this many seconds;
+# their items are offered again at the next start.
+SETTLE_GRACE = 5.0
+
+
+class Runtime:
+    """Definitions at work on a database. Made by :func:`open_runtime`."""
+
+    def __init__(self, definitions: Definitions, *, environ: Mapping[str, str] = os.environ) -> None:
+        self.session = Session()
+        self.debug = DebugChannel()
+        self.callout = Callout()
+        self._fifos = Fifos(self.session)
+        self.snapshot: Snapshot = bind(
+            definitions,
+            session=self.session,
+            fifos=self._fifos,
+            debug=self.debug,
+            callout=self.callout,
+            settings=Settings(environ),
+        )
+        self._reflector: Reflector | None = None
+
+    async def start(self, storage: Storage, *, workers: bool = True, gateway: bool = True) -> Gateway | None:
+        """Fit the tables, run modules and workers' top level, start the workers; the gateway to serve.
+
+        Raises ``CannotOpen`` when the tables do not fit, and whatever a definition's top level raises.
+        """
+        await storage.ensure_tables(self.snapshot.atoms.records)
+        self.session.bind(storage)
+        self.snapshot.scope["context"].run_modules()
+        app = None
+        if gateway:
+            app = Gateway(self.snapshot.routes, self.session, Tokens(storage))
+            self.callout.connect(app.call)
+        if workers:
+            self._reflector = Reflector(self.snapshot.workers, self.session, self.snapshot.scope)
+            self._reflector.start()
+        return app
+
+    def ask_to_stop(self) -> None:
+        """``Runtime.running()`` turns false and everybody who waits wakes; nothing is cancelled yet."""
+        if self.session.running:
+            self.session.stop()
+            self.session.storage.wake_all()
+
+    async def stop(self, grace: float = SHUTDOWN_GRACE) -> None:
+        """Let the blocks in work end, cancel what takes longer than ``grace`` seconds, settle, close."""
+        self.ask_to_stop()
+        if self._reflector is not None:
+            await self._reflector.stop(grace)
+        try:
+            async with asyncio.timeout(SETTLE_GRACE):
+                await self._fifos.settlements.settle()
+        except TimeoutError:
+            logger.error(
+                "the ends of some items could not be written; they are offered again at the next start"
+            )
+            await self._fifos.settlements.abandon()
+        await self.callout.close()
+
+
+@asynccontextmanager
+async def open_runtime(
+    definitions: Definitions,
+    url: str,
+    *,
+    workers: bool = True,
+    gateway: bool = True,
+    grace: float = SHUTDOWN_GRACE,
+) -> AsyncIterator[tuple[Runtime, Gateway | None]]:
+    """A runtime on the database behind ``url``, stopped and closed with the block."""
+    runtime = Runtime(definitions)
+    async with open_storage(url) as storage:
+        try:
+            app = await runtime.start(storage, workers=workers, gateway=gateway)
+            yield runtime, app
+        finally:
+            await runtime.stop(grace)

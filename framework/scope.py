@@ -1,0 +1,119 @@
+"""What scripts see without importing it: the built-in objects, by name.
+
+The names themselves stand in ``framework.definitions.names``, where check finds what no script can see;
+a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+from framework import errors
+from framework.cache import CacheStore
+from framework.callout import Callout
+from framework.debug import DebugChannel
+from framework.definitions import ModuleDefinition
+from framework.definitions.names import MODULES
+from framework.fifo import Fifos
+from framework.mu import MU
+from framework.session import Session
+from framework.settings import Settings
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+_ERRORS = ("HTTPError", "Error", "ValidationError", "Duplicate", "Gone", "Reject", "Retry")
+
+
+class RuntimeView:
+    """``Runtime`` of the scripts: whether to go on."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def running(self) -> bool:
+        """False from the moment the server was asked to stop."""
+        return self._session.running
+
+    def __repr__(self) -> str:
+        return "Runtime"
+
+
+class Context:
+    """``context`` of the scripts: ``context.settings``, and each module definition by its name.
+
+    A module's top level runs once per process, at its first use, at the start at the latest.
+    """
+
+    def __init__(
+        self, settings: Settings, modules: Iterable[ModuleDefinition], scope: dict[str, Any]
+    ) -> None:
+        self.settings = settings
+        self._definitions = {module.name: module for module in modules}
+        self._modules: dict[str, ModuleType] = {}
+        self._scope = scope
+
+    def __getattr__(self, name: str) -> ModuleType:
+        if name in self._modules:
+            return self._modules[name]
+        definition = self._definitions.get(name)
+        if definition is None:
+            close = difflib.get_close_matches(name, [*self._definitions, "settings"], n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise AttributeError(f"context has no module {name!r}{hint}")
+        module = ModuleType(name)
+        module.__dict__.update(
+            self._scope, __name__=name, logger=logging.getLogger(f"framework.script.{name}")
+        )
+        self._modules[name] = module  # before it runs: two modules may know each other
+        try:
+            definition.script.run(module.__dict__)
+        except BaseException:
+            del self._modules[name]
+            raise
+        return module
+
+    def run_modules(self) -> None:
+        """Run the top level of every module that has not run yet; its error is raised."""
+        for name in self._definitions:
+            getattr(self, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted([*self._definitions, "settings"])
+
+    def __repr__(self) -> str:
+        return f"context({', '.join(dir(self))})"
+
+
+def build(
+    *,
+    session: Session,
+    fifos: Fifos,
+    debug: DebugChannel,
+    callout: Callout,
+    settings: Settings,
+    modules: Iterable[ModuleDefinition],
+) -> dict[str, Any]:
+    """The scope of all scripts but for ``atom`` and ``model``, which are bound to it afterwards."""
+    import jsonschema
+    import sqlalchemy
+
+    scope: dict[str, Any] = {
+        **MODULES,
+        "sqlalchemy": sqlalchemy,
+        "jsonschema": jsonschema,
+        **{name: getattr(sqlalchemy, name) for name in ("and_", "or_", "not_", "join", "select")},
+        **{name: getattr(errors, name) for name in _ERRORS},
+        **{method: method for method in METHODS},
+        "FIFO": fifos,
+        "MU": MU,
+        "Cache": CacheStore(),
+        "Runtime": RuntimeView(session),
+        "callout": callout,
+        "logger": logging.getLogger("framework.script"),
+        "qprint": debug.qprint,
+    }
+    scope["context"] = Context(settings, modules, scope)
+    return scope

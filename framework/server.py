@@ -1,0 +1,142 @@
+"""The server: a runtime, its gateway on a port, and the signals that stop both.
+
+The first SIGTERM or SIGINT lets requests and blocks in work end; a second one stops at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from framework.definitions import Definitions
+from framework.errors import CannotOpen
+from framework.gateway.app import Gateway
+from framework.reflector import SHUTDOWN_GRACE
+from framework.runtime import Runtime, open_runtime
+
+logger = logging.getLogger("framework.server")
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_STOPPED_AT_ONCE = 130
+
+
+class _Uvicorn(uvicorn.Server):
+    """Leaves the signals to us: the workers have to be stopped as well."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; ``CannotOpen`` says who might hold the address and what to do."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or str(error)
+        raise CannotOpen(
+            f"cannot listen on {host}:{port}: {reason.lower()}. Another server may run there; "
+            "choose another address with --host and --port."
+        ) from None
+    except OverflowError:
+        listener.close()
+        raise CannotOpen(f"cannot listen on port {port}: a port is a number from 0 to 65535") from None
+    listener.listen(2048)
+    return listener
+
+
+async def serve(
+    definitions: Definitions,
+    *,
+    url: str,
+    listener: socket.socket | None,
+    workers: bool,
+    started: Callable[[Runtime], None],
+) -> None:
+    """Serve until a signal comes. ``listener`` is None for a process without a gateway."""
+    stop = asyncio.Event()
+    _on_signal(stop)
+    try:
+        async with open_runtime(definitions, url, workers=workers, gateway=listener is not None) as (
+            runtime,
+            app,
+        ):
+            server = _start(app, listener)
+            if server is not None:
+                await _until_up(server)
+            started(runtime)
+            await _first(stop.wait(), server)
+            logger.info("stopping: requests and blocks in work may end within %g s", SHUTDOWN_GRACE)
+            runtime.ask_to_stop()
+            if server is not None:
+                server.uvicorn.should_exit = True
+                await asyncio.gather(server.task, runtime.stop(), return_exceptions=True)
+    finally:
+        if listener is not None:
+            listener.close()
+
+
+class _Serving:
+    """uvicorn and the task it runs in."""
+
+    def __init__(self, server: uvicorn.Server, listener: socket.socket) -> None:
+        self.uvicorn = server
+        self.task = asyncio.create_task(server.serve(sockets=[listener]), name="gateway")
+
+
+def _start(app: Gateway | None, listener: socket.socket | None) -> _Serving | None:
+    if app is None or listener is None:
+        return None
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        http="httptools",
+        loop="none",
+        ws="none",
+        timeout_graceful_shutdown=int(SHUTDOWN_GRACE),
+        backlog=2048,
+    )
+    return _Serving(_Uvicorn(config), listener)
+
+
+async def _until_up(server: _Serving) -> None:
+    while not server.uvicorn.started and not server.task.done():  # noqa: ASYNC110 - uvicorn sets a plain flag
+        await asyncio.sleep(0.005)
+    if server.task.done():
+        server.task.result()
+
+
+async def _first(stop: object, server: _Serving | None) -> None:
+    """Wait for the stop, or for the server to end by itself."""
+    waiting = {asyncio.ensure_future(stop)}  # type: ignore[call-overload]
+    if server is not None:
+        waiting.add(server.task)
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _on_signal(stop: asyncio.Event) -> None:
+    def handle(number: int) -> None:
+        if stop.is_set():
+            logger.warning("stopped at once by a second %s", signal.Signals(number).name)
+            logging.shutdown()
+            os._exit(_STOPPED_AT_ONCE)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, handle, number)

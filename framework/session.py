@@ -1,0 +1,88 @@
+"""The storage as scripts use it: every write carries the claims of the FIFO blocks it was begun in.
+
+Which block a write belongs to is known by the context (``contextvars``), so a task started in a block
+carries the block's claims too. One who has lost a claim changes nothing: ``ClaimLost``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Select, Table
+
+from framework.errors import Unavailable
+from framework.storage.contract import Claim, Operation, Orphaned, Row, Storage
+
+CLAIMS: ContextVar[tuple[Claim, ...]] = ContextVar("claims", default=())
+
+
+@dataclass(slots=True)
+class Run:
+    """One call of a worker's function: what it looked into, and which error was charged to an item."""
+
+    worker: str
+    fifos: set[str] = field(default_factory=set)
+    served: bool = False  # the last block had an item
+    finished: bool = False  # a block with an item ended well
+    charged: BaseException | None = None
+
+
+RUN: ContextVar[Run | None] = ContextVar("run", default=None)
+
+
+class Session:
+    """One open storage, and whether the runtime still runs. Bound by the runtime, which closes it."""
+
+    def __init__(self) -> None:
+        self._storage: Storage | None = None
+        self._stop = asyncio.Event()
+
+    def bind(self, storage: Storage) -> None:
+        """Use this open storage from now on."""
+        self._storage = storage
+        self._stop = asyncio.Event()
+
+    @property
+    def storage(self) -> Storage:
+        if self._storage is None:
+            raise Unavailable(
+                "no database is open: a definition's code ran before the start or after the stop"
+            )
+        return self._storage
+
+    @property
+    def running(self) -> bool:
+        """False from the moment a stop was asked for."""
+        return self._storage is not None and not self._stop.is_set()
+
+    def stop(self) -> None:
+        """Ask everybody to come to an end; who sleeps in ``sleep`` wakes."""
+        self._stop.set()
+
+    async def stopped(self) -> None:
+        """Return when a stop is asked for."""
+        await self._stop.wait()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, but not beyond a stop."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        except TimeoutError:
+            pass
+
+    async def write(self, operations: Sequence[Operation], orphaned: Orphaned | None = None) -> list[Any]:
+        """One unit, fenced by the claims of the blocks around the caller."""
+        return await self.storage.write(operations, fences=CLAIMS.get(), orphaned=orphaned)
+
+    async def load(self, table: Table, key_column: str, key: Any) -> Row | None:
+        """One row by a unique column, or ``None``."""
+        return await self.storage.load(table, key_column, key)
+
+    async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """The rows of a statement."""
+        return await self.storage.select(statement, parameters)

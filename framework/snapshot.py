@@ -1,0 +1,60 @@
+"""A snapshot: definitions bound to classes, routes and a scope. Immutable; a reload makes a new one.
+
+Binding opens no database, listens nowhere and runs nothing of the definitions; ``check`` goes this far.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from framework import scope as builtin_scope
+from framework.atom import Atoms, Models
+from framework.callout import Callout
+from framework.debug import DebugChannel
+from framework.definitions import Definitions, WorkerDefinition
+from framework.fifo import Fifos
+from framework.gateway.routing import Routes
+from framework.session import Session
+from framework.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that the definitions became."""
+
+    definitions: Definitions
+    atoms: Atoms
+    routes: Routes
+    workers: tuple[WorkerDefinition, ...]
+    scope: dict[str, Any]
+
+
+def bind(
+    definitions: Definitions,
+    *,
+    session: Session,
+    fifos: Fifos,
+    debug: DebugChannel,
+    callout: Callout,
+    settings: Settings,
+) -> Snapshot:
+    """Make classes, routes and the scripts' scope of checked definitions."""
+    scope = builtin_scope.build(
+        session=session,
+        fifos=fifos,
+        debug=debug,
+        callout=callout,
+        settings=settings,
+        modules=definitions.modules,
+    )
+    atoms = Atoms(definitions.atoms, session, scope)
+    scope["atom"] = atoms
+    scope["model"] = Models(atoms)
+    return Snapshot(
+        definitions=definitions,
+        atoms=atoms,
+        routes=Routes(definitions.routes, scope),
+        workers=definitions.workers,
+        scope=scope,
+    )

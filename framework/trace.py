@@ -1,0 +1,36 @@
+"""Where in the YAML files an error came from."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from types import TracebackType
+
+_ENDINGS = (".yaml", ".yml")
+
+
+def place(error: BaseException) -> str | None:
+    """``path:line in function`` of the innermost YAML line of a traceback; None if it has none."""
+    found = None
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename.endswith(_ENDINGS):
+            found = f"{shown(frame.filename)}:{frame.lineno} in {frame.name}"
+    return found
+
+
+def text(error: BaseException) -> str:
+    """The traceback without the framework's frames above the script's first: what a user can act on."""
+    return "".join(traceback.format_exception(type(error), error, _from_script(error.__traceback__))).rstrip()
+
+
+def shown(path: str) -> str:
+    """A path relative to the current folder where it lies below it."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
+
+
+def _from_script(trace: TracebackType | None) -> TracebackType | None:
+    first = trace
+    while first is not None and not first.tb_frame.f_code.co_filename.endswith(_ENDINGS):
+        first = first.tb_next
+    return first or trace
