@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from .fields import Field, FieldReader, FieldType
-from .locate import MapNode, Node, plain
 from .location import Location
 from .names import COMMON_NAMES
+from .nodes import MapNode, Node, plain
 from .problem import quoted
 from .reading import Reading
 from .script import Script
@@ -41,6 +41,7 @@ class Reference:
     persistent: bool = True
     unique: bool = False
     ref_class: str | None = None
+    ref_class_at: Location | None = None
     ref_class_field: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     dbtype: str | None = None
@@ -81,6 +82,7 @@ class AtomDefinition:
     instance_methods: tuple[Method, ...]
     api_auto_response: object = None
     scope: object = None
+    extends_at: tuple[Location, ...] = ()
 
 
 def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:
@@ -112,6 +114,7 @@ def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:
         instance_methods=_methods(methods, "instance_methods", reading),
         api_auto_response=_free(node.get("api_auto_response")),
         scope=_free(node.get("scope")),
+        extends_at=tuple(item.location for item in node.texts("extends")),
     )
     _check_names(definition, reading)
     return definition
@@ -123,7 +126,7 @@ def _free(node: Node | None) -> object:
 
 def _reference(node: MapNode) -> Reference | None:
     name = node.text("field_name")
-    type_ = FieldType.of(node.text("field_type") or "")
+    type_ = FieldType.of(node)
     if name is None or type_ is None:
         return None
     metadata = node.map("field_metadata")
@@ -134,6 +137,7 @@ def _reference(node: MapNode) -> Reference | None:
         persistent=node.flag("field_persistence", True),
         unique=node.flag("field_unique", False),
         ref_class=node.text("ref_class"),
+        ref_class_at=node.value_location("ref_class"),
         ref_class_field=node.text("ref_class_field"),
         metadata=MappingProxyType({key: plain(value) for key, (_, value) in metadata.entries.items()})
         if metadata

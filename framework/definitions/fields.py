@@ -15,11 +15,12 @@ from typing import Literal, cast
 
 from .default import Default, can_be_tried, is_bare_word, trial_scope, unseen_names
 from .formats import BadFormat, parse_format
-from .locate import ListNode, MapNode, Node, ScalarNode, plain
 from .location import Location
 from .names import COMMON_NAMES
+from .nodes import ListNode, MapNode, Node, ScalarNode, plain
 from .problem import Report, did_you_mean, listed, quoted
 from .script import Malformed, compile_expression
+from .seen import PLAIN_BUILTINS
 from .values import ACCEPT, Accept, FieldError
 
 Base = Literal[
@@ -50,14 +51,18 @@ class FieldType:
     text: str
     base: Base
     reference: str | None = None
+    location: Location | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, text: str) -> FieldType | None:
-        """The type that a text names."""
+    def of(cls, node: MapNode) -> FieldType | None:
+        """The type that a field's mapping names."""
+        text, place = node.text("field_type") or "", node.value_location("field_type")
         found = _REFERENCE.fullmatch(text)
         if found:
-            return cls(text, "array<reference>" if found[1] else "reference", found[2])
-        return cls(text, cast(Base, text)) if text in ACCEPT and "reference" not in text else None
+            return cls(text, "array<reference>" if found[1] else "reference", found[2], place)
+        return (
+            cls(text, cast(Base, text), None, place) if text in ACCEPT and "reference" not in text else None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +153,7 @@ class FieldReader:
     def read(self, *, identifier: bool = False) -> Field | None:
         """The field, or nothing where its name or type cannot be read."""
         node, name = self.node, self.node.text("field_name")
-        type_ = FieldType.of(self.node.text("field_type") or "")
+        type_ = FieldType.of(self.node)
         if name is None or type_ is None:
             return None
         of = Field(
@@ -226,7 +231,7 @@ class FieldReader:
             return self._constant(of, node, text)
         for name in unseen:
             message = f"the default of {quoted(of.name)} uses {quoted(name)}, a name that it cannot see"
-            hint = did_you_mean(name, (*COMMON_NAMES, *("True", "False", "dict", "list", "str", "int")))
+            hint = did_you_mean(name, (*COMMON_NAMES, *PLAIN_BUILTINS))
             self.report.error(node.location, "unseen-name", message, hint=hint)
         if unseen:
             return None

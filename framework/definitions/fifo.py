@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
-from .locate import MapNode
 from .location import Location
+from .nodes import MapNode
 from .reading import Reading
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .locate import ListNode, MapNode, ScalarNode
+from .nodes import ListNode, MapNode, ScalarNode
 from .problem import Report, nearest, quoted
 
 Kind = Literal["atom", "routing", "worker", "fifo", "module", "role"]

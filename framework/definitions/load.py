@@ -13,8 +13,9 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .locate import ListNode, MapNode, Node, ScalarNode, documents
+from .locate import documents
 from .location import Location
+from .nodes import ListNode, MapNode, Node, ScalarNode
 from .problem import CannotRun, Report, quoted
 from .source import Source
 

@@ -9,21 +9,20 @@ Merge keys (`<<`) are refused: they hide which value is in force, and an alias d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import yaml
 
-from .location import Location
+from .nodes import ListNode, MapNode, Node, ScalarNode, Value
 from .problem import Report, quoted
 from .source import Source
+from .yamlerror import report_yaml_error
 
 MAX_DEPTH = 64
 MAX_EXPANDED = 100_000
 """How many nodes the aliases of one file may stand for."""
 
-_PARSERS = (getattr(yaml, "CSafeLoader", yaml.SafeLoader), yaml.SafeLoader)
-_MAX_WORDED = 256 * 1024
+_PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _CONSTANTS: dict[str, bool | float | None] = {
     "": None,
@@ -45,118 +44,6 @@ _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+][0-9]+)?")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TAGS = {f"tag:yaml.org,2002:{name}": name for name in ("str", "int", "float", "bool", "null", "seq", "map")}
 
-Value = str | int | float | bool | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ScalarNode:
-    """A single value: its `text`, and its `style`, a quote or block indicator or nothing for a plain one."""
-
-    source: Source = field(repr=False)
-    start: int
-    end: int
-    value: Value
-    style: str
-    text: str
-
-    @property
-    def location(self) -> Location:
-        return self.source.location(self.start)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ListNode:
-    """A list of nodes."""
-
-    source: Source = field(repr=False)
-    start: int
-    items: tuple[Node, ...]
-
-    @property
-    def location(self) -> Location:
-        return self.source.location(self.start)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MapNode:
-    """A mapping. The getters take a value of another type for absent: the schema has reported it by then."""
-
-    source: Source = field(repr=False)
-    start: int
-    entries: dict[str, tuple[ScalarNode, Node]]
-
-    @property
-    def location(self) -> Location:
-        return self.source.location(self.start)
-
-    def get(self, key: str) -> Node | None:
-        """The node of a key; a null is the same as no key."""
-        entry = self.entries.get(key)
-        if entry is None or (isinstance(entry[1], ScalarNode) and entry[1].value is None):
-            return None
-        return entry[1]
-
-    def key_location(self, key: str) -> Location:
-        """Where a key stands, and where the mapping starts if it has no such key."""
-        entry = self.entries.get(key)
-        return entry[0].location if entry else self.location
-
-    def value_location(self, key: str) -> Location:
-        """Where a key's value stands, and where the mapping starts if it has no such key."""
-        entry = self.entries.get(key)
-        return entry[1].location if entry else self.location
-
-    def scalar(self, key: str) -> ScalarNode | None:
-        node = self.get(key)
-        return node if isinstance(node, ScalarNode) else None
-
-    def text(self, key: str) -> str | None:
-        node = self.get(key)
-        return node.value if isinstance(node, ScalarNode) and isinstance(node.value, str) else None
-
-    def flag(self, key: str, default: bool) -> bool:
-        node = self.get(key)
-        return node.value if isinstance(node, ScalarNode) and isinstance(node.value, bool) else default
-
-    def number(self, key: str) -> float | int | None:
-        node = self.get(key)
-        value = node.value if isinstance(node, ScalarNode) else None
-        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-    def integer(self, key: str) -> int | None:
-        value = self.number(key)
-        return int(value) if value is not None and value == value and abs(value) < 2**63 else None
-
-    def map(self, key: str) -> MapNode | None:
-        node = self.get(key)
-        return node if isinstance(node, MapNode) else None
-
-    def items(self, key: str) -> tuple[Node, ...]:
-        node = self.get(key)
-        return node.items if isinstance(node, ListNode) else ()
-
-    def maps(self, key: str) -> Iterator[MapNode]:
-        return (item for item in self.items(key) if isinstance(item, MapNode))
-
-    def texts(self, key: str) -> Iterator[ScalarNode]:
-        return (i for i in self.items(key) if isinstance(i, ScalarNode) and isinstance(i.value, str))
-
-
-Node = ScalarNode | ListNode | MapNode
-
-
-def plain(node: Node, *, nulls: bool = True) -> object:
-    """A node's value as ordinary Python data; with `nulls=False` keys whose value is null are left out."""
-    if isinstance(node, ScalarNode):
-        return node.value
-    if isinstance(node, ListNode):
-        return [plain(item, nulls=nulls) for item in node.items]
-    return {
-        key: plain(value, nulls=nulls)
-        for key, (_, value) in node.entries.items()
-        if nulls or not isinstance(value, ScalarNode) or value.value is not None
-    }
-
 
 def documents(source: Source, report: Report) -> tuple[list[Node], bool]:
     """The documents of a file, and whether all of it could be read; what could not is in the report."""
@@ -168,10 +55,10 @@ def documents(source: Source, report: Report) -> tuple[list[Node], bool]:
         return [], False
     builder = _Builder(source, report)
     try:
-        for event in yaml.parse(source.text, Loader=_PARSERS[0]):
+        for event in yaml.parse(source.text, Loader=_PARSER):
             builder.take(event)
     except yaml.YAMLError as error:
-        _report_yaml_error(source, report, _worded(source, error))
+        report_yaml_error(source, report, error)
         return builder.documents, False
     except _Stop:
         return builder.documents, False
@@ -253,7 +140,8 @@ class _Builder:
         done = self._stack.pop()
         node: Node
         if done.keys:
-            node = MapNode(self.source, done.start, self._entries(done.values))
+            entries = self._entries(done.values)
+            node = MapNode(self.source, done.start, entries, len(entries) * 2 == len(done.values))
         else:
             node = ListNode(self.source, done.start, tuple(done.values))
         self._add(node, done.anchor, done.size, done.height)
@@ -349,66 +237,3 @@ class _Builder:
         if {bool: "bool", int: "int", float: "float"}.get(type(value), "null") != name or value == text:
             self._error(start, "yaml-tag", f"{quoted(text)} is not what its tag `!!{name}` says")
         return value
-
-
-def _worded(source: Source, error: yaml.YAMLError) -> yaml.YAMLError:
-    """The same mistake in the words of the pure parser, which says more; a long file is not read again."""
-    if len(source.text) <= _MAX_WORDED:
-        try:
-            for _ in yaml.parse(source.text, Loader=_PARSERS[1]):
-                pass
-        except yaml.YAMLError as worded:
-            return worded
-    return error
-
-
-_PLAINER = (
-    (
-        re.compile(r"found character '\\t' that cannot start any token"),
-        "a tab cannot be used here",
-        "indent with spaces",
-    ),
-    (
-        re.compile("mapping values are not allowed here"),
-        "a `:` cannot stand here",
-        "quote a text that has a colon in it, and align the keys of a mapping",
-    ),
-    (
-        re.compile(r"could not find expected ':'"),
-        "a `:` is missing after this key",
-        "lines that belong to a text or script must be indented more than its key",
-    ),
-    (
-        re.compile(r"expected <block end>, but found"),
-        "this line does not fit the indentation before it",
-        "align the keys of a mapping and the dashes of a list",
-    ),
-    (
-        re.compile("found unexpected end of stream"),
-        "the file ends inside a quoted text",
-        "close the quotation mark",
-    ),
-    (
-        re.compile(r"found character '(.)' that cannot start any token"),
-        r"a text cannot start with `\1`",
-        "quote the text",
-    ),
-    (re.compile("found unknown escape character"), "an unknown escape in a double-quoted text", "use '...'"),
-)
-
-
-def _report_yaml_error(source: Source, report: Report, error: yaml.YAMLError) -> None:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    said = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
-    context, context_mark = getattr(error, "context", None), getattr(error, "context_mark", None)
-    index = min(mark.index, len(source.text)) if mark is not None else 0
-    related: tuple[Location, ...] = ()
-    if context and context_mark is not None and context_mark.index != index:
-        related = (source.location(min(context_mark.index, len(source.text))),)
-    for pattern, message, hint in _PLAINER:
-        found = pattern.match(said)
-        if found:
-            report.error(source.location(index), "yaml", found.expand(message), hint=hint, related=related)
-            return
-    message = f"{context}: {said}" if context else said
-    report.error(source.location(index), "yaml", f"this is not well-formed YAML: {message}", related=related)

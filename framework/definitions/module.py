@@ -8,9 +8,9 @@ from __future__ import annotations
 import keyword
 from dataclasses import dataclass
 
-from .locate import MapNode
 from .location import Location
 from .names import COMMON_NAMES
+from .nodes import MapNode
 from .problem import quoted
 from .reading import Reading
 from .script import Script

@@ -79,6 +79,11 @@ CODES: Mapping[str, str] = MappingProxyType(
 )
 
 
+_CAUSES = frozenset(("yaml", "yaml-tag", "yaml-number"))
+_ECHOES = frozenset(("wrong-type", "wrong-value", "missing-key", "not-a-mapping", "default", "field-enum"))
+"""What is not told of a value that YAML itself has been refused at the same place."""
+
+
 class CannotRun(Exception):
     """The check could not run at all; the message says why."""
 
@@ -127,7 +132,9 @@ class Report:
 
     def problems(self) -> tuple[Problem, ...]:
         """What was collected, in the order of path, line and column."""
-        return tuple(sorted(self._problems, key=lambda p: (p.location, p.severity, p.code, p.message)))
+        echoed = {problem.location for problem in self._problems if problem.code in _CAUSES}
+        told = (p for p in self._problems if p.code not in _ECHOES or p.location not in echoed)
+        return tuple(sorted(told, key=lambda p: (p.location, p.severity, p.code, p.message)))
 
 
 def quoted(value: object) -> str:

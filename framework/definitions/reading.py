@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from .locate import ScalarNode
 from .location import Location
+from .nodes import ScalarNode
 from .problem import Report
 from .script import Compiled, Script, compile_script
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .locate import MapNode
 from .location import Location
+from .nodes import MapNode
 from .problem import quoted
 from .reading import Reading
 

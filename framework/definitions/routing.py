@@ -14,9 +14,9 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from .environment import expand
-from .locate import MapNode, ScalarNode
 from .location import Location
 from .names import COMMON_NAMES, RESPONSE_PARAMETERS, ROUTING_PARAMETERS
+from .nodes import MapNode, ScalarNode
 from .problem import Report, did_you_mean, nearest, quoted
 from .reading import Reading
 from .script import Script
@@ -147,14 +147,14 @@ def template_mistake(text: str) -> str | None:
             if "{" in segment or "}" in segment:
                 return f"has the segment {quoted(segment)}: a variable must be a whole segment, `{{name}}`"
             if segment in (".", ".."):
-                return f"has the segment {quoted(segment)}, which is not a path to itself"
+                return f"has the segment {quoted(segment)}, which no request can reach"
         elif not found[1].isidentifier() or keyword.iskeyword(found[1]):
             return f"has the variable {quoted(found[1])}, which is not a name"
     if "" in segments[:-1]:
         return "has an empty segment"
     odd = re.search(r"[?#%\\\s\x00-\x1f\x7f]", text)
     if odd:
-        return f"has the character {quoted(odd.group())}, which no decoded path template can have"
+        return f"has the character {quoted(odd.group())}, which a path template cannot have"
     names = variables(text)
     twice = next((name for name in names if names.count(name) > 1), None)
     return f"has the variable {quoted(twice)} twice" if twice is not None else None

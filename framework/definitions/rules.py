@@ -6,7 +6,6 @@ consequence: names that a broken file was to define count as defined.
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -18,12 +17,11 @@ from .fields import FieldType
 from .flow import open_end
 from .location import Location
 from .module import SETTINGS
-from .names import COMMON_NAMES
 from .problem import Report, did_you_mean, quoted
 from .queues import Queues, queues
 from .routing import RouteDefinition, shape
 from .script import Compiled, Script
-from .seen import Use, guarded_lines, is_always_seen, is_foreseeable, uses
+from .seen import PLAIN_BUILTINS, Use, guarded_lines, is_always_seen, is_foreseeable, uses, variables_of
 
 _OF_MODEL = frozenset(("aiodb",))
 
@@ -74,7 +72,7 @@ class Rules:
             if first[1] is location:
                 continue
             also = "" if first[0] == name else f", which a database does not tell from {quoted(first[0])}"
-            message = f"{what} {quoted(name)} is defined twice{also}, first at {first[1]}"
+            message = f"{what} {quoted(name)} is defined twice{also}"
             self.report.error(location, code, message, related=(first[1],))
 
     def _paths(self) -> None:
@@ -82,9 +80,7 @@ class Rules:
         for route in self.definitions.routes:
             first = seen.setdefault(shape(route.path), route)
             if first is not route:
-                message = (
-                    f"{quoted(route.path)} takes the same paths as {quoted(first.path)} at {first.location}"
-                )
+                message = f"{quoted(route.path)} takes the same paths as {quoted(first.path)}"
                 hint = "one entry serves every method of a path: dispatch on `request.method`"
                 related = (first.location,)
                 self.report.error(route.location, "duplicate-path", message, hint=hint, related=related)
@@ -104,19 +100,21 @@ class Rules:
             self.report.error(location, "no-such-class", message, hint=hint)
 
     def _classes_of(self, atom: AtomDefinition) -> None:
-        for name in atom.extends:
-            self._need_class(name, atom.location, f"{quoted(atom.name)} extends")
+        for name, location in zip(atom.extends, atom.extends_at, strict=True):
+            self._need_class(name, location, f"{quoted(atom.name)} extends")
         for field in atom.fields:
             self._type(field.type, field.location, field.name)
         for reference in atom.references:
             self._type(reference.type, reference.location, reference.name)
             if reference.ref_class is not None and reference.ref_class != reference.type.reference:
                 where = f"the field {quoted(reference.name)} refers to"
-                self._need_class(reference.ref_class, reference.location, where)
+                self._need_class(reference.ref_class, reference.ref_class_at or reference.location, where)
 
     def _type(self, type_: FieldType, location: Location, name: str) -> None:
         if type_.reference is not None:
-            self._need_class(type_.reference, location, f"the field {quoted(name)} refers to")
+            self._need_class(
+                type_.reference, type_.location or location, f"the field {quoted(name)} refers to"
+            )
 
     def _cycles(self) -> None:
         parents = {atom.name: atom.extends for atom in self.definitions.atoms}
@@ -142,8 +140,7 @@ class Rules:
 
     def _unseen(self, compiled: Compiled, use: Use) -> None:
         location = compiled.source.byte_location(use.line, use.offset)
-        bound = {name for code in (compiled.script.code,) for name in code.co_names}
-        known = {*compiled.names, *COMMON_NAMES, *_PLAIN_BUILTINS, *(bound - {use.name})}
+        known = {*compiled.names, *PLAIN_BUILTINS, *variables_of(compiled.script.code)}
         if use.attribute is not None and use.attribute in self._class_names():
             known = {"atom", "model", *known}
         hint = did_you_mean(use.name, known)
@@ -252,9 +249,6 @@ class Rules:
                     message = f"the workers {both} both read the FIFO {quoted(name)}"
                     hint = "one item is in work at a time all the same; one worker is enough"
                     self.report.warning(here, "fifo-shared", message, hint=hint, related=(before[1],))
-
-
-_PLAIN_BUILTINS = tuple(name for name in dir(builtins) if not name.startswith("_"))
 
 
 def _reaches(start: str, goal: str, parents: Mapping[str, tuple[str, ...]]) -> bool:

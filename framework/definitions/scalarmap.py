@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .locate import ScalarNode
+from .nodes import ScalarNode
 from .source import Source
 
 _LINE = re.compile(r"\r\n|\r|\n")

@@ -14,7 +14,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from .kinds import Kind
-from .locate import ListNode, MapNode, Node, ScalarNode, plain
+from .nodes import ListNode, MapNode, Node, ScalarNode, plain
 from .problem import Report, did_you_mean, listed, nearest, quoted
 
 if TYPE_CHECKING:
@@ -121,6 +121,8 @@ class _Violation:
 
     def _missing_keys(self) -> None:
         assert isinstance(self.node, MapNode)
+        if not self.node.whole:
+            return
         misspelt = {nearest(key, self._properties()) for key in self._unknown()}
         for key in self.schema.get("required", ()):
             if self.node.get(key) is not None or key in misspelt:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any, cast
 
-from .locate import ScalarNode
 from .location import Location
+from .nodes import ScalarNode
 from .problem import Report
 from .scalarmap import ScalarMap
 from .source import Source

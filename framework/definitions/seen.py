@@ -27,6 +27,8 @@ _ALWAYS = frozenset(dir(builtins)) | {
     "__qualname__",
 }
 
+PLAIN_BUILTINS = tuple(name for name in dir(builtins) if not name.startswith("_"))
+
 
 @dataclass(frozen=True, slots=True)
 class Use:
@@ -66,6 +68,11 @@ def is_foreseeable(code: CodeType, tree: ast.AST) -> bool:
         if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
             return False
     return not any(use.name in _UNFORESEEABLE for use in uses(code))
+
+
+def variables_of(code: CodeType) -> set[str]:
+    """The names that a script binds, in whatever scope."""
+    return _bound(code, top=True).union(*(part.co_varnames + part.co_cellvars for part in _parts(code)))
 
 
 def guarded_lines(tree: ast.AST) -> set[int]:

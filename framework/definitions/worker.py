@@ -10,10 +10,10 @@ import ast
 from dataclasses import dataclass
 from typing import Literal
 
-from .locate import MapNode, ScalarNode
 from .location import Location
 from .names import COMMON_NAMES
-from .problem import listed, quoted
+from .nodes import MapNode, ScalarNode
+from .problem import quoted
 from .reading import Reading
 from .script import Compiled, Script
 
@@ -84,10 +84,9 @@ def _function(compiled: Compiled, scalar: ScalarNode, reading: Reading) -> str |
         message = f"{quoted(wrong_async.name)} must be callable without arguments"
         report.error(compiled.location(wrong_async), "worker-function", message)
     else:
+        named = ", ".join(map(quoted, callable_))
         last = list(callable_.values())[-1]
-        message = (
-            f"the script defines several coroutine functions ({listed(callable_)}): which is to be called?"
-        )
+        message = f"the script defines several coroutine functions ({named}): which is to be called?"
         report.error(compiled.location(last), "worker-function", message, hint="call one of them `consume`")
     return None
 

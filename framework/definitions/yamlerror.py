@@ -1,0 +1,92 @@
+"""Words for what is not YAML.
+
+The rule: the C parser reads, and only when it fails the pure one reads again, because it says better what is
+wrong; the commonest mistakes are put into plain English with what to do about them.
+"""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+
+from .location import Location
+from .problem import Report
+from .source import Source
+
+_MAX_WORDED = 256 * 1024
+
+
+def _worded(source: Source, error: yaml.YAMLError) -> yaml.YAMLError:
+    """The same mistake in the words of the pure parser, which says more; a long file is not read again."""
+    if len(source.text) <= _MAX_WORDED:
+        try:
+            for _ in yaml.parse(source.text, Loader=yaml.SafeLoader):
+                pass
+        except yaml.YAMLError as worded:
+            return worded
+    return error
+
+
+_PLAINER = (
+    (
+        re.compile(r"found character '\\t' that cannot start any token"),
+        "a tab cannot be used here",
+        "indent with spaces",
+    ),
+    (
+        re.compile("mapping values are not allowed here"),
+        "a `:` cannot stand here",
+        "quote a text that has a colon in it, and align the keys of a mapping",
+    ),
+    (
+        re.compile(r"could not find expected ':'"),
+        "a `:` is missing after this key",
+        "lines that belong to a text or script must be indented more than its key",
+    ),
+    (
+        re.compile(r"expected <block end>, but found"),
+        "this line does not fit the indentation before it",
+        "align the keys of a mapping and the dashes of a list",
+    ),
+    (
+        re.compile("found unexpected end of stream"),
+        "the file ends inside a quoted text",
+        "close the quotation mark",
+    ),
+    (
+        re.compile(r"found character '(.)' that cannot start any token"),
+        r"a text cannot start with `\1`",
+        "quote the text",
+    ),
+    (
+        re.compile(r"expected ',' or '(.)', but got"),
+        r"a `,` or `\1` is missing before this",
+        r"close what was opened",
+    ),
+    (re.compile("found unknown escape character"), "an unknown escape in a double-quoted text", "use '...'"),
+)
+
+
+def _visible(source: Source, index: int) -> int:
+    """The end of the last line that has text, for what is missing at the end of the file."""
+    return index if index < len(source.text) else len(source.text.rstrip())
+
+
+def report_yaml_error(source: Source, report: Report, error: yaml.YAMLError) -> None:
+    """Report where and why a text is not YAML."""
+    error = _worded(source, error)
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    said = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
+    context, context_mark = getattr(error, "context", None), getattr(error, "context_mark", None)
+    index = _visible(source, mark.index) if mark is not None else 0
+    related: tuple[Location, ...] = ()
+    if context and context_mark is not None and context_mark.index != index:
+        related = (source.location(_visible(source, context_mark.index)),)
+    for pattern, message, hint in _PLAINER:
+        found = pattern.match(said)
+        if found:
+            report.error(source.location(index), "yaml", found.expand(message), hint=hint, related=related)
+            return
+    message = f"{context}: {said}" if context else said
+    report.error(source.location(index), "yaml", f"this is not well-formed YAML: {message}", related=related)
