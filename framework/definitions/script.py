@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from .location import Location
 from .nodes import ScalarNode
-from .problem import Report
+from .problem import Report, quoted
 from .scalarmap import ScalarMap
 from .source import Source
 
@@ -150,6 +150,12 @@ class _Compiler:
         return self.source.location(self.scalar.start)
 
     def _parse(self) -> ast.Module | None:
+        nul = self.scalar.text.find("\0")
+        if nul >= 0:
+            before = re.split(r"\r\n|\r|\n", self.scalar.text[:nul])
+            line, column = self.map.begin(len(before), len(before[-1]))
+            self._refuse(Location(self.source.path, line, column + 1), "it has a NUL character")
+            return None
         try:
             tree = ast.parse(self.scalar.text, self.source.file)
         except SyntaxError as error:
@@ -248,15 +254,23 @@ class _Compiler:
     def _warn(self, warning: warnings.WarningMessage, *, moved: bool) -> None:
         if not issubclass(warning.category, SyntaxWarning | DeprecationWarning):
             return
-        message = str(warning.message).rstrip(".")
+        said, hint = str(warning.message).rstrip("."), None
+        escape = re.search(r"""["'](\\.)["']""", said)
         if moved:
-            line = warning.lineno
-            column = len(self.source.line(line)) - len(self.source.line(line).lstrip())
+            line, text = warning.lineno, self.source.line(warning.lineno)
+            column = len(text) - len(text.lstrip())
         else:
             text = self._lines[warning.lineno - 1] if 0 < warning.lineno <= len(self._lines) else ""
-            escape = re.search(r"'(\\.)'|\"(\\.)\"", message)
-            found = text.find(escape.group(1) or escape.group(2)) if escape else -1
-            line, column = self.map.begin(warning.lineno, max(found, len(text) - len(text.lstrip()), 0))
-        self.report.warning(
-            Location(self.source.path, line, column + 1), "script-warning", f"Python warns: {message}"
-        )
+            found = text.find(escape.group(1)) if escape else -1
+            column = found if found >= 0 else len(text) - len(text.lstrip())
+            line, column = self.map.begin(warning.lineno, column)
+        if escape and "escape sequence" in said:
+            said = f"{quoted(escape.group(1))} is not an escape sequence"
+            hint = f"write `\\{escape.group(1)}`, or a raw text: r'...'"
+        elif said.startswith(('"is" with', '"is not" with')):
+            said, hint = (
+                "`is` does not compare values, and here it is used with a literal",
+                "write `==` or `!=`",
+            )
+        location = Location(self.source.path, line, column + 1)
+        self.report.warning(location, "script-warning", f"Python warns: {said}", hint=hint)

@@ -81,7 +81,7 @@ def report_yaml_error(source: Source, report: Report, error: yaml.YAMLError) -> 
     context, context_mark = getattr(error, "context", None), getattr(error, "context_mark", None)
     index = _visible(source, mark.index) if mark is not None else 0
     related: tuple[Location, ...] = ()
-    if context and context_mark is not None and context_mark.index != index:
+    if context and context_mark is not None and _visible(source, context_mark.index) != index:
         related = (source.location(_visible(source, context_mark.index)),)
     for pattern, message, hint in _PLAINER:
         found = pattern.match(said)
