@@ -10,18 +10,24 @@ that each measurement has a process of its own.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import uvloop
+
+from framework.fifo import Fifos
+from framework.session import Session
+from framework.storage import open_storage
 
 TASKS = 64
 ITEM = {"orderId": "0" * 32, "parameters": {"name": "hoge1"}, "status": "standby"}
@@ -36,12 +42,45 @@ class Unavailable(Exception):
 
 async def framework_puts(path: Path, tasks: int, count: int) -> float:
     """`tasks` tasks put `count` items into one FIFO of the SQLite file `path`; the seconds that it took."""
-    raise Unavailable("the adapter benchmarks.subjects.framework_puts is not filled in yet")
+    async with _fifos(path) as fifos:
+
+        async def put() -> None:
+            for _ in range(count // tasks):
+                await fifos("orders").put(ITEM)
+
+        begin = time.perf_counter()
+        await asyncio.gather(*(put() for _ in range(tasks)))
+        return time.perf_counter() - begin
 
 
 async def framework_cycle(path: Path, count: int) -> float:
     """One task puts `count` items, one takes and acknowledges each; the seconds until the last is done."""
-    raise Unavailable("the adapter benchmarks.subjects.framework_cycle is not filled in yet")
+    async with _fifos(path) as fifos:
+
+        async def produce() -> None:
+            for _ in range(count):
+                await fifos("orders").put(ITEM)
+
+        async def consume() -> None:
+            done = 0
+            while done < count:
+                async with fifos("orders") as item:
+                    if item is not None:
+                        done += 1
+            await fifos.settlements.settle()
+
+        begin = time.perf_counter()
+        await asyncio.gather(produce(), consume())
+        return time.perf_counter() - begin
+
+
+@asynccontextmanager
+async def _fifos(path: Path) -> AsyncIterator[Fifos]:
+    """FIFOs on an open database, as the scripts of a running server have them."""
+    async with open_storage(f"sqlite:///{path}") as storage:
+        session = Session()
+        session.bind(storage)
+        yield Fifos(session)
 
 
 # --- persist-queue --------------------------------------------------------------------------------
