@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import difflib
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -22,6 +21,7 @@ from sqlalchemy import ColumnElement, Integer, Select, Table, UnaryExpression, b
 from framework import yamltext
 from framework.definitions import AtomDefinition
 from framework.errors import FrameworkError, Gone, ValidationError
+from framework.identity import new_instance
 from framework.model import SEQUENCE, Model
 from framework.session import Session
 from framework.storage.contract import Delete, Insert, Row, Update
@@ -375,7 +375,7 @@ def _count(name: str, value: Any) -> int:
 
 
 def _new_instance(class_name: str) -> str:
-    return base64.b64encode(f"{class_name}:{uuid.uuid1().hex}".encode()).decode("ascii")
+    return base64.b64encode(new_instance(class_name).encode()).decode("ascii")
 
 
 def _text(model: Model, name: str, value: Any) -> str | None:

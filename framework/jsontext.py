@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -31,7 +31,18 @@ def _plain(value: object) -> object:
     raise TypeError(f"a {type(value).__name__} is no JSON value")
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain).encode
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+_encode: Callable[[object], str] = _encoder.encode
+
+if c_make_encoder := getattr(json.encoder, "c_make_encoder", None):
+    # The C encoder, made once: ``JSONEncoder.encode`` makes a new one at every call, which costs
+    # more than the encoding. Without markers a circular value ends in a RecursionError.
+    _iterate = c_make_encoder(
+        None, _plain, json.encoder.encode_basestring, None, ":", ",", False, False, False
+    )
+
+    def _encode(value: object) -> str:
+        return "".join(_iterate(value, 0))
 
 
 def encode(value: object) -> str:

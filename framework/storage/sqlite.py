@@ -1,7 +1,8 @@
 """The SQLite engine: an embedded file, no service.
 
 WAL and ``synchronous=FULL``; one writer with group commit, readers apart, so that neither waits for the
-other. The database file is never opened but through SQLite: closing it otherwise drops SQLite's locks.
+other: a thread for rows by their key, aiosqlite for everything else.
+The database file is never opened but through SQLite: closing it otherwise drops SQLite's locks.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from framework.errors import CannotOpen
 from framework.storage import sqlite_schema, tables
+from framework.storage.batches import BatchThread
 from framework.storage.codec import Codec, Query
 from framework.storage.contract import (
     Acknowledge,
@@ -33,10 +35,10 @@ from framework.storage.contract import (
     Row,
 )
 from framework.storage.signals import Signal, Signals
+from framework.storage.sqlite_batches import read_batch, write_batch
 from framework.storage.sqlite_errors import cannot_open, translate
 from framework.storage.sqlite_locks import Locks
 from framework.storage.sqlite_operations import Operations
-from framework.storage.sqlite_writer import Writer
 
 OLDEST = (3, 37, 0)  # what the SQL of this engine was written for and is tested with
 
@@ -62,7 +64,16 @@ class SqliteStorage:
         self._locks = Locks(path)
         self._operations = Operations(self._codec, self._locks)
         self._signals = Signals()
-        self._writer = Writer(partial(_connect, path), self._signals.ring)
+        self._writer = BatchThread(
+            "framework-sqlite-writer",
+            connect=partial(_connect_writer, path),
+            run_batch=write_batch,
+            done=self._signals.ring,
+        )
+        # Rows by their key are so small that the hop costs more than the look-up: they share one.
+        self._lookups = BatchThread(
+            "framework-sqlite-lookups", connect=partial(_connect_lookups, path), run_batch=read_batch
+        )
         self._readers: list[aiosqlite.Connection] = []
         self._turn = 0
 
@@ -86,6 +97,7 @@ class SqliteStorage:
         try:
             await self._writer.start()
             await self.ensure_tables(list(tables.metadata.sorted_tables))
+            await self._lookups.start()
             for _ in range(_READERS):
                 self._readers.append(await _connect_reader(self._path))
         except sqlite3.Error as error:
@@ -112,8 +124,9 @@ class SqliteStorage:
     async def load(self, table: Table, key_column: str, key: Any) -> Row | None:
         """See the contract."""
         query = self._codec.by_key(table, key_column)
-        rows = await self._fetch(query, {"key": key})
-        return query.row(rows[0]) if rows else None
+        parameters = query.bind({"key": key})
+        row = await self._lookups.run(lambda connection: connection.execute(query.sql, parameters).fetchone())
+        return None if row is None else query.row(row)
 
     async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """See the contract."""
@@ -143,6 +156,7 @@ class SqliteStorage:
         for reader in self._readers:
             await reader.close()
         self._readers.clear()
+        await self._lookups.close()
         await self._writer.close()
         self._locks.close()
 
@@ -171,7 +185,7 @@ def _wakes(operations: Sequence[Operation]) -> set[str]:
     return wakes - delivered  # who acknowledges and takes the next leaves nothing for another
 
 
-def _connect(path: str) -> sqlite3.Connection:
+def _connect_writer(path: str) -> sqlite3.Connection:
     """The writing connection. Autocommit: the writer alone says BEGIN and COMMIT."""
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
     try:
@@ -184,6 +198,13 @@ def _connect(path: str) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
+    return connection
+
+
+def _connect_lookups(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
+    connection.execute(f"PRAGMA busy_timeout = {WRITE_WAIT}")
+    connection.execute("PRAGMA query_only = ON")
     return connection
 
 

@@ -1,0 +1,173 @@
+"""A thread that owns a connection and takes everything that waits at once: one hop for many callers.
+
+Waking a thread and waking the event loop again cost more than a small statement. So the thread takes
+all the work there is, runs it as one batch, and answers the batch with one call into the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, Protocol, TypeVar
+
+from framework.errors import Unavailable
+
+# Enough to share one commit among all who wait, few enough that none of them waits long.
+BATCH = 256
+
+
+class Closable(Protocol):
+    def close(self) -> object: ...
+
+
+C = TypeVar("C", bound=Closable)
+Orphaned = Callable[[Any, BaseException | None], None]
+
+
+class Unit(Generic[C]):
+    """Work on the connection, the future of who waits for it, and the FIFOs that it changes."""
+
+    __slots__ = ("error", "future", "orphaned", "result", "wakes", "work")
+
+    def __init__(
+        self,
+        work: Callable[[C], Any],
+        future: asyncio.Future[Any],
+        wakes: Iterable[str],
+        orphaned: Orphaned | None,
+    ) -> None:
+        self.work = work
+        self.future = future
+        self.wakes = wakes
+        self.orphaned = orphaned
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class BatchThread(Generic[C]):
+    """Runs units in a thread of its own. Made and closed on the event loop's thread.
+
+    ``run_batch`` leaves a ``result`` or an ``error`` on each unit; ``done`` is told which FIFOs changed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connect: Callable[[], C],
+        run_batch: Callable[[C, list[Unit[C]]], None],
+        done: Callable[[set[str]], None] | None = None,
+    ) -> None:
+        self._connect = connect
+        self._run_batch = run_batch
+        self._done = done
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[Unit[C] | None] = queue.SimpleQueue()
+        self._closed = False
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    async def start(self) -> None:
+        """Open the connection in the thread; raises what opening it raised."""
+        self._thread.start()
+        await self._opened
+
+    async def run(
+        self, work: Callable[[C], Any], wakes: Iterable[str] = (), orphaned: Orphaned | None = None
+    ) -> Any:
+        """Hand in a unit and wait for its outcome.
+
+        Cancelling the wait does not cancel the unit: ``orphaned`` is then called with its result and
+        error, on the event loop's thread.
+        """
+        if self._closed:
+            raise Unavailable("the database is closed")
+        future = self._loop.create_future()
+        unit = Unit(work, future, wakes, orphaned)
+        self._queue.put(unit)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if orphaned and not future.cancelled():
+                # The answer came in the same turn of the loop as the cancellation, which wins.
+                orphaned(unit.result, unit.error)
+            raise
+
+    async def close(self) -> None:
+        """Finish what was handed in, then close the connection. May be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        if self._thread.ident is not None:
+            await self._ended
+            self._thread.join()
+
+    # ---- the thread -------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            connection = self._connect()
+        except BaseException as error:
+            self._tell(_set_exception, self._opened, error)
+            self._tell(_set_result, self._ended)
+            return
+        self._tell(_set_result, self._opened)
+        try:
+            while (batch := self._take()) is not None:
+                self._run_batch(connection, batch)
+                self._tell(self._answer, batch)
+        finally:
+            connection.close()
+            self._tell(_set_result, self._ended)
+
+    def _take(self) -> list[Unit[C]] | None:
+        """All units that wait, at least one; None when it was closed and nothing is left."""
+        first = self._queue.get()
+        if first is None:
+            return None
+        batch = [first]
+        try:
+            while len(batch) < BATCH:
+                unit = self._queue.get_nowait()
+                if unit is None:
+                    self._queue.put(None)  # for the next take
+                    break
+                batch.append(unit)
+        except queue.Empty:
+            pass
+        return batch
+
+    def _tell(self, call: Callable[..., None], *args: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call, *args)
+        except RuntimeError:
+            pass  # the loop was closed without closing the storage: nobody is left to be told
+
+    def _answer(self, batch: list[Unit[C]]) -> None:
+        wakes: set[str] = set()
+        for unit in batch:
+            future = unit.future
+            if unit.error is None:
+                wakes.update(unit.wakes)
+            if future.done():  # the caller was cancelled; the unit has run all the same
+                if unit.orphaned:
+                    unit.orphaned(unit.result, unit.error)
+            elif unit.error is None:
+                future.set_result(unit.result)
+            else:
+                future.set_exception(unit.error)
+        if wakes and self._done:
+            self._done(wakes)
+
+
+def _set_result(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _set_exception(future: asyncio.Future[None], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

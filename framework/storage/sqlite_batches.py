@@ -1,0 +1,98 @@
+"""Batches of the SQLite engine: group commit for the writer, point look-ups for the reader.
+
+The one rule: **a unit is answered after its COMMIT, by its own outcome.** All units that wait are run
+in one transaction, each in a savepoint of its own, so that a failing one is undone alone. SQLite can
+also roll back everything by itself (full disk, I/O error, out of memory); then each unit is run again
+in a transaction of its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from framework.errors import Unavailable
+from framework.storage.batches import Unit
+from framework.storage.sqlite_errors import translate
+
+
+class _RolledBack(Exception):
+    """SQLite ended the whole transaction by itself."""
+
+
+def read_batch(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:
+    """Run each unit by itself: every one sees all that was committed before it was handed in."""
+    for unit in batch:
+        try:
+            unit.result = unit.work(connection)
+        except Exception as error:
+            unit.error = translate(error)
+
+
+def write_batch(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:
+    """Run the units and commit; afterwards each has its ``result`` or its ``error``."""
+    if len(batch) > 1:
+        try:
+            _run_together(connection, batch)
+            return
+        except _RolledBack:
+            pass
+    for unit in batch:
+        _run_alone(connection, unit)
+
+
+def _run_together(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:
+    execute = connection.execute
+    try:
+        execute("BEGIN IMMEDIATE")
+    except sqlite3.Error:
+        raise _RolledBack from None  # each unit gets the reason from its own try
+    for unit in batch:
+        unit.result = unit.error = None
+        try:
+            execute("SAVEPOINT unit")
+            unit.result = unit.work(connection)
+            execute("RELEASE unit")
+        except Exception as error:
+            unit.error = translate(error)
+            if not _undo_unit(connection):
+                raise _RolledBack from error
+    try:
+        execute("COMMIT")
+    except sqlite3.Error:
+        _roll_back(connection)
+        raise _RolledBack from None
+
+
+def _undo_unit(connection: sqlite3.Connection) -> bool:
+    """Undo the unit that failed; False when the transaction is lost with it."""
+    if not connection.in_transaction:
+        return False
+    try:
+        connection.execute("ROLLBACK TO unit")
+        connection.execute("RELEASE unit")
+    except sqlite3.Error:
+        _roll_back(connection)
+        return False
+    return connection.in_transaction
+
+
+def _run_alone(connection: sqlite3.Connection, unit: Unit[sqlite3.Connection]) -> None:
+    unit.result = unit.error = None
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        unit.result = unit.work(connection)
+        if not connection.in_transaction:
+            # Only a unit that ended the transaction itself comes here: what follows would autocommit.
+            raise Unavailable("the transaction ended before its commit; nothing is known to be stored")
+        connection.execute("COMMIT")
+    except Exception as error:
+        unit.result, unit.error = None, translate(error)
+        _roll_back(connection)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        try:
+            connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            pass  # SQLite did it by itself in between
