@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from .nodes import ScalarNode
 from .problem import Report, quoted
 from .scalarmap import ScalarMap
 from .source import Source
+
+_NO_FILE = "<script>"
+"""What the parser is given for a file: it would read its own error's line, and columns, from the YAML."""
 
 _ABSURD = (ValueError, RecursionError, MemoryError, OverflowError)
 
@@ -96,7 +100,7 @@ def compile_expression(scalar: ScalarNode) -> tuple[CodeType, ast.Expression] | 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(scalar.text.strip(), compiler.source.file, "eval")
+            tree = ast.parse(scalar.text.strip(), _NO_FILE, "eval")
             if scalar.text[:1].isspace():
                 return _at_start(scalar, tree)
             compiler.move(tree)
@@ -157,7 +161,7 @@ class _Compiler:
             self._refuse(Location(self.source.path, line, column + 1), "it has a NUL character")
             return None
         try:
-            tree = ast.parse(self.scalar.text, self.source.file)
+            tree = ast.parse(self.scalar.text, _NO_FILE)
         except SyntaxError as error:
             self._refuse(self._told_location(error), error.msg)
             return None
@@ -188,8 +192,22 @@ class _Compiler:
         self.report.error(location, "script-syntax", f"the script is not valid Python: {message}")
 
     def _told_location(self, error: SyntaxError) -> Location:
-        line, column = self.map.begin(error.lineno or 1, max((error.offset or 1) - 1, 0))
+        told, column = error.lineno or 1, max((error.offset or 1) - 1, 0)
+        if isinstance(error, IndentationError) and told <= len(self._lines):
+            column = len(self._lines[told - 1]) - len(self._lines[told - 1].lstrip())
+        if error.msg.startswith("f-string") and sys.version_info < (3, 12):
+            told, column = self._in_f_string(error, told)
+        line, column = self.map.begin(told, column)
         return Location(self.source.path, line, column + 1)
+
+    def _in_f_string(self, error: SyntaxError, line: int) -> tuple[int, int]:
+        """Up to Python 3.11 an f-string's expression is parsed apart: look for it in the script."""
+        part = (error.text or "").strip().removeprefix("(").removesuffix(")")
+        index = self.scalar.text.find(part) if part else -1
+        if index < 0:
+            return line, 0
+        before = re.split(r"\r\n|\r|\n", self.scalar.text[:index])
+        return len(before), len(before[-1])
 
     def move(self, tree: ast.AST) -> None:
         """Give every node the file's positions, in UTF-8 bytes as syntax trees count."""

@@ -1,4 +1,4 @@
-"""Each kind of mistake has a folder with its files and what is said of them; what only looks odd has one too."""
+"""Each kind of mistake has a folder of its own, with what is said of it; what only looks odd has one too."""
 
 from __future__ import annotations
 
