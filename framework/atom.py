@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import base64
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Self
 
 from sqlalchemy import ColumnElement, Integer, Select, Table, UnaryExpression, bindparam, select
@@ -25,6 +26,7 @@ from framework.identity import new_instance
 from framework.model import SEQUENCE, Model
 from framework.session import Session
 from framework.storage.contract import Delete, Insert, Row, Update
+from framework.transaction import Connection, Place
 
 # What every instance has besides its fields: the platform's own identity, and the ids of other systems.
 _IDENTITY = ("instance", "xid", "xname")
@@ -149,14 +151,13 @@ class Atom:
     # ---- the database -----------------------------------------------------------------------
 
     async def save(
-        self, conn: Any = None, tran: Any = None, propagation_mode: bool = True, **updates: Any
+        self, conn: Place | None = None, tran: Any = None, propagation_mode: bool = True, **updates: Any
     ) -> Self:
         """Insert a new instance, or write the fields that differ from what was loaded.
 
         ``updates`` are assigned first; they stay only if the save succeeds. Durable when this returns.
         Raises ``ValidationError``, ``Duplicate`` (an insert never overwrites) and ``Gone``.
         """
-        _no_transaction(conn)
         model = self._model
         values = self.__dict__
         if self._destroyed:
@@ -167,39 +168,39 @@ class Atom:
         stored = self._stored
         if stored is None:
             row["instance"] = values["instance"]
-            await self._session.write([Insert(model.record, row)])
+            await self._session.write([Insert(model.record, row)], conn)
             values["_stored"] = row
         else:
             changes = {name: value for name, value in row.items() if stored[name] != value}
             if changes:
                 key = values[model.key_column]
-                await self._session.write([Update(model.record, model.key_column, key, changes)])
+                await self._session.write([Update(model.record, model.key_column, key, changes)], conn)
                 stored.update(changes)
         values.update(accepted)
         return self
 
     async def destroy(
-        self, conn: Any = None, tran: Any = None, propagation_mode: bool = True, delay_seconds: float = 0
+        self,
+        conn: Place | None = None,
+        tran: Any = None,
+        propagation_mode: bool = True,
+        delay_seconds: float = 0,
     ) -> None:
         """Delete the row, ``delay_seconds`` from now (the call waits for it). ``Gone`` when there is none."""
-        _no_transaction(conn)
         model = self._model
         key = self.__dict__[model.key_column]
         if self._stored is None or self._destroyed:
             raise Gone(model.name, key)
         if delay_seconds > 0:
             await self._session.sleep(delay_seconds)
-        await self._session.write([Delete(model.record, model.key_column, key)])
+        await self._session.write([Delete(model.record, model.key_column, key)], conn)
         self.__dict__["_destroyed"] = True
 
     @classmethod
     async def load(
-        cls, key: Any, conn: Any = None, shallow: bool = False, for_update: bool = False
+        cls, key: Any, conn: Place | None = None, shallow: bool = False, for_update: bool = False
     ) -> Self | None:
         """The instance with this identifier, or ``None``. A value that no identifier can have finds none."""
-        _no_transaction(conn)
-        if for_update:
-            raise FrameworkError("load(for_update=True) needs the transaction that is to hold the row: conn=")
         model = cls._model
         if model.key_field is None:
             if not isinstance(key, str):
@@ -209,13 +210,13 @@ class Atom:
                 key = model.accept(model.key_field, key)
             except ValidationError:
                 return None
-        row = await cls._session.load(model.record, model.key_column, key)
+        row = await cls._session.load(model.record, model.key_column, key, conn, for_update=for_update)
         return None if row is None else cls._from_row(row)
 
     @classmethod
     async def retrieve(
         cls,
-        conn: Any = None,
+        conn: Place | None = None,
         shallow: bool = False,
         order_by: Sequence[str | ColumnElement[Any]] = (),
         offset: int = 0,
@@ -230,7 +231,6 @@ class Atom:
 
         ``order_by`` takes field names, ``"-created"`` for descending, and columns of ``model.X``.
         """
-        _no_transaction(conn)
         model = cls._model
         wanted = {name: cls._comparable(name, value) for name, value in field_equals.items()}
         given = {"instance": instance, "xid": xid, "xname": xname}
@@ -247,7 +247,7 @@ class Atom:
             statement = _select(model, wanted, order)
             if all(isinstance(column, str) for column in order) and len(cls._selects) < 256:
                 cls._selects[key] = statement
-        rows = await cls._session.select(statement, parameters)
+        rows = await cls._session.select(statement, parameters, conn)
         return [cls._from_row(row) for row in rows]
 
     @classmethod
@@ -311,8 +311,14 @@ class Atoms:
 class Models:
     """The tables of the classes by name: what scripts see as ``model``."""
 
-    def __init__(self, atoms: Atoms) -> None:
+    def __init__(self, atoms: Atoms, session: Session) -> None:
+        self._session = session
         self._tables = {generated.__name__: generated._model.table for generated in atoms}
+
+    @asynccontextmanager
+    async def aiodb(self) -> AsyncIterator[Connection]:
+        """A connection for explicit transactions: ``async with conn.begin() as tran``."""
+        yield self._session.connection()
 
     def __getattr__(self, name: str) -> Table:
         try:
@@ -321,7 +327,7 @@ class Models:
             raise AttributeError(f"no table {name!r}{_did_you_mean(name, self._tables)}") from None
 
     def __dir__(self) -> list[str]:
-        return sorted(self._tables)
+        return sorted([*self._tables, "aiodb"])
 
 
 def _generate(model: Model, session: Session, scope: dict[str, Any]) -> type[Atom]:
@@ -393,8 +399,3 @@ def _unknown(model: Model, name: str, value: Any) -> ValidationError:
 def _did_you_mean(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _no_transaction(conn: Any) -> None:
-    if conn is not None:
-        raise FrameworkError("conn= takes the connection of `async with model.aiodb() as conn`")

@@ -7,6 +7,9 @@
     ├── StorageError
     │   ├── Duplicate          an insert of a key or unique value that exists          (HTTP 409)
     │   ├── Gone               a save or destroy of a row that is no longer there      (HTTP 409)
+    │   ├── TransactionTooLong it held the writer while it awaited something else      (HTTP 500)
+    │   ├── TransactionEnded   something asked of a transaction that is over
+    │   ├── TransactionHeld    a write beside the transaction that the same task holds
     │   └── Unavailable        the database cannot be read or written now              (HTTP 503)
     │       └── CannotOpen     it could not be opened at all: the start stops
     ├── FifoError
@@ -96,6 +99,27 @@ class Gone(StorageError):
         super().__init__(f"{table}: the row is gone" if key is None else f"{table}: the row {key!r} is gone")
         self.table = table
         self.key = key
+
+
+class TransactionTooLong(StorageError):
+    """The transaction held the writer too long while it awaited something else; it was rolled back.
+
+    Everybody who writes waits for it: call back ends before or after the transaction, not inside it.
+    """
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or " ".join((self.__doc__ or "").split()))
+
+
+class TransactionEnded(StorageError):
+    """The transaction has ended; a task that outlives its transaction cannot use it any more."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.__doc__)
+
+
+class TransactionHeld(StorageError):
+    """This task holds a transaction, for which everybody who writes waits: it would wait for itself."""
 
 
 class Unavailable(StorageError):

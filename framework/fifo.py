@@ -32,6 +32,7 @@ from framework.storage.contract import (
     Release,
     Undelivered,
 )
+from framework.transaction import Place
 
 logger = logging.getLogger("framework.fifo")
 
@@ -128,13 +129,15 @@ class Fifo:
 
     # ---- filling ----------------------------------------------------------------------------
 
-    async def put(self, item: Any) -> int:
+    async def put(self, item: Any, conn: Place | None = None) -> int | None:
         """Put any JSON value but ``None`` to the tail; its id. Durable when this returns.
 
-        ``ItemRefused`` for what is no JSON value or larger than 1 MiB of JSON text.
+        In a ``transaction: true`` script it is stored with the script's other writes, and its id is not
+        known before (``None``). ``ItemRefused`` for what is no JSON value or larger than 1 MiB.
         """
-        [item_id] = await self._session.write([Put(self.name, _payload(self.name, item), time.time())])
-        return int(item_id)
+        put = Put(self.name, _payload(self.name, item), time.time())
+        [item_id] = await self._session.write([put], conn)
+        return None if item_id is None else int(item_id)
 
     async def length(self) -> int:
         """How many items there are, the one in work included."""
@@ -219,7 +222,7 @@ class Fifo:
                 self._settlements.hand_in(owed)
 
         try:
-            answers = await self._session.write(operations, orphaned)
+            answers = await self._session.deliver(operations, orphaned)
         except Exception as error:
             if owed is not None:
                 self._settlements.hand_in(owed)  # alone it fails for its own reason, and says so

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Select, Table
 
-from framework.errors import Unavailable
+from framework.errors import TransactionHeld, Unavailable
 from framework.storage.contract import Claim, Operation, Orphaned, Row, Storage
+from framework.transaction import BEGUN, JOINED, Connection, Place, collected
 
 CLAIMS: ContextVar[tuple[Claim, ...]] = ContextVar("claims", default=())
 
@@ -75,14 +77,70 @@ class Session:
         except TimeoutError:
             pass
 
-    async def write(self, operations: Sequence[Operation], orphaned: Orphaned | None = None) -> list[Any]:
-        """One unit, fenced by the claims of the blocks around the caller."""
-        return await self.storage.write(operations, fences=CLAIMS.get(), orphaned=orphaned)
+    async def write(self, operations: Sequence[Operation], conn: Place | None = None) -> list[Any]:
+        """In ``conn``, else in the script's transaction, else one unit by itself."""
+        place = conn or self._joined()
+        if place is not None:
+            return await place.write(operations)
+        return await self.storage.write(operations, fences=CLAIMS.get())
 
-    async def load(self, table: Table, key_column: str, key: Any) -> Row | None:
-        """One row by a unique column, or ``None``."""
+    async def load(
+        self,
+        table: Table,
+        key_column: str,
+        key: Any,
+        conn: Place | None = None,
+        *,
+        for_update: bool = False,
+    ) -> Row | None:
+        """One row by a unique column, or ``None``; sees what ``conn`` or the script's transaction wrote."""
+        place = conn or JOINED.get()
+        if place is not None:
+            return await place.load(table, key_column, key, for_update=for_update)
+        if for_update:
+            raise TransactionHeld(
+                "load(for_update=True) needs the transaction that is to hold the row: conn="
+            )
         return await self.storage.load(table, key_column, key)
 
-    async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
-        """The rows of a statement."""
+    async def select(
+        self,
+        statement: Select[Any],
+        parameters: Mapping[str, Any] | None = None,
+        conn: Place | None = None,
+    ) -> list[Row]:
+        """The rows of a statement; sees what ``conn`` or the script's transaction wrote."""
+        place = conn or JOINED.get()
+        if place is not None:
+            return await place.select(statement, parameters)
         return await self.storage.select(statement, parameters)
+
+    async def deliver(self, operations: Sequence[Operation], orphaned: Orphaned) -> list[Any]:
+        """A delivery: a unit by itself always, since its claim must be seen by everybody."""
+        if JOINED.get() is not None or BEGUN.get() is not None:
+            raise TransactionHeld(
+                "a FIFO block inside a transaction: enter the FIFO first, and begin the transaction in its block"
+            )
+        return await self.storage.write(operations, fences=CLAIMS.get(), orphaned=orphaned)
+
+    def collected(self) -> AbstractAsyncContextManager[None]:
+        """A block whose writes are one transaction, stored at its end."""
+        return collected(self.storage, CLAIMS.get())
+
+    def connection(self) -> Connection:
+        """A connection for explicit transactions."""
+        return Connection(self.storage, CLAIMS.get())
+
+    def require_free(self, what: str) -> None:
+        """``TransactionHeld`` if this task holds a transaction, which ``what`` would wait for."""
+        joined, begun = JOINED.get(), BEGUN.get()
+        if begun is not None or (joined is not None and joined.holding):
+            raise TransactionHeld(f"{what} inside a transaction: {TransactionHeld.__doc__}")
+
+    def _joined(self) -> Place | None:
+        if BEGUN.get() is not None:
+            raise TransactionHeld(
+                f"a save, destroy or put without conn= inside `conn.begin()`: {TransactionHeld.__doc__} "
+                "Give it conn=conn, or do it outside the block."
+            )
+        return JOINED.get()

@@ -50,7 +50,7 @@ def bind(
     )
     atoms = Atoms(definitions.atoms, session, scope)
     scope["atom"] = atoms
-    scope["model"] = Models(atoms)
+    scope["model"] = Models(atoms, session)
     return Snapshot(
         definitions=definitions,
         atoms=atoms,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import traceback
 from types import TracebackType
+from typing import Any
 
 _ENDINGS = (".yaml", ".yml")
 
@@ -15,6 +17,18 @@ def place(error: BaseException) -> str | None:
     for frame in traceback.extract_tb(error.__traceback__):
         if frame.filename.endswith(_ENDINGS):
             found = f"{shown(frame.filename)}:{frame.lineno} in {frame.name}"
+    return found
+
+
+def suspended_at(task: asyncio.Task[Any]) -> str | None:
+    """``path:line in function`` of the innermost YAML line that a task waits at; None if there is none."""
+    found = None
+    waiting: Any = task.get_coro()
+    while waiting is not None:
+        frame = getattr(waiting, "cr_frame", None) or getattr(waiting, "ag_frame", None)
+        if frame is not None and frame.f_code.co_filename.endswith(_ENDINGS):
+            found = f"{shown(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_name}"
+        waiting = getattr(waiting, "cr_await", None) or getattr(waiting, "ag_await", None)
     return found
 
 

@@ -21,6 +21,7 @@ from framework.gateway.routing import Route, Routes
 from framework.mu import MU
 from framework.session import Session
 from framework.tokens import Tokens
+from framework.transaction import JOINED
 
 logger = logging.getLogger("framework.gateway")
 
@@ -69,7 +70,12 @@ class Gateway:
         async def receive() -> dict[str, Any]:
             return {"type": "http.request", "body": body, "more_body": False}
 
-        response = await self._respond(scope, receive, inside=True)
+        self._session.require_free("a callout to this gateway")
+        token = JOINED.set(None)  # the called script has a transaction of its own, or none
+        try:
+            response = await self._respond(scope, receive, inside=True)
+        finally:
+            JOINED.reset(token)
         return CalloutResponse(response.code, response.body, response.headers)
 
     # ---- the pipeline -----------------------------------------------------------------------
@@ -106,15 +112,17 @@ class Gateway:
             """Answer with this, whatever the script returns later. The first call counts."""
             finished.append(make(code, body, headers))
 
+        given = (request, resources, query, route, finish, MU())
         if route.request_script is None:
             return _no_forwarding(route)
         limit = asyncio.timeout(route.definition.request_timeout)
         try:
             async with limit:
-                result = await route.request_script(request, resources, query, route, finish, MU())
-            if finished:
-                return finished[0]
-            return _no_forwarding(route) if result is None else from_result(result)
+                if not route.definition.transaction:
+                    return _answer(route, finished, await route.request_script(*given))
+                async with self._session.collected():
+                    # Made before the commit: a result that cannot be sent must not be stored either.
+                    return _answer(route, finished, await route.request_script(*given))
         except TimeoutError as error:
             if limit.expired():
                 logger.error("%s %s: no answer within its request_timeout", request.method, route.path)
@@ -147,6 +155,13 @@ class Gateway:
             await self._session.storage.fifo_state("")  # raises when the database cannot be read
             return make(200, {"status": "ready"})
         return problem(404, "nothing is here; /-/live and /-/ready are")
+
+
+def _answer(route: Route, finished: list[Response], result: Any) -> Response:
+    """What the script gave to ``finish``, or else what it returned."""
+    if finished:
+        return finished[0]
+    return _no_forwarding(route) if result is None else from_result(result)
 
 
 def _no_forwarding(route: Route) -> Response:

@@ -14,7 +14,7 @@ _HIDDEN = re.compile(rb"%2f|%5c|\\", re.IGNORECASE)
 def segments(raw_path: bytes) -> list[str]:
     """The decoded segments of a raw path, without one trailing empty segment.
 
-    ``HTTPError(400)`` for ``..``, an encoded slash or backslash, and what is not UTF-8.
+    ``HTTPError(400)`` for ``.`` and ``..``, an encoded slash or backslash, and what is not UTF-8.
     """
     if _HIDDEN.search(raw_path):
         raise HTTPError(400, "the path has an encoded slash or a backslash")
@@ -27,8 +27,8 @@ def segments(raw_path: bytes) -> list[str]:
     if not path.startswith("/"):
         raise HTTPError(400, "the path does not begin with a slash")
     parts = path[1:].split("/")
-    if ".." in parts:
-        raise HTTPError(400, "the path has a segment '..'")
+    if ".." in parts or "." in parts:
+        raise HTTPError(400, "the path has a segment '.' or '..'")
     if parts[-1] == "":
         parts.pop()
     return parts

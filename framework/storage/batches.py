@@ -29,7 +29,7 @@ Orphaned = Callable[[Any, BaseException | None], None]
 class Unit(Generic[C]):
     """Work on the connection, the future of who waits for it, and the FIFOs that it changes."""
 
-    __slots__ = ("error", "future", "orphaned", "result", "wakes", "work")
+    __slots__ = ("error", "exclusive", "future", "orphaned", "result", "wakes", "work")
 
     def __init__(
         self,
@@ -37,11 +37,13 @@ class Unit(Generic[C]):
         future: asyncio.Future[Any],
         wakes: Iterable[str],
         orphaned: Orphaned | None,
+        exclusive: bool,
     ) -> None:
         self.work = work
         self.future = future
         self.wakes = wakes
         self.orphaned = orphaned
+        self.exclusive = exclusive  # a batch of its own: it may take long
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -65,6 +67,7 @@ class BatchThread(Generic[C]):
         self._done = done
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[Unit[C] | None] = queue.SimpleQueue()
+        self._kept: Unit[C] | None = None  # taken from the queue, for the next batch
         self._closed = False
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -76,7 +79,12 @@ class BatchThread(Generic[C]):
         await self._opened
 
     async def run(
-        self, work: Callable[[C], Any], wakes: Iterable[str] = (), orphaned: Orphaned | None = None
+        self,
+        work: Callable[[C], Any],
+        wakes: Iterable[str] = (),
+        orphaned: Orphaned | None = None,
+        *,
+        exclusive: bool = False,
     ) -> Any:
         """Hand in a unit and wait for its outcome.
 
@@ -86,7 +94,7 @@ class BatchThread(Generic[C]):
         if self._closed:
             raise Unavailable("the database is closed")
         future = self._loop.create_future()
-        unit = Unit(work, future, wakes, orphaned)
+        unit = Unit(work, future, wakes, orphaned, exclusive)
         self._queue.put(unit)
         try:
             return await future
@@ -104,6 +112,11 @@ class BatchThread(Generic[C]):
         if self._thread.ident is not None:
             await self._ended
             self._thread.join()
+
+    def tell_done(self, wakes: set[str]) -> None:
+        """Tell of changes that no unit named beforehand."""
+        if self._done:
+            self._done(wakes)
 
     # ---- the thread -------------------------------------------------------------------------
 
@@ -125,15 +138,19 @@ class BatchThread(Generic[C]):
 
     def _take(self) -> list[Unit[C]] | None:
         """All units that wait, at least one; None when it was closed and nothing is left."""
-        first = self._queue.get()
+        first = self._kept or self._queue.get()
+        self._kept = None
         if first is None:
             return None
         batch = [first]
         try:
-            while len(batch) < BATCH:
+            while len(batch) < BATCH and not first.exclusive:
                 unit = self._queue.get_nowait()
                 if unit is None:
                     self._queue.put(None)  # for the next take
+                    break
+                if unit.exclusive:
+                    self._kept = unit
                     break
                 batch.append(unit)
         except queue.Empty:

@@ -6,7 +6,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Dialect, Select, Table, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Dialect,
+    Executable,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 Convert = Callable[[Any], Any] | None
 
@@ -42,6 +53,13 @@ class Query(Statement):
         self._converters = tuple(
             (position, name, convert) for position, (name, convert) in enumerate(listed) if convert
         )
+
+    def values(self, fetched: Sequence[Any]) -> tuple[Any, ...]:
+        """The converted values alone, for a statement whose column names may repeat."""
+        values = list(fetched)
+        for position, _, convert in self._converters:
+            values[position] = convert(fetched[position])
+        return tuple(values)
 
     def row(self, fetched: Sequence[Any]) -> dict[str, Any]:
         row = dict(zip(self.names, fetched, strict=True))
@@ -79,6 +97,14 @@ class Codec:
         compiled = self._compile(statement)
         columns = [(column.key or "", self._out(column)) for column in statement.selected_columns]
         return Query(compiled.sql, compiled.parameters, columns)
+
+    def executable(self, statement: Executable) -> Query:
+        """Any statement, compiled for this one use: what it is made of is not known beforehand."""
+        compiled = self._compile(statement)
+        columns = getattr(statement, "selected_columns", None)
+        if columns is None:
+            columns = getattr(statement, "returning_column_descriptions", None) and statement.exported_columns  # type: ignore[attr-defined]
+        return Query(compiled.sql, compiled.parameters, [(c.key or "", self._out(c)) for c in columns or ()])
 
     def _compile(self, statement: Any) -> Statement:
         compiled = statement.compile(dialect=self._dialect, compile_kwargs={"render_postcompile": True})

@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Select, Table
+from sqlalchemy import Executable, Select, Table
 
 from framework.storage.signals import Signal
 
@@ -97,7 +97,14 @@ class Release:
     not_before: float = 0.0
 
 
-Operation = Insert | Update | Delete | Put | Deliver | Acknowledge | Release
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """A SQLAlchemy Core statement (trusted code) as it is; answers an ``Executed``."""
+
+    statement: Executable
+
+
+Operation = Execute | Insert | Update | Delete | Put | Deliver | Acknowledge | Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,15 @@ class Delivery:
     attempt: int
     crashes: int
     put_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """The rows of a statement, or how many it touched."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    rowcount: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +152,19 @@ Row = Mapping[str, Any]
 Orphaned = Callable[[list[Any] | None, BaseException | None], None]
 
 
+class Transaction(Protocol):
+    """A unit that is asked for piece by piece, and sees what it wrote. Holds the writer until its end."""
+
+    async def write(self, operations: Sequence[Operation]) -> list[Any]:
+        """Run operations inside; a failing call is undone alone."""
+
+    async def load(self, table: Table, key_column: str, key: Any) -> Row | None:
+        """As ``Storage.load``, with what this transaction wrote."""
+
+    async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """As ``Storage.select``, with what this transaction wrote."""
+
+
 class Storage(Protocol):
     """One open database. Whoever opened it closes it; ``close`` waits for units on their way."""
 
@@ -157,6 +186,14 @@ class Storage(Protocol):
 
         Each of ``fences`` is checked first in the same transaction: ``ClaimLost`` if one does not hold.
         Durable and visible to every reader when this returns.
+        """
+
+    def transaction(
+        self, *, hold: float, expired: Callable[[], str], fences: Sequence[Claim] = ()
+    ) -> AbstractAsyncContextManager[Transaction]:
+        """Take the writer for a block: committed at its end, rolled back when it raises.
+
+        ``TransactionTooLong`` if ``hold`` seconds pass between two calls, with the message of ``expired()``.
         """
 
     async def load(self, table: Table, key_column: str, key: Any) -> Row | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ from framework.storage.sqlite_batches import read_batch, write_batch
 from framework.storage.sqlite_errors import cannot_open, translate
 from framework.storage.sqlite_locks import Locks
 from framework.storage.sqlite_operations import Operations
+from framework.storage.sqlite_transaction import HeldTransaction
 
 OLDEST = (3, 37, 0)  # what the SQL of this engine was written for and is tested with
 
@@ -121,6 +122,21 @@ class SqliteStorage:
         )
         return answers
 
+    @asynccontextmanager
+    async def transaction(
+        self, *, hold: float, expired: Callable[[], str], fences: Sequence[Claim] = ()
+    ) -> AsyncIterator[SqliteTransaction]:
+        """See the contract."""
+        held = HeldTransaction(self._writer, hold=hold, expired=expired)
+        await held.begin(lambda connection: self._operations.check(connection, fences))
+        transaction = SqliteTransaction(held, self._operations, self._codec)
+        try:
+            yield transaction
+        except BaseException:
+            await held.end(commit=False)
+            raise
+        await held.end(commit=True, wakes=sorted(transaction.wakes))
+
     async def load(self, table: Table, key_column: str, key: Any) -> Row | None:
         """See the contract."""
         query = self._codec.by_key(table, key_column)
@@ -169,6 +185,38 @@ class SqliteStorage:
             return list(await self._readers[self._turn].execute_fetchall(sql, parameters))
         except sqlite3.Error as error:
             raise translate(error) from error
+
+
+class SqliteTransaction:
+    """``framework.storage.contract.Transaction`` on the writing connection."""
+
+    def __init__(self, held: HeldTransaction, operations: Operations, codec: Codec) -> None:
+        self._held = held
+        self._operations = operations
+        self._codec = codec
+        self.wakes: set[str] = set()
+
+    async def write(self, operations: Sequence[Operation]) -> list[Any]:
+        """See the contract."""
+        answers: list[Any] = await self._held.run(
+            lambda connection: self._operations.run(connection, operations, ())
+        )
+        self.wakes |= _wakes(operations)
+        return answers
+
+    async def load(self, table: Table, key_column: str, key: Any) -> Row | None:
+        """See the contract."""
+        rows = await self._fetch(self._codec.by_key(table, key_column), {"key": key})
+        return rows[0] if rows else None
+
+    async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """See the contract."""
+        return await self._fetch(self._codec.query(statement), parameters or {})
+
+    async def _fetch(self, query: Query, parameters: Mapping[str, Any]) -> list[Row]:
+        values = query.bind(parameters)
+        rows = await self._held.run(lambda connection: connection.execute(query.sql, values).fetchall())
+        return [query.row(row) for row in rows]
 
 
 def _wakes(operations: Sequence[Operation]) -> set[str]:

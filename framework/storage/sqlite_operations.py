@@ -20,6 +20,8 @@ from framework.storage.contract import (
     Delete,
     Deliver,
     Delivery,
+    Execute,
+    Executed,
     Insert,
     Operation,
     Put,
@@ -59,6 +61,7 @@ class Operations:
         self._locks = locks
         self._process: int | None = None
         self._runners: dict[type, Callable[[Connection, Any], Any]] = {
+            Execute: self._execute,
             Insert: self._insert,
             Update: self._update,
             Delete: self._delete,
@@ -72,10 +75,15 @@ class Operations:
         self, connection: Connection, operations: Sequence[Operation], fences: Sequence[Claim]
     ) -> list[Any]:
         """The answers of the operations, in order; the first error ends the unit."""
+        if fences:
+            self.check(connection, fences)
+        return [self._runners[type(operation)](connection, operation) for operation in operations]
+
+    def check(self, connection: Connection, fences: Sequence[Claim]) -> None:
+        """``ClaimLost`` if one of the claims does not hold any more."""
         for claim in fences:
             if not connection.execute(_FENCE, (claim.fifo, claim.epoch, claim.item_id)).fetchone():
                 raise _lost(claim)
-        return [self._runners[type(operation)](connection, operation) for operation in operations]
 
     def register(self, connection: Connection) -> int:
         """Give this process its number and lock, and clear away what dead ones left."""
@@ -100,6 +108,12 @@ class Operations:
                 self._locks.forget(number)
 
     # ---- rows -------------------------------------------------------------------------------
+
+    def _execute(self, connection: Connection, op: Execute) -> Executed:
+        query = self._codec.executable(op.statement)
+        cursor = connection.execute(query.sql, query.bind({}))
+        columns = tuple(column[0] for column in cursor.description or ())
+        return Executed(columns, [query.values(row) for row in cursor.fetchall()], cursor.rowcount)
 
     def _insert(self, connection: Connection, op: Insert) -> None:
         statement = self._codec.insert(op.table, tuple(op.values))

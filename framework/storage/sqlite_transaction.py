@@ -1,0 +1,150 @@
+"""An interactive transaction of the SQLite engine: it takes the writer, and gives it back.
+
+The writer's thread runs the steps of one transaction until its end. It waits ``hold`` seconds for each
+next step: whoever awaits anything else for longer is rolled back, for everybody else is waiting too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from framework.errors import TransactionEnded, TransactionTooLong, Unavailable
+from framework.storage.batches import BatchThread
+from framework.storage.sqlite_errors import translate
+
+Work = Callable[[sqlite3.Connection], Any]
+
+
+class _RollBack(Exception):
+    """The transaction's owner does not want it."""
+
+
+class _Step:
+    """One piece of work inside the transaction, or its end (``work`` is None)."""
+
+    __slots__ = ("commit", "future", "work")
+
+    def __init__(self, future: asyncio.Future[Any], work: Work | None, *, commit: bool = False) -> None:
+        self.future = future
+        self.work = work
+        self.commit = commit
+
+
+class HeldTransaction:
+    """The writer, held by one task. ``begin`` takes it, ``end`` must be called."""
+
+    def __init__(
+        self, writer: BatchThread[sqlite3.Connection], *, hold: float, expired: Callable[[], str]
+    ) -> None:
+        self._writer = writer
+        self._hold = hold
+        self._expired = expired
+        self._loop = asyncio.get_running_loop()
+        self._steps: queue.SimpleQueue[_Step] = queue.SimpleQueue()
+        self._begun: asyncio.Future[None] = self._loop.create_future()
+        self._unit: asyncio.Task[Any] | None = None
+        self._too_long: str | None = None
+
+    async def begin(self, check: Work) -> None:
+        """Wait for the writer and run ``check`` (the fences) first; its error is raised here."""
+        self._unit = asyncio.create_task(self._writer.run(self._work, exclusive=True), name="transaction")
+        self._unit.add_done_callback(lambda unit: unit.cancelled() or unit.exception())  # nobody may ask
+        try:
+            await asyncio.wait({self._unit, self._begun}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._steps.put(_Step(self._loop.create_future(), None))
+            raise
+        if self._unit.done():
+            self._unit.result()
+        try:
+            await self.run(check)
+        except BaseException:
+            await self.end(commit=False)
+            raise
+
+    async def run(self, work: Work) -> Any:
+        """The answer of a step; a failing one is undone alone and the transaction stands."""
+        return await self._hand_in(_Step(self._loop.create_future(), work))
+
+    async def end(self, *, commit: bool, wakes: Sequence[str] = ()) -> None:
+        """Commit or roll back, and give the writer back. An error of the commit is raised."""
+        unit = self._unit
+        if unit is None:
+            return
+        self._unit = None
+        step = _Step(self._loop.create_future(), None, commit=commit)
+        self._steps.put(step)
+        try:
+            await asyncio.shield(unit)
+        except _RollBack:
+            pass
+        except TransactionTooLong:
+            if commit:
+                raise TransactionTooLong(self._too_long) from None
+        if commit and wakes:
+            self._writer.tell_done(set(wakes))
+
+    async def _hand_in(self, step: _Step) -> Any:
+        if self._unit is None or self._unit.done():
+            raise self._over()
+        self._steps.put(step)
+        await asyncio.wait({step.future, self._unit}, return_when=asyncio.FIRST_COMPLETED)
+        if step.future.done():
+            return step.future.result()
+        raise self._over()
+
+    def _over(self) -> Exception:
+        if self._too_long is not None:
+            return TransactionTooLong(self._too_long)
+        if self._unit is None:
+            return TransactionEnded()
+        return Unavailable("the transaction was ended by the database; nothing of it was stored")
+
+    # ---- in the writer's thread -------------------------------------------------------------
+
+    def _work(self, connection: sqlite3.Connection) -> None:
+        self._tell(self._begun, None, None)
+        while True:
+            try:
+                step = self._steps.get(timeout=self._hold)
+            except queue.Empty:
+                self._loop.call_soon_threadsafe(self._expire)
+                raise TransactionTooLong from None
+            if step.work is None:
+                if step.commit:
+                    return
+                raise _RollBack
+            self._run(connection, step)
+
+    def _expire(self) -> None:
+        self._too_long = self._expired()
+
+    def _run(self, connection: sqlite3.Connection, step: _Step) -> None:
+        assert step.work is not None
+        try:
+            connection.execute("SAVEPOINT step")
+            result = step.work(connection)
+            connection.execute("RELEASE step")
+        except Exception as error:
+            if not connection.in_transaction:
+                raise  # SQLite rolled everything back: the transaction is over
+            connection.execute("ROLLBACK TO step")
+            connection.execute("RELEASE step")
+            self._tell(step.future, None, translate(error))
+        else:
+            self._tell(step.future, result, None)
+
+    def _tell(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+        def answer() -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        self._loop.call_soon_threadsafe(answer)
