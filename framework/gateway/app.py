@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from framework.callout import Response as CalloutResponse
 from framework.errors import HTTPError, StorageError
@@ -61,7 +62,7 @@ class Gateway:
             "type": "http",
             "method": method,
             "scheme": "http",
-            "path": raw_path,
+            "path": unquote(raw_path),
             "raw_path": raw_path.encode(),
             "query_string": query.encode(),
             "headers": listed,

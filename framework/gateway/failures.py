@@ -25,7 +25,10 @@ logger = logging.getLogger("framework.gateway")
 def response(error: BaseException, *, route: Route, method: str, body: bytes) -> Response:
     """The answer for an error; an unexpected one is logged with its YAML line under an id."""
     if isinstance(error, HTTPError):
-        return from_http_error(error)
+        try:
+            return from_http_error(error)
+        except (TypeError, ValueError) as unsendable:  # its body or reason is no text and no JSON
+            return _unexpected(unsendable.with_traceback(error.__traceback__), route, method)
     if isinstance(error, ValidationError):
         return problem(422, str(error), field=error.field, rule=error.rule)
     if isinstance(error, Duplicate | Gone):

@@ -24,8 +24,8 @@ class Request:
 
     @property
     def url(self) -> str:
-        """The whole URL, query included."""
-        return str(URL(scope=self._scope))
+        """The whole URL as it was sent, query included: the path is not decoded in it."""
+        return str(URL(scope={**self._scope, "path": self._scope["raw_path"].decode("latin-1")}))
 
     def __repr__(self) -> str:
         return f"<request {self.method} {self.path}>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -14,6 +15,12 @@ _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
 _PROBLEM = "application/problem+json"
+
+# What HTTP allows in a header (RFC 9110, 5.1 and 5.5); the framing of a body is the server's to say.
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_FRAMING = ("connection", "content-length", "transfer-encoding")
+_WITHOUT_BODY = (204, 304)
 
 
 @dataclass(slots=True)
@@ -28,7 +35,7 @@ class Response:
 def from_result(result: Any) -> Response:
     """``body``, ``code, body`` or ``code, body, headers``; a dict, list, ATOM or MU is sent as JSON.
 
-    ``TypeError`` or ``ValueError`` for a result that is none of these.
+    ``TypeError`` for a result that is none of these, or that cannot be sent.
     """
     code: Any = 200
     headers: Mapping[str, Any] = {}
@@ -49,13 +56,14 @@ def make(code: Any, body: Any, headers: Mapping[str, Any] | None = None) -> Resp
     """A response of these parts; its content type by the body's type, unless ``headers`` has one."""
     if isinstance(code, bool) or not isinstance(code, int) or not 200 <= code <= 599:
         raise TypeError(f"a script returned the status {code!r}; it is a number from 200 to 599")
-    content, content_type = _content(body)
+    content, content_type = _content(None if code in _WITHOUT_BODY else body)
+    if headers is not None and not isinstance(headers, Mapping):
+        raise TypeError(f"a script returned headers that are no mapping but a {type(headers).__name__}")
     sent = {str(name).lower(): str(value) for name, value in (headers or {}).items()}
     for name, value in sent.items():
-        if "\n" in value or "\r" in value or not name.isascii() or not name:
-            raise ValueError(
-                f"a script returned the header {name!r} with a line break, or with no valid name"
-            )
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise TypeError(f"a script returned the header {name!r} with a name or value HTTP cannot carry")
+    sent = {name: value for name, value in sent.items() if name not in _FRAMING}
     if content_type:
         sent.setdefault("content-type", content_type)
     return Response(int(code), content, sent)
@@ -64,11 +72,15 @@ def make(code: Any, body: Any, headers: Mapping[str, Any] | None = None) -> Resp
 def _content(body: Any) -> tuple[bytes, str | None]:
     if body is None:
         return b"", None
-    if isinstance(body, str):
-        return body.encode(), _TEXT
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes(body), _BYTES
-    return jsontext.encode(body).encode(), _JSON
+    try:
+        if isinstance(body, str):
+            return body.encode(), _TEXT
+        return jsontext.encode(body).encode(), _JSON
+    except ValueError as error:
+        # Not a ValueError any more: the client's body is never to blame for the script's answer.
+        raise TypeError(f"a script returned what cannot be sent: {error}") from None
 
 
 def problem(code: int, detail: str | None = None, **members: Any) -> Response:
