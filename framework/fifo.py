@@ -303,6 +303,8 @@ def _payload(fifo: str, item: object) -> str:
 
 def _require_text_keys(value: object) -> None:
     """JSON would turn the key 1 into "1": what goes in would not come back as it was."""
+    if isinstance(value, str | int | float) or value is None:
+        return
     if isinstance(value, Mapping):
         for key, element in dict.items(value) if isinstance(value, dict) else value.items():
             if not isinstance(key, str):

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, MetaData, Table, Text, text
 
 from framework import jsontext
-from framework.definitions import AtomDefinition, Field
+from framework.definitions import AtomDefinition, Field, FieldError
 from framework.errors import ValidationError
 from framework.mu import wrap
 from framework.storage.tables import Json, MuJson, RowNumber, UtcDateTime
@@ -56,8 +56,6 @@ class Model:
 
     def accept(self, name: str, value: Any) -> Any:
         """The value as the field keeps it; ``ValidationError`` if the field does not take it."""
-        from framework.definitions import FieldError
-
         try:
             return self.fields[name].accept(value)
         except FieldError as error:

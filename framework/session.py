@@ -17,7 +17,7 @@ from sqlalchemy import Select, Table
 
 from framework.errors import TransactionHeld, Unavailable
 from framework.storage.contract import Claim, Operation, Orphaned, Row, Storage
-from framework.transaction import BEGUN, JOINED, Connection, Place, collected
+from framework.transaction import BEGUN, JOINED, Collected, Connection, Place
 
 CLAIMS: ContextVar[tuple[Claim, ...]] = ContextVar("claims", default=())
 
@@ -125,7 +125,7 @@ class Session:
 
     def collected(self) -> AbstractAsyncContextManager[None]:
         """A block whose writes are one transaction, stored at its end."""
-        return collected(self.storage, CLAIMS.get())
+        return Collected(self.storage, CLAIMS.get())
 
     def connection(self) -> Connection:
         """A connection for explicit transactions."""

@@ -107,7 +107,7 @@ class _Holder:
 
 
 class Collected(_Holder):
-    """The writes of one script, stored together at its end."""
+    """A block whose writes are one transaction: all stored at its end, none when it raises."""
 
     def __init__(self, storage: Storage, fences: Sequence[Claim]) -> None:
         super().__init__(storage, fences)
@@ -133,14 +133,20 @@ class Collected(_Holder):
             return await (await self._flush()).select(statement, parameters)
         return await self._storage.select(statement, parameters)
 
-    async def commit(self) -> None:
-        """Store everything that was collected; an error of a collected write comes here."""
-        if self._held is None:
-            self._ended = True
-            if self._operations:
-                await self._storage.write(self._operations, fences=self._fences)
-        else:
-            await self.end()
+    async def __aenter__(self) -> None:
+        self._token = JOINED.set(self)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Store everything that was collected, or nothing; an error of a collected write comes here."""
+        JOINED.reset(self._token)
+        if error is not None or self._held is not None:
+            await self.end(kind, error, trace)
+            return
+        self._ended = True
+        if self._operations:
+            await self._storage.write(self._operations, fences=self._fences)
 
     def _pending(self) -> bool:
         self.require_open()
@@ -152,22 +158,6 @@ class Collected(_Holder):
         if operations:
             await held.write(operations)
         return held
-
-
-@asynccontextmanager
-async def collected(storage: Storage, fences: Sequence[Claim]) -> AsyncIterator[None]:
-    """A block whose writes are one transaction: all stored at its end, none when it raises."""
-    transaction = Collected(storage, fences)
-    token = JOINED.set(transaction)
-    try:
-        try:
-            yield
-        finally:
-            JOINED.reset(token)
-    except BaseException as error:
-        await transaction.end(type(error), error, error.__traceback__)
-        raise
-    await transaction.commit()
 
 
 class Connection(_Holder):

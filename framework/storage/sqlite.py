@@ -7,6 +7,7 @@ The database file is never opened but through SQLite: closing it otherwise drops
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -77,6 +78,7 @@ class SqliteStorage:
         )
         self._readers: list[aiosqlite.Connection] = []
         self._turn = 0
+        self._registering = asyncio.Lock()
 
     @classmethod
     @asynccontextmanager
@@ -116,11 +118,21 @@ class SqliteStorage:
         orphaned: Orphaned | None = None,
     ) -> list[Any]:
         """See the contract."""
+        if self._operations.process is None and any(isinstance(op, Deliver) for op in operations):
+            await self._register()
         run = self._operations.run
         answers: list[Any] = await self._writer.run(
             lambda connection: run(connection, operations, fences), _wakes(operations), orphaned
         )
         return answers
+
+    async def _register(self) -> None:
+        """Become an owner of items: a number, and the lock that the system frees when we die."""
+        async with self._registering:
+            if self._operations.process is None:
+                number = await self._writer.run(self._operations.register)
+                self._locks.own(number)
+                self._operations.process = number
 
     @asynccontextmanager
     async def transaction(

@@ -1,9 +1,10 @@
 """Batches of the SQLite engine: group commit for the writer, point look-ups for the reader.
 
 The one rule: **a unit is answered after its COMMIT, by its own outcome.** All units that wait are run
-in one transaction, each in a savepoint of its own, so that a failing one is undone alone. SQLite can
-also roll back everything by itself (full disk, I/O error, out of memory); then each unit is run again
-in a transaction of its own.
+in one transaction. If one fails, all are undone and run again, each in a savepoint of its own, so that
+the failing one is undone alone. SQLite can also roll back everything by itself (full disk, I/O error,
+out of memory); then each unit is run again in a transaction of its own. So a unit must be a pure
+function of the connection: it may run up to three times, and only the last run counts.
 """
 
 from __future__ import annotations
@@ -31,21 +32,34 @@ def read_batch(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connecti
 def write_batch(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:
     """Run the units and commit; afterwards each has its ``result`` or its ``error``."""
     if len(batch) > 1:
-        try:
-            _run_together(connection, batch)
-            return
-        except _RolledBack:
-            pass
+        for run in (_run_hopefully, _run_in_savepoints):
+            try:
+                run(connection, batch)
+                return
+            except _RolledBack:
+                pass
     for unit in batch:
         _run_alone(connection, unit)
 
 
-def _run_together(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:
-    execute = connection.execute
+def _run_hopefully(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:
+    """As if none could fail: a savepoint costs as much as the unit. A failure undoes all, to be run again."""
+    _begin(connection)
     try:
-        execute("BEGIN IMMEDIATE")
-    except sqlite3.Error:
-        raise _RolledBack from None  # each unit gets the reason from its own try
+        for unit in batch:
+            unit.result = unit.work(connection)
+        if not connection.in_transaction:
+            raise _RolledBack
+        connection.execute("COMMIT")
+    except Exception as error:
+        _roll_back(connection)
+        raise _RolledBack from error
+
+
+def _run_in_savepoints(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:
+    """Each unit in a savepoint of its own: one that fails is undone alone."""
+    execute = connection.execute
+    _begin(connection)
     for unit in batch:
         unit.result = unit.error = None
         try:
@@ -61,6 +75,13 @@ def _run_together(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Conne
     except sqlite3.Error:
         _roll_back(connection)
         raise _RolledBack from None
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error:
+        raise _RolledBack from None  # each unit gets the reason from its own try
 
 
 def _undo_unit(connection: sqlite3.Connection) -> bool:

@@ -52,6 +52,11 @@ _HOLD_BACK = "UPDATE _framework_item SET attempts = attempts - ?, not_before = ?
 _FENCE = "SELECT 1 FROM _framework_fifo WHERE name = ? AND epoch = ? AND item = ?"
 _REGISTER = "INSERT INTO _framework_process (host, pid, started_at) VALUES (?, ?, ?)"
 
+_IDLE = """
+    SELECT id FROM _framework_process WHERE started_at < ? AND id NOT IN
+        (SELECT owner FROM _framework_fifo WHERE item IS NOT NULL)"""
+_NEWBORN = 60.0  # seconds: a process of this age may not have its lock yet
+
 
 class Operations:
     """Runs the operations of one process on its writing connection."""
@@ -59,7 +64,7 @@ class Operations:
     def __init__(self, codec: Codec, locks: Locks) -> None:
         self._codec = codec
         self._locks = locks
-        self._process: int | None = None
+        self.process: int | None = None  # the number that deliveries are claimed by
         self._runners: dict[type, Callable[[Connection, Any], Any]] = {
             Execute: self._execute,
             Insert: self._insert,
@@ -86,23 +91,16 @@ class Operations:
                 raise _lost(claim)
 
     def register(self, connection: Connection) -> int:
-        """Give this process its number and lock, and clear away what dead ones left."""
-        if self._process is None:
-            values = (socket.gethostname(), os.getpid(), time.time())
-            number = connection.execute(_REGISTER, values).lastrowid
-            assert number is not None
-            self._locks.own(number)
-            self._clear_dead(connection)
-            self._process = number
-        return self._process
+        """A number for this process, and away with what dead ones left. Its lock is taken after the commit."""
+        values = (socket.gethostname(), os.getpid(), time.time())
+        number = connection.execute(_REGISTER, values).lastrowid
+        assert number is not None
+        self._clear_dead(connection)
+        return number
 
     def _clear_dead(self, connection: Connection) -> None:
         """Forget processes that died and have nothing in work: nobody will ask for them again."""
-        idle = connection.execute(
-            "SELECT id FROM _framework_process WHERE id NOT IN "
-            "(SELECT owner FROM _framework_fifo WHERE item IS NOT NULL)"
-        ).fetchall()
-        for (number,) in idle:
+        for (number,) in connection.execute(_IDLE, (time.time() - _NEWBORN,)).fetchall():
             if not self._locks.alive(number):
                 connection.execute("DELETE FROM _framework_process WHERE id = ?", (number,))
                 self._locks.forget(number)
@@ -143,6 +141,7 @@ class Operations:
         return cursor.lastrowid
 
     def _deliver(self, connection: Connection, op: Deliver) -> Delivery | Undelivered:
+        assert self.process is not None, "the storage registers a process before its first delivery"
         fifo = connection.execute(_FIFO, (op.fifo,)).fetchone()
         if fifo is None:
             return Undelivered("empty")
@@ -157,11 +156,10 @@ class Operations:
             crashes += 1  # its owner died with it; nobody waits out a back-off for that
         elif not_before > op.now:
             return Undelivered("waiting", not_before)
-        process = self.register(connection)
-        if owner != process or in_work is not None:
+        if owner != self.process or in_work is not None:
             epoch += 1
         connection.execute(_COUNT_ATTEMPT, (crashes, item_id))
-        connection.execute(_TAKE, (epoch, process, item_id, op.worker, op.now, fifo_id))
+        connection.execute(_TAKE, (epoch, self.process, item_id, op.worker, op.now, fifo_id))
         return Delivery(Claim(op.fifo, item_id, epoch), payload, attempts + 1, crashes, put_at)
 
     def _acknowledge(self, connection: Connection, op: Acknowledge) -> None:
