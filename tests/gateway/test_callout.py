@@ -1,0 +1,244 @@
+"""callout: to this gateway and to other servers, from a routing script and from a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from .backend import Backend, running, unused_port
+from .client import Answer, route
+from .conftest import Serving
+
+pytestmark = pytest.mark.anyio
+
+CLOSED = route(
+    "/closed/{key}",
+    "if request.method == DELETE:\n    raise HTTPError(405)\n"
+    "if request.method == PATCH:\n    raise RuntimeError('inner')\n"
+    "return 201, [request.method, request.path, resources, parameters, request.body.decode(),"
+    " request.headers.get('x-a'), request.headers.get('content-type')], {'X-B': 'b'}",
+    auth="axis",
+)
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    with running() as backend:
+        yield backend
+
+
+async def called(serving: Serving, arguments: str, *texts: str) -> Answer:
+    """The answer of a script that calls out and tells what came back."""
+    script = (
+        f"r = await callout({arguments})\n"
+        "body = r.body.decode() if isinstance(r.body, bytes) else r.body\n"
+        "return {'code': r.code, 'body': body, 'headers': dict(r.headers)}"
+    )
+    async with serving(route("/call", script), *texts) as client:
+        answer: Answer = await client.post("/call", b"{}")
+    assert answer.code == 200, answer.body
+    return answer
+
+
+# ---- to this gateway ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seen"),
+    [
+        ("'/closed/7'", ["GET", "/closed/7", {"key": "7"}, {}, "", None, None]),
+        ("path='/closed/7', method=PUT", ["PUT", "/closed/7", {"key": "7"}, {}, "", None, None]),
+        (
+            "path='/closed/7?a=1&a=2', method=POST, body={'b': 'é'}",
+            ["POST", "/closed/7", {"key": "7"}, {"a": ["1", "2"]}, '{"b":"é"}', None, "application/json"],
+        ),
+        ("'/closed/', POST, 'text'", ["POST", "/closed/", {}, {}, "text", None, None]),
+        ("'/closed', POST, b'bytes'", ["POST", "/closed", {}, {}, "bytes", None, None]),
+        ("'/closed', POST, MU({'a': 1})", ["POST", "/closed", {}, {}, '{"a":1}', None, "application/json"]),
+        ("'/closed', headers={'X-A': 'é'}", ["GET", "/closed", {}, {}, "", "é", None]),
+        ("'/closed/%C3%A9'", ["GET", "/closed/é", {"key": "é"}, {}, "", None, None]),
+        ("'/closed/é'", ["GET", "/closed/é", {"key": "é"}, {}, "", None, None]),
+        ("'/closed/a b', auto_url_encode=True", ["GET", "/closed/a b", {"key": "a b"}, {}, "", None, None]),
+    ],
+)
+async def test_a_call_from_inside_takes_the_same_way_without_a_token(
+    serving: Serving, arguments: str, seen: list[Any]
+) -> None:
+    answer = (await called(serving, f"{arguments}, response_jsonify=True", CLOSED)).json()
+    assert answer["code"] == 201
+    assert answer["body"] == seen
+    assert answer["headers"]["x-b"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("'/closed/7', DELETE", 405),
+        ("'/closed/7', PATCH", 500),
+        ("'/nowhere'", 404),
+        ("'/closed/..'", 400),
+        ("'/closed?a=%FF'", 400),
+        ("'/closed', POST, b'x' * (1024 * 1024 + 1)", 413),
+        ("'/-/live'", 200),
+    ],
+)
+async def test_an_error_of_a_call_from_inside_is_returned(
+    serving: Serving, arguments: str, code: int
+) -> None:
+    assert (await called(serving, arguments, CLOSED)).json()["code"] == code
+
+
+async def test_a_call_from_inside_that_takes_too_long_is_599(serving: Serving) -> None:
+    slow = route("/slow", "await asyncio.sleep(30)")
+    answer = (await called(serving, "'/slow', request_timeout=0.1", slow)).json()
+    assert answer["code"] == 599
+    assert "0.1 s" in answer["body"]
+
+
+@pytest.mark.parametrize("headers", ["{'Content-Length': 'x'}", "{'X': '注'}", "{'注': 'x'}"])
+async def test_odd_headers_of_a_call_from_inside_never_leave_the_application(
+    serving: Serving, headers: str
+) -> None:
+    async with serving(route("/call", f"r = await callout('/a', headers={headers})"), CLOSED) as client:
+        assert (await client.post("/call", b"{}")).code in (200, 500)
+        assert (await client.get("/-/live")).code == 200
+
+
+async def test_a_header_does_not_make_a_call_one_from_inside(serving: Serving) -> None:
+    async with serving(CLOSED) as client:
+        for name in ("x-forwarded-for", "forwarded", "x-real-ip", "via", "x-framework-inside"):
+            assert (await client.get("/closed", headers={name: "127.0.0.1"})).code == 401
+
+
+async def test_a_worker_calls_the_gateway_without_a_token_and_gets_errors_as_codes(serving: Serving) -> None:
+    worker = """
+name: Caller
+mode: single
+script: |
+  async def consume():
+      async with FIFO("go") as item:
+          if item is None:
+              return
+          for method in (GET, POST, DELETE, PATCH):
+              r = await callout(path=item.path, method=method, body={"a": 1})
+              qprint("%s %d" % (method, r.code))
+"""
+    start = route("/start", "await FIFO('go').put({'path': '/closed/7'})\nreturn 202, None")
+    printed: list[str] = []
+    async with serving(CLOSED, start, worker, workers=True) as client:
+        client.runtime.debug.listen(printed.append)
+        assert (await client.post("/start")).code == 202
+        async with asyncio.timeout(5):
+            while len(printed) < 4:
+                await asyncio.sleep(0.01)
+    assert printed == ["GET 201", "POST 201", "DELETE 405", "PATCH 500"]
+
+
+# ---- to other servers --------------------------------------------------------------------------
+
+
+async def test_the_request_arrives_as_it_was_given(serving: Serving, backend: Backend) -> None:
+    arguments = (
+        f"url='{backend.url}/echo?a=1', method=POST, body={{'b': [1, 'é']}},"
+        " headers={'X-Token': 't'}, authentication=('user', 'päss'), response_jsonify=True"
+    )
+    answer = (await called(serving, arguments)).json()
+    assert answer["code"] == 200
+    assert answer["headers"]["X-Order"] == "7"
+    seen = answer["body"]
+    assert seen == backend.requests[0]
+    assert (seen["method"], seen["path"], seen["body"]) == ("POST", "/echo?a=1", '{"b":[1,"é"]}')
+    assert seen["headers"]["content-type"] == "application/json"
+    assert seen["headers"]["x-token"] == "t"
+    scheme, _, credentials = seen["headers"]["authorization"].partition(" ")
+    assert (scheme, base64.b64decode(credentials).decode()) == ("Basic", "user:päss")
+
+
+async def test_endpoint_and_path_make_the_url(serving: Serving, backend: Backend) -> None:
+    await called(serving, f"path='/echo/1', endpoint='{backend.url}/'")
+    assert backend.requests[0]["path"] == "/echo/1"
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
+async def test_all_methods_go_out(serving: Serving, backend: Backend, method: str) -> None:
+    assert (await called(serving, f"url='{backend.url}/echo', method={method}")).json()["code"] == 200
+    assert backend.requests[0]["method"] == method
+
+
+@pytest.mark.parametrize("code", [201, 400, 401, 404, 409, 500, 503])
+async def test_a_status_is_returned_and_not_raised(serving: Serving, backend: Backend, code: int) -> None:
+    assert (await called(serving, f"url='{backend.url}/status/{code}'")).json()["code"] == code
+
+
+async def test_a_redirect_is_returned_and_not_followed(serving: Serving, backend: Backend) -> None:
+    answer = (await called(serving, f"url='{backend.url}/moved'")).json()
+    assert (answer["code"], answer["headers"]["Location"]) == (302, "/status/200")
+    assert len(backend.requests) == 1
+
+
+async def test_response_jsonify_decodes_what_is_json_and_leaves_the_rest(
+    serving: Serving, backend: Backend
+) -> None:
+    wanted = "response_jsonify=True"
+    assert (await called(serving, f"url='{backend.url}/status/404', {wanted}")).json()["body"] == {
+        "status": 404
+    }
+    assert (await called(serving, f"url='{backend.url}/status/500', {wanted}")).json()["body"] == "not json"
+    assert (await called(serving, f"url='{backend.url}/moved', {wanted}")).json()["body"] is None
+
+
+@pytest.mark.parametrize("what", ["refused", "broken", "no-such-host", "no-url", "hang"])
+async def test_no_answer_is_599(serving: Serving, backend: Backend, what: str) -> None:
+    url = {
+        "refused": f"http://127.0.0.1:{unused_port()}/",
+        "broken": f"{backend.url}/break",
+        "no-such-host": "http://no-such-host.invalid/",
+        "no-url": "http://",
+        "hang": f"{backend.url}/hang",
+    }[what]
+    began = time.monotonic()
+    answer = (await called(serving, f"url='{url}', request_timeout=0.3")).json()
+    assert answer["code"] == 599
+    assert answer["body"]
+    assert time.monotonic() - began < 5
+
+
+async def test_it_is_tried_again_for_the_codes_that_were_named(serving: Serving, backend: Backend) -> None:
+    arguments = f"url='{backend.url}/flaky/2', retry_count=5, retry_codes=[503], retry_interval=0.05"
+    began = time.monotonic()
+    answer = (await called(serving, arguments)).json()
+    assert (answer["code"], answer["body"]) == (200, "3")
+    assert len(backend.requests) == 3
+    assert time.monotonic() - began >= 0.1
+
+
+async def test_the_last_answer_counts_when_all_tries_fail(serving: Serving, backend: Backend) -> None:
+    answer = (await called(serving, f"url='{backend.url}/flaky/9', retry_count=2, retry_codes=[503]")).json()
+    assert (answer["code"], answer["body"]) == (503, "3")
+
+
+async def test_other_codes_are_not_tried_again(serving: Serving, backend: Backend) -> None:
+    await called(serving, f"url='{backend.url}/flaky/9', retry_count=2")
+    assert len(backend.requests) == 1
+
+
+async def test_a_delay_comes_before_the_request(serving: Serving, backend: Backend) -> None:
+    began = time.monotonic()
+    await called(serving, f"url='{backend.url}/echo', delay=0.2")
+    assert time.monotonic() - began >= 0.2
+
+
+async def test_calls_at_the_same_time_do_not_wait_for_each_other(serving: Serving, backend: Backend) -> None:
+    script = (
+        f"rs = await asyncio.gather(*[callout(url='{backend.url}/hang', request_timeout=0.3)"
+        f" for _ in range(5)], callout(url='{backend.url}/echo'))\nreturn [r.code for r in rs]"
+    )
+    began = time.monotonic()
+    async with serving(route("/a", script)) as client:
+        assert (await client.get("/a")).json() == [599] * 5 + [200]
+    assert time.monotonic() - began < 2
