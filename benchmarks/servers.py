@@ -18,12 +18,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from benchmarks.peers.handwritten import TOKEN_HASH
 
 ROOT = Path(__file__).resolve().parent.parent
-DEFINITIONS = ROOT / "tests" / "fixtures" / "reference-app"
+ORDER_APP = ROOT / "definitions"
+REFERENCE_APP = ROOT / "tests" / "fixtures" / "reference-app"
 START = 20.0
 STOP = 15.0
 
@@ -56,9 +58,7 @@ class Running:
         return self.log.read_text(errors="replace").strip()[-3000:] or "(it wrote nothing)"
 
 
-def framework(folder: Path, port: int) -> Launch:
-    if not DEFINITIONS.is_dir():
-        raise ServerError(f"there are no definitions in {DEFINITIONS}")
+def framework(definitions: Path, folder: Path, port: int) -> Launch:
     product = [sys.executable, "-m", "framework"]
     database = f"sqlite:///{folder / 'framework.db'}"
 
@@ -69,7 +69,7 @@ def framework(folder: Path, port: int) -> Launch:
             raise ServerError(f"`framework token` ended with {done.returncode}:\n{done.stderr.strip()}")
         return done.stdout.strip()
 
-    serve = ["serve", str(DEFINITIONS), "--database", database, "--port", str(port), "--no-workers"]
+    serve = ["serve", str(definitions), "--database", database, "--port", str(port), "--no-workers"]
     return Launch([*product, *serve], "/-/ready", token)
 
 
@@ -87,7 +87,8 @@ def echo(folder: Path, port: int) -> Launch:
 
 
 SERVERS: dict[str, Callable[[Path, int], Launch]] = {
-    "framework": framework,
+    "framework": partial(framework, ORDER_APP),  # `transaction: true`: one commit a request
+    "reference app": partial(framework, REFERENCE_APP),  # as it came: one commit for each write
     "handwritten": handwritten,
     "limit": echo,
 }
