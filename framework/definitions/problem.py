@@ -153,7 +153,7 @@ def listed(values: Iterable[object]) -> str:
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant."""
     choices = sorted(set(known) - {word})
-    found = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word, choices, n=1, cutoff=0.7)
     if found:
         return found[0]
     return next((choice for choice in choices if choice.lower() == word.lower()), None)

@@ -25,16 +25,17 @@ class Queues:
 def queues(tree: ast.AST) -> Queues:
     """Look through a script."""
     found = Queues()
-    if _binds_fifo(tree):
+    nodes = list(ast.walk(tree))
+    if any(map(_binds_fifo, nodes)):
         return found
-    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    parents = {child: node for node in nodes for child in ast.iter_child_nodes(node)}
     variables: dict[str, list[str | None]] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Name) and node.id == "FIFO":
             _take(node, parents, found)
         for name, value in _assigned(node):
             variables.setdefault(name, []).append(_constant_name(value))
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.AsyncWith):
             for item in node.items:
                 read = _constant_name(item.context_expr) or _by_variable(item.context_expr, variables)
@@ -80,14 +81,12 @@ def _by_variable(node: ast.expr, variables: dict[str, list[str | None]]) -> str 
     return values[0] if len(values) == 1 else None
 
 
-def _binds_fifo(tree: ast.AST) -> bool:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id == "FIFO" and not isinstance(node.ctx, ast.Load):
-            return True
-        if isinstance(node, ast.arg) and node.arg == "FIFO":
-            return True
-        if isinstance(node, ast.alias) and (node.asname or node.name) in ("FIFO", "*"):
-            return True
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == "FIFO":
-            return True
-    return False
+def _binds_fifo(node: ast.AST) -> bool:
+    """Whether a node gives the name FIFO another meaning."""
+    if isinstance(node, ast.Name):
+        return node.id == "FIFO" and not isinstance(node.ctx, ast.Load)
+    if isinstance(node, ast.arg):
+        return node.arg == "FIFO"
+    if isinstance(node, ast.alias):
+        return (node.asname or node.name) in ("FIFO", "*")
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == "FIFO"

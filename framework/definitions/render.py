@@ -133,7 +133,7 @@ def _place(location: Location) -> dict[str, object]:
 def _annotation(problem: Problem, severity: str) -> str:
     """A workflow command; see "Workflow commands" in the documentation of GitHub Actions."""
     place = problem.location
-    text = f"{problem.message} ({problem.hint})" if problem.hint else problem.message
+    text = _one_line(f"{problem.message} ({problem.hint})" if problem.hint else problem.message)
     text = "\n".join((text, *(f"see {related}" for related in problem.related)))
     properties = (
         f"file={_property(place.path)},line={place.line},col={place.column},title={_property(problem.code)}"

@@ -7,7 +7,7 @@ consequence: names that a broken file was to define count as defined.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -37,6 +37,10 @@ class Rules:
     host: str
     port: int
     report: Report
+    classes: set[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.classes = {atom.name for atom in self.definitions.atoms}
 
     def apply(self) -> None:
         """Report everything that does not hold."""
@@ -87,23 +91,20 @@ class Rules:
 
     # classes that exist
 
-    def _class_names(self) -> set[str]:
-        return {atom.name for atom in self.definitions.atoms}
-
     def _is_class(self, name: str) -> bool:
-        return name in self.broken or any(atom.name == name for atom in self.definitions.atoms)
+        return name in self.broken or name in self.classes
 
     def _need_class(self, name: str, location: Location, where: str) -> None:
         if not self._is_class(name):
             message = f"there is no ATOM class {quoted(name)}, which {where}"
-            hint = did_you_mean(name, self._class_names())
+            hint = did_you_mean(name, self.classes)
             self.report.error(location, "no-such-class", message, hint=hint)
 
     def _classes_of(self, atom: AtomDefinition) -> None:
         for name, location in zip(atom.extends, atom.extends_at, strict=True):
             self._need_class(name, location, f"{quoted(atom.name)} extends")
-        for field in atom.fields:
-            self._type(field.type, field.location, field.name)
+        for of in atom.fields:
+            self._type(of.type, of.location, of.name)
         for reference in atom.references:
             self._type(reference.type, reference.location, reference.name)
             if reference.ref_class is not None and reference.ref_class != reference.type.reference:
@@ -126,10 +127,11 @@ class Rules:
     # names that scripts see
 
     def _names(self, compiled: Compiled) -> None:
-        if not is_foreseeable(compiled.script.code, compiled.tree):
+        found = uses(compiled.script.code)
+        if not is_foreseeable(found, compiled.tree):
             return
-        guarded = guarded_lines(compiled.tree)
-        for use in uses(compiled.script.code):
+        guarded = guarded_lines(compiled.tree) if "NameError" in compiled.script.text else ()
+        for use in found:
             if use.line in guarded:
                 continue
             if use.name not in compiled.names:
@@ -141,7 +143,7 @@ class Rules:
     def _unseen(self, compiled: Compiled, use: Use) -> None:
         location = compiled.source.byte_location(use.line, use.offset)
         known = {*compiled.names, *PLAIN_BUILTINS, *variables_of(compiled.script.code)}
-        if use.attribute is not None and use.attribute in self._class_names():
+        if use.attribute is not None and use.attribute in self.classes:
             known = {"atom", "model", *known}
         hint = did_you_mean(use.name, known)
         self.report.error(
@@ -156,7 +158,7 @@ class Rules:
             return
         location = compiled.source.byte_location(use.attribute_line, use.attribute_offset)
         if use.name == "atom" and not self._is_class(attribute):
-            hint = did_you_mean(attribute, self._class_names())
+            hint = did_you_mean(attribute, self.classes)
             message = f"there is no ATOM class {quoted(attribute)}"
             self.report.error(location, "no-such-class", message, hint=hint)
         elif use.name == "model":
@@ -220,7 +222,8 @@ class Rules:
     # FIFOs that are filled and read
 
     def _fifos(self) -> None:
-        found = [(compiled, queues(compiled.tree)) for compiled in self.compiled]
+        using = [compiled for compiled in self.compiled if "FIFO" in compiled.script.text]
+        found = [(compiled, queues(compiled.tree)) for compiled in using]
         self._shared(found)
         if self.broken or not all(q.known for _, q in found):
             return

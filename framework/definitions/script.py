@@ -175,7 +175,7 @@ class _Compiler:
         self, tree: ast.Module, name: str, parameters: tuple[str, ...]
     ) -> tuple[CodeType, ast.Module] | None:
         if parameters:
-            if not self._has_no_yield(tree):
+            if "yield" in self.scalar.text and not self._has_no_yield(tree):
                 return None
             tree = self._wrapped(tree, name, parameters)
         try:

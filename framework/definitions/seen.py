@@ -47,9 +47,9 @@ class Use:
 
 def uses(code: CodeType) -> list[Use]:
     """Every use of a name that the script does not bind itself, each place once."""
-    bound = _bound(code, top=True)
-    found = dict.fromkeys(use for part in _parts(code) for use in _uses_of(part, bound))
-    return list(found)
+    scanned = _scan(code)
+    bound = _bound(scanned)
+    return list(dict.fromkeys(use for part in scanned for use in _uses_of(*part, bound)))
 
 
 def unseen(code: CodeType, names: frozenset[str]) -> list[Use]:
@@ -62,17 +62,17 @@ def is_always_seen(name: str) -> bool:
     return name in _ALWAYS
 
 
-def is_foreseeable(code: CodeType, tree: ast.AST) -> bool:
-    """Whether everything that the script binds can be seen in its text."""
+def is_foreseeable(found: list[Use], tree: ast.AST) -> bool:
+    """Whether everything that a script binds can be seen in its text, given the names that it uses."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
             return False
-    return not any(use.name in _UNFORESEEABLE for use in uses(code))
+    return not any(use.name in _UNFORESEEABLE for use in found)
 
 
 def variables_of(code: CodeType) -> set[str]:
     """The names that a script binds, in whatever scope."""
-    return _bound(code, top=True).union(*(part.co_varnames + part.co_cellvars for part in _parts(code)))
+    return _bound(_scan(code)).union(*(part.co_varnames + part.co_cellvars for part in _parts(code)))
 
 
 def guarded_lines(tree: ast.AST) -> set[int]:
@@ -98,29 +98,27 @@ def _parts(code: CodeType) -> Iterator[CodeType]:
             yield from _parts(constant)
 
 
-def _bound(code: CodeType, *, top: bool) -> set[str]:
+def _scan(code: CodeType) -> list[tuple[CodeType, list[dis.Instruction]]]:
+    """A script's code and that of all its functions and classes, with the instructions."""
+    return [(part, list(dis.get_instructions(part))) for part in _parts(code)]
+
+
+def _bound(scanned: list[tuple[CodeType, list[dis.Instruction]]]) -> set[str]:
     """The global names that a script binds."""
-    bound = {
-        instruction.argval
-        for instruction in dis.get_instructions(code)
-        if instruction.opname in _STORES or (top and instruction.opname in ("STORE_NAME", "DELETE_NAME"))
-    }
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            bound |= _bound(constant, top=False)
-    return bound
+    top = {i.argval for i in scanned[0][1] if i.opname in ("STORE_NAME", "DELETE_NAME")}
+    return top.union(i.argval for _, instructions in scanned for i in instructions if i.opname in _STORES)
 
 
-def _uses_of(code: CodeType, bound: set[str]) -> Iterator[Use]:
-    instructions = list(dis.get_instructions(code))
-    own = {i.argval for i in instructions if i.opname == "STORE_NAME"} | set(code.co_varnames)
-    for instruction, following in zip(instructions, [*instructions[1:], None], strict=True):
+def _uses_of(code: CodeType, instructions: list[dis.Instruction], bound: set[str]) -> Iterator[Use]:
+    own = {i.argval for i in instructions if i.opname == "STORE_NAME"}.union(code.co_varnames)
+    for index, instruction in enumerate(instructions):
         if instruction.opname not in _LOADS or instruction.argval in bound or instruction.argval in own:
             continue
         name, place = str(instruction.argval), instruction.positions
         if place is None or place.lineno is None:
             continue
         use = Use(name, place.lineno, place.col_offset or 0)
+        following = instructions[index + 1] if index + 1 < len(instructions) else None
         if following is not None and following.opname in _ATTRIBUTES and following.positions is not None:
             attribute, after = str(following.argval), following.positions
             line = after.end_lineno or place.lineno

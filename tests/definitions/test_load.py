@@ -1,0 +1,341 @@
+"""Any folder can be checked: what is odd is read as it was written, what is broken is a problem with a place."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+
+from framework.definitions import CannotRun, Checked, check, locate, render
+from framework.definitions.load import MAX_BYTES
+from framework.definitions.locate import documents
+from framework.definitions.nodes import plain
+from framework.definitions.problem import Report
+from framework.definitions.source import Source
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+def read(text: str) -> tuple[list[object], list[str]]:
+    report = Report()
+    nodes, _ = documents(Source("a.yaml", "/a.yaml", text), report)
+    return [plain(node) for node in nodes], [problem.code for problem in report.problems()]
+
+
+def codes(checked: Checked) -> list[str]:
+    return [problem.code for problem in checked.problems]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((word, True) for word in ("true", "True", "TRUE")),
+        *((word, False) for word in ("false", "False", "FALSE")),
+        *((word, None) for word in ("null", "~", "")),
+        *((word, int(word)) for word in ("0", "-0", "7", "-12", "10000000000000000000000")),
+        *((word, float(word)) for word in ("1.5", "-0.25", "1.0e+5", "1.5E-3", "0.0")),
+        (".inf", float("inf")),
+        ("-.inf", float("-inf")),
+        *(
+            (word, word)
+            for word in ("on", "off", "yes", "no", "NO", "y", "n", "tRUE", "Null", "NULL", "None")
+        ),
+        *((word, word) for word in ("012", "089", "+1", "0o14", "0x1F", "0b1", "1_000", "12:30:45", "1:2")),
+        *(
+            (word, word)
+            for word in ("2026-01-01", "2026-01-01T00:00:00Z", "1e5", "1.0e5", "1.", ".5", "1.2.3")
+        ),
+        *((word, word) for word in ("=", ".Inf", ".NaN", "+.inf", "00.5", "1_0.0", "٣", "1\u00a0")),
+        ("'1'", "1"),
+        ('"true"', "true"),
+        ("!!str 1", "1"),
+        ("! 1", "1"),
+        ("!!int '1'", 1),
+        ("!!float 1", 1.0),
+        ("!!bool true", True),
+        ("!!null ''", None),
+    ],
+)
+def test_what_a_scalar_means(text: str, value: object) -> None:
+    found, problems = read(f"a: {text}\n")
+    assert problems == []
+    assert found == [{"a": value}]
+    assert type(found[0]["a"]) is type(value)  # type: ignore[index]
+
+
+text_values = st.text(st.characters(exclude_categories=["Cs"]))
+data = st.recursive(
+    text_values | st.integers() | st.booleans() | st.none() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner) | st.dictionaries(text_values, inner),
+    max_leaves=15,
+)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(
+    st.dictionaries(text_values, data), st.sampled_from([None, '"', "'", "|"]), st.booleans(), st.booleans()
+)
+@example({"a": "012", "b": ["1.0e5", "1e5", "=", "<<", "0o7", "Null", "y"]}, None, False, False)
+@example({"<<": 1, "~": "\x85\u2028", "é": "\r\n"}, '"', False, False)
+def test_what_pyyaml_dumps_is_read_as_it_was(
+    value: dict[str, Any], style: str | None, flow: bool, unicode: bool
+) -> None:
+    text = yaml.safe_dump(value, default_style=style, default_flow_style=flow, allow_unicode=unicode)
+    assume(yaml.safe_load(text) == value)  # it does not read all of its own output back
+    found, problems = read(text)
+    assert problems == []
+    assert found == [value]
+
+
+scripts = st.lists(
+    st.tuples(st.sampled_from(["", " ", "  ", "\t"]), st.text("ab'\"\\é注 #:|\t", max_size=12)), max_size=6
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(scripts, st.sampled_from([None, '"', "'", "|"]), st.integers(20, 100), st.booleans())
+def test_every_character_of_a_text_is_found_in_its_file(
+    lines: list[tuple[str, str]], style: str | None, width: int, unicode: bool
+) -> None:
+    from framework.definitions.nodes import MapNode, ScalarNode
+    from framework.definitions.scalarmap import ScalarMap
+
+    value = "\n".join(indent + line for indent, line in lines)
+    text = yaml.safe_dump({"a": value}, default_style=style, width=width, allow_unicode=unicode)
+    source = Source("a.yaml", "/a.yaml", text)
+    node = documents(source, Report())[0][0]
+    assert isinstance(node, MapNode)
+    scalar = node.entries["a"][1] if "a" in node.entries else None
+    assert isinstance(scalar, ScalarNode)
+    found = ScalarMap(scalar)
+    places = []
+    for number, line in enumerate(value.split("\n"), 1):
+        for column, character in enumerate(line):
+            row, place = found.begin(number, column)
+            places.append((row, place))
+            written = source.line(row)[place : place + 1]
+            assert written == character or written in "\\'\"" or (character == " " and not written)
+    assert places == sorted(places)
+    if (
+        unicode
+        and value.isprintable()
+        and value.strip()
+        and "'" not in value
+        and '"' not in value
+        and "\\" not in value
+    ):
+        assert len(set(places)) == len(places)
+
+
+def test_files_are_found_at_any_depth_and_links_do_not_loop(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "one.yml").write_text("fifo: one\n")
+    (tmp_path / "a" / "two.yaml").write_text("fifo: two\n")
+    (tmp_path / "a" / "b" / "up").symlink_to(tmp_path)
+    (tmp_path / "self").symlink_to(tmp_path / "self")
+    (tmp_path / "again").symlink_to(tmp_path / "a")
+    for hidden in (".c.yaml", "_d.yaml", ".git/e.yaml", "_old/f.yaml", "g.yaml~", "h.yaml.bak", "i.json"):
+        (tmp_path / hidden).parent.mkdir(exist_ok=True)
+        (tmp_path / hidden).write_text("{")
+    checked = check(tmp_path)
+    assert checked.problems == ()
+    assert checked.files == 2
+    assert {policy.name for policy in checked.definitions.fifos} == {"one", "two"}
+
+
+def test_paths_are_shown_as_the_folder_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "a.yaml").write_text("fifo: a\nfifo: b\n")
+    monkeypatch.chdir(tmp_path)
+    assert str(check("d").problems[0].location) == "d/a.yaml:2:1"
+    assert str(check("d/").problems[0].location) == "d/a.yaml:2:1"
+    assert str(check(".").problems[0].location) == "d/a.yaml:2:1"
+    assert str(check(tmp_path).problems[0].location) == f"{tmp_path}/d/a.yaml:2:1"
+
+
+def test_a_folder_that_is_not_there_cannot_be_checked(tmp_path: Path) -> None:
+    with pytest.raises(CannotRun, match="nothing cannot be read: No such file"):
+        check(tmp_path / "nothing")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CannotRun, match="is not a folder"):
+        check(tmp_path / "file")
+    with pytest.raises(CannotRun):
+        check("a\0b")
+
+
+def test_files_that_cannot_be_read_hide_no_others(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"fifo: \xff\n")
+    (tmp_path / "b.yaml").write_bytes(b"\xff\xfef\0")
+    (tmp_path / "c.yaml").write_bytes(b"fifo: a\0b\n")
+    (tmp_path / "d.yaml").mkdir()
+    (tmp_path / "e.yaml").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "f.yaml")
+    (tmp_path / "g.yaml").write_bytes(b"#" * (MAX_BYTES + 1))
+    (tmp_path / "h.yaml").write_text("[" * 100_000)
+    (tmp_path / "i.yaml").write_bytes(b"")
+    (tmp_path / "j.yaml").write_bytes(b"# nothing\n---\n")
+    (os.fsencode(tmp_path) + b"/k\xff.yaml").decode("utf-8", "surrogateescape")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/k\xff.yaml")).write_text("fifo: k\nfifo: k\n")
+    (tmp_path / "z.yaml").write_text("fifo: z\n")
+    checked = check(tmp_path)
+    assert sorted(codes(checked)) == [
+        *("duplicate-key", "encoding", "encoding", "not-a-file", "not-a-file"),
+        *("too-large", "too-large", "unreadable", "yaml"),
+    ]
+    assert [policy.name for policy in checked.definitions.fifos] == ["k", "z"]
+    for format_ in ("text", "json", "github"):
+        render(checked, format_).encode()  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="everything is readable for root")
+def test_a_folder_without_permission_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir(mode=0)
+    assert codes(check(tmp_path)) == ["unreadable"]
+
+
+def test_bounds_on_nesting_and_aliases(tmp_path: Path) -> None:
+    fine = "fifo: a\nx-a: " + "[" * (locate.MAX_DEPTH - 1) + "]" * (locate.MAX_DEPTH - 1) + "\n"
+    assert read(fine)[1] == []
+    assert read(fine.replace("[]", "[[]]"))[1] == ["too-large"]
+    deep = "a: &a " + "[" * 40 + "]" * 40 + "\nb: " + "[" * 40 + "*a" + "]" * 40 + "\n"
+    assert read(deep)[1] == ["too-large"]
+    laughs = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
+        f"{key}: &{key} [{','.join([f'*{before}'] * 10)}]\n"
+        for before, key in zip("abcdefghijkl", "bcdefghijklm", strict=True)
+    )
+    started = time.monotonic()
+    assert read(laughs)[1] == ["too-large"]
+    assert time.monotonic() - started < 1
+    assert read("a: &a [1]\nb: *a\nc: *a\n") == ([{"a": [1], "b": [1], "c": [1]}], [])
+
+
+def test_anchors_do_not_reach_the_next_document() -> None:
+    assert read("a: &a 1\n---\nb: *a\n")[1] == ["yaml-alias"]
+
+
+def test_a_class_of_a_broken_file_is_no_second_mistake(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("name: Order\nattributes: {\n")
+    (tmp_path / "Invoice.yaml").write_bytes(b"\xff")
+    (tmp_path / "b.yaml").write_text("name: Item\nattribute: {}\n")
+    (tmp_path / "c.yaml").write_text("name: M\ncode: x = atom.Order, atom.Invoice, atom.Item, atom.Other\n")
+    assert codes(check(tmp_path)) == ["encoding", "yaml", "no-kind", "no-such-class"]
+
+
+def mutations(count: int) -> list[tuple[int, str]]:
+    """Random damage to the files of the reference application and to the fixtures that pass."""
+    files = sorted((FIXTURES / "reference-app").glob("*.yaml")) + sorted(
+        (FIXTURES / "check" / "right").rglob("a.yaml")
+    )
+    texts = [path.read_bytes().decode() for path in files]
+    chance = random.Random(20260101)
+    pieces = [
+        "\t",
+        "\n",
+        " ",
+        ":",
+        "- ",
+        "'",
+        '"',
+        "[",
+        "{",
+        "}",
+        "&a ",
+        "*a",
+        "!!x ",
+        "|",
+        ">",
+        "#",
+        "\0",
+        "\ufeff",
+    ]
+    pieces += [
+        "<<: ",
+        "? ",
+        "---\n",
+        "%",
+        "@",
+        "`",
+        "\\",
+        "\u2028",
+        "\x85",
+        "é",
+        "yield ",
+        "return\n",
+        "(",
+        "${",
+        "1",
+    ]
+    found = []
+    for number in range(count):
+        text = chance.choice(texts)
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(len(text) + 1)
+            until = at if chance.random() < 0.5 else min(len(text), at + chance.randint(1, 30))
+            text = text[:at] + (chance.choice(pieces) if chance.random() < 0.8 else "") + text[until:]
+        found.append((number, text))
+    return found
+
+
+def test_damaged_files_never_raise(tmp_path: Path) -> None:
+    for number, text in mutations(600):
+        (tmp_path / "a.yaml").write_text(text, encoding="utf-8", newline="")
+        try:
+            checked = check(tmp_path, environ={})
+            render(checked, "text"), render(checked, "json"), render(checked, "github")
+        except Exception as error:
+            raise AssertionError(f"mutation {number}:\n{text}") from error
+        lines = text.count("\n") + text.count("\r") + 2
+        assert all(1 <= problem.location.line <= lines for problem in checked.problems)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=60))
+def test_any_bytes_can_be_checked(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    folder = tmp_path_factory.mktemp("bytes")
+    (folder / "a.yaml").write_bytes(data)
+    render(check(folder), "text")
+
+
+def test_the_pure_parser_reads_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(FIXTURES / "check" / "right")
+    monkeypatch.setattr(locate, "_PARSER", yaml.SafeLoader)
+    for name in sorted(os.listdir(".")):
+        assert check(name, environ={}).problems == ()
+    assert read('a: "\\ud800"\n')[1] == ["yaml"]
+
+
+def test_a_large_folder_takes_seconds(tmp_path: Path) -> None:
+    atom, worker, routing = (
+        (FIXTURES / "reference-app" / name).read_text(encoding="utf-8")
+        for name in ("OrderEntry.yaml", "Dispatcher.yaml", "orders.routing.yaml")
+    )
+    for number in range(333):
+        (tmp_path / f"a{number}.yaml").write_text(atom.replace("OrderEntry", f"Entry{number}"))
+        text = worker.replace("OrderEntry", f"Entry{number}").replace("Dispatcher", f"D{number}")
+        (tmp_path / f"w{number}.yaml").write_text(text.replace("orders", f"orders{number}"))
+        text = routing.replace("OrderEntry", f"Entry{number}").replace("orders", f"orders{number}")
+        (tmp_path / f"r{number}.yaml").write_text(text)
+    started = time.monotonic()
+    checked = check(tmp_path)
+    assert time.monotonic() - started < 10
+    assert checked.problems == ()
+    assert (checked.files, len(checked.definitions.routes)) == (999, 333)
+
+
+def test_the_package_is_light_to_import() -> None:
+    code = (
+        "import sys, framework.definitions; "
+        "heavy = {'sqlalchemy', 'jsonschema', 'starlette', 'aiosqlite', 'asyncio', 'aiohttp'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
