@@ -75,6 +75,8 @@ def _exact(value: object) -> object:
         return {key: _exact(element) for key, element in dict.items(value)}
     if isinstance(value, list | tuple):
         return [_exact(element) for element in value]
+    if isinstance(value, Mapping | HasDictionary):
+        return _exact(_plain(value))
     return value
 
 
