@@ -112,6 +112,8 @@ def wrap(value: Any) -> Any:
         return MU(value)
     if type(value) is list:
         return [wrap(element) for element in value]
+    if isinstance(value, dict) and not isinstance(value, MU):  # an OrderedDict, a defaultdict
+        return MU(value)
     return value
 
 
