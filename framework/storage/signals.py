@@ -39,17 +39,20 @@ class Signals:
 
     def __init__(self) -> None:
         self._watchers: dict[str, set[Signal]] = {}
+        self._all: set[Signal] = set()
 
     @contextmanager
     def watch(self, fifos: Iterable[str]) -> Iterator[Signal]:
         """A bell that any of the FIFOs rings, until the block ends."""
         signal = Signal()
         names = tuple(fifos)
+        self._all.add(signal)
         for name in names:
             self._watchers.setdefault(name, set()).add(signal)
         try:
             yield signal
         finally:
+            self._all.discard(signal)
             for name in names:
                 watchers = self._watchers[name]
                 watchers.discard(signal)
@@ -63,5 +66,6 @@ class Signals:
                 signal.ring()
 
     def ring_all(self) -> None:
-        """Tell everybody: at a shutdown, or when it is not known what has changed."""
-        self.ring(tuple(self._watchers))
+        """Tell everybody, also who watches no FIFO: at a shutdown, or when it is not known what changed."""
+        for signal in self._all:
+            signal.ring()
