@@ -20,7 +20,7 @@ import aiosqlite
 from sqlalchemy import Select, Table
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-from framework.errors import CannotOpen
+from framework.errors import CannotOpen, Unavailable
 from framework.storage import sqlite_schema, tables
 from framework.storage.batches import BatchThread
 from framework.storage.codec import Codec, Query
@@ -105,6 +105,10 @@ class SqliteStorage:
                 self._readers.append(await _connect_reader(self._path))
         except sqlite3.Error as error:
             raise cannot_open(self._path, error) from error
+        except Unavailable as error:  # the same, from a unit of the writer
+            if isinstance(error.__cause__, sqlite3.Error):
+                raise cannot_open(self._path, error.__cause__) from error
+            raise
 
     async def ensure_tables(self, tables: Sequence[Table]) -> None:
         """See the contract; ``CannotOpen`` lists the differences that could lose data."""
@@ -192,6 +196,8 @@ class SqliteStorage:
         return await self._read(query.sql, query.bind(parameters))
 
     async def _read(self, sql: str, parameters: Sequence[Any]) -> Sequence[Any]:
+        if not self._readers:
+            raise Unavailable("the database is closed")
         self._turn = (self._turn + 1) % len(self._readers)
         try:
             return list(await self._readers[self._turn].execute_fetchall(sql, parameters))
