@@ -1,0 +1,1 @@
+"""The tests mirror ``framework/``; ``contract/`` holds for every engine, ``acceptance/`` runs the real server."""

@@ -1,0 +1,96 @@
+"""What the tests of several modules share: an event loop, an open storage, and checked definitions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from framework.definitions import Definitions, check
+from framework.fifo import Fifos
+from framework.session import Session
+from framework.storage import Storage, open_storage
+from framework.storage.contract import Operation
+
+REFERENCE_APP = Path(__file__).parent / "fixtures" / "reference-app"
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """Tests marked ``anyio`` run on the loop that the server runs on."""
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/test.db"
+
+
+@pytest.fixture
+async def storage(url: str) -> AsyncIterator[Storage]:
+    async with open_storage(url) as opened:
+        yield opened
+
+
+class Recorder:
+    """The real storage, but it notes the operations of each unit and fails as often as it is told to."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.units: list[tuple[Operation, ...]] = []
+        self.failures: list[Exception] = []
+
+    async def write(self, operations: Sequence[Operation], **options: Any) -> list[Any]:
+        self.units.append(tuple(operations))
+        if self.failures:
+            raise self.failures.pop(0)
+        return await self._storage.write(operations, **options)
+
+    def kinds(self) -> list[list[str]]:
+        """The names of the operations of each unit so far."""
+        return [[type(operation).__name__ for operation in unit] for unit in self.units]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+
+@pytest.fixture
+def recorder(storage: Storage) -> Recorder:
+    return Recorder(storage)
+
+
+@pytest.fixture
+def session(recorder: Recorder) -> Iterator[Session]:
+    """A session as the runtime binds it, on the recorded storage."""
+    session = Session()
+    session.bind(recorder)
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+async def fifos(session: Session) -> AsyncIterator[Fifos]:
+    """What scripts call as ``FIFO``; what it owes is written before the storage closes."""
+    fifos = Fifos(session)
+    yield fifos
+    await fifos.settlements.settle()
+
+
+@pytest.fixture
+def define(tmp_path: Path) -> Callable[..., Definitions]:
+    """Definitions of YAML texts, checked as a start checks them."""
+
+    def define(*texts: str) -> Definitions:
+        folder = tmp_path / "definitions"
+        folder.mkdir(exist_ok=True)
+        for old in folder.iterdir():
+            old.unlink()
+        for number, text in enumerate(texts):
+            (folder / f"{number}.yaml").write_text(text, encoding="utf-8")
+        checked = check(folder, environ={})
+        assert not checked.errors, checked.errors
+        return checked.definitions
+
+    return define

@@ -1,0 +1,67 @@
+"""A database of each engine for every test of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, MetaData, Table, Text
+
+from framework.storage import Storage, open_storage
+from framework.storage.tables import Json, MuJson, RowNumber, UtcDateTime
+
+# An engine enters the suite here, with a fresh database in `url`.
+ENGINES = ["sqlite"]
+
+
+@pytest.fixture(params=ENGINES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a new, empty database."""
+    assert request.param == "sqlite"
+    return f"sqlite:///{tmp_path}/contract.db"
+
+
+@pytest.fixture
+async def storage(url: str) -> AsyncIterator[Storage]:
+    async with open_storage(url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def another(url: str) -> AsyncIterator[Callable[[], Awaitable[Storage]]]:
+    """Opens the same database once more: to the storage it is as if another process did."""
+    async with AsyncExitStack() as stack:
+
+        async def another() -> Storage:
+            return await stack.enter_async_context(open_storage(url))
+
+        yield another
+
+
+@pytest.fixture
+def thing() -> Table:
+    """A table with a column of each type, a key and a unique value."""
+    return Table(
+        "Thing",
+        MetaData(),
+        Column("seq", RowNumber, primary_key=True, autoincrement=True),
+        Column("key", Text, nullable=False),
+        Column("code", BigInteger),
+        Column("text", Text),
+        Column("real", Double),
+        Column("flag", Boolean),
+        Column("json", Json),
+        Column("mu", MuJson),
+        Column("at", UtcDateTime),
+        Index("Thing.key", "key", unique=True),
+        Index("Thing.code", "code", unique=True),
+    )
+
+
+@pytest.fixture
+async def things(storage: Storage, thing: Table) -> Table:
+    """The same, made in the database."""
+    await storage.ensure_tables([thing])
+    return thing
