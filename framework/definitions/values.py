@@ -37,7 +37,7 @@ def accept_string(value: object) -> object:
             raise FieldError("type", f"must be text, not {kind(value)}")
         value = str.__str__(value)
     if not value.isascii():
-        _refuse_surrogates(value, "")
+        _refuse_surrogates(value)
     return value
 
 
@@ -106,7 +106,7 @@ def _parsed_datetime(text: str) -> dt.datetime:
 
 def accept_object(value: object) -> object:
     """A mapping of text to JSON values; a mapping of another class than dict comes out as a dict."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict | Mapping):
         raise FieldError("type", f"must be a mapping, not {kind(value)}")
     return _json(value)
 
@@ -171,62 +171,97 @@ def kind(value: object) -> str:
     return "a list" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
 
 
-def _refuse_surrogates(text: str, where: str) -> None:
+def _refuse_surrogates(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        message = f"{where or 'the text'} must not contain half of a surrogate pair"
-        raise FieldError("text", message) from None
+        raise FieldError("text", "must not contain half of a surrogate pair") from None
+
+
+class _Inside(Exception):
+    """What is wrong deep inside a value; each level on the way out puts its step before the path."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.message = message
+        self.path = ""
 
 
 def _json(value: object) -> object:
     """The value if it is plain JSON already, else a plain copy. Raises `FieldError` with the path."""
-    return _rebuilt(value) if _inspect(value, 0, "") else value
+    try:
+        return _rebuilt(value) if _inspect(value, 0) else value
+    except _Inside as inside:
+        where = inside.path or "it"
+        raise FieldError(inside.rule, f"{where} {inside.message}") from None
 
 
-def _inspect(value: object, depth: int, where: str) -> bool:
-    """Whether a JSON value must be rebuilt to be plain. Raises `FieldError` if it is no JSON value."""
+def _inspect(value: object, depth: int) -> bool:
+    """Whether a JSON value must be rebuilt to be plain. Raises `_Inside` if it is no JSON value."""
     plain = type(value)
     if plain is str:
         if not value.isascii():  # type: ignore[attr-defined]
-            _refuse_surrogates(value, where)  # type: ignore[arg-type]
+            _inspect_text(value)  # type: ignore[arg-type]
         return False
     if value is None or plain is bool:
         return False
     if plain is int:
-        _refuse_endless(value, where)  # type: ignore[arg-type]
+        if not _LOW <= value <= _HIGH:  # type: ignore[operator]
+            _refuse_endless(value)  # type: ignore[arg-type]
         return False
     if plain is float:
         if not math.isfinite(value):  # type: ignore[arg-type]
-            raise FieldError("range", f"{where or 'it'} must be a finite number, not {value!r}")
+            raise _Inside("range", f"must be a finite number, not {value!r}")
         return False
-    return _inspect_other(value, depth, where)
-
-
-def _inspect_other(value: object, depth: int, where: str) -> bool:
     if depth >= MAX_JSON_DEPTH:
-        raise FieldError("depth", f"must not be nested deeper than {MAX_JSON_DEPTH} levels")
-    rebuild = False
-    if isinstance(value, Mapping):
-        rebuild = not isinstance(value, dict)
-        for key, item in value.items():
-            if type(key) is not str:
-                place = f"{where or 'the mapping'} has the key {key!r}"
-                raise FieldError("type", f"{place}: a key must be text, not {kind(key)}")
+        raise _Inside("depth", f"must not be nested deeper than {MAX_JSON_DEPTH} levels")
+    if isinstance(value, dict | Mapping):
+        return _inspect_mapping(value, depth + 1)
+    if isinstance(value, list | tuple):
+        return _inspect_list(value, depth + 1)
+    if isinstance(value, str | int | float):
+        return _inspect(_unwrapped(value), depth) or True
+    raise _Inside("type", f"must be a JSON value, not {kind(value)}")
+
+
+def _inspect_mapping(value: Mapping[object, object], depth: int) -> bool:
+    rebuild = not isinstance(value, dict)
+    for key, item in value.items():
+        if type(key) is not str:
+            raise _Inside("type", f"has the key {key!r}: a key must be text, not {kind(key)}")
+        try:
             if not key.isascii():
-                _refuse_surrogates(key, f"a key of {where or 'the mapping'}")
-            if _inspect(item, depth + 1, f"{where}.{key}"):
+                _inspect_text(key)
+            if _inspect(item, depth):
                 rebuild = True
-    elif isinstance(value, list | tuple):
-        rebuild = not isinstance(value, list)
-        for number, item in enumerate(value):
-            if _inspect(item, depth + 1, f"{where}[{number}]"):
-                rebuild = True
-    elif isinstance(value, str | int | float):
-        return _inspect(_unwrapped(value), depth, where) or True
-    else:
-        raise FieldError("type", f"{where or 'it'} must be a JSON value, not {kind(value)}")
+        except _Inside as inside:
+            inside.path = f".{_shown(key)}{inside.path}" if depth < 10 else inside.path
+            raise
     return rebuild
+
+
+def _inspect_list(value: list[object] | tuple[object, ...], depth: int) -> bool:
+    rebuild = not isinstance(value, list)
+    for number, item in enumerate(value):
+        try:
+            if _inspect(item, depth):
+                rebuild = True
+        except _Inside as inside:
+            inside.path = f"[{number}]{inside.path}" if depth < 10 else inside.path
+            raise
+    return rebuild
+
+
+def _inspect_text(text: str) -> None:
+    try:
+        _refuse_surrogates(text)
+    except FieldError as error:
+        raise _Inside(error.rule, error.message) from None
+
+
+def _shown(key: str) -> str:
+    return key.encode("utf-8", "backslashreplace").decode()
 
 
 def _unwrapped(value: str | int | float) -> str | int | float:
@@ -246,8 +281,8 @@ def _rebuilt(value: object) -> object:
     return value
 
 
-def _refuse_endless(value: int, where: str) -> None:
+def _refuse_endless(value: int) -> None:
     """An integer that Python would not write as text cannot become JSON."""
     limit = sys.get_int_max_str_digits()
-    if limit and value.bit_length() > 2000 and value.bit_length() > limit * 3.3219:
-        raise FieldError("range", f"{where or 'it'} must not have more than {limit} digits")
+    if limit and value.bit_length() > limit * 3.3219:
+        raise _Inside("range", f"must not have more than {limit} digits")

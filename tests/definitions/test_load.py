@@ -76,11 +76,11 @@ text_values = st.text(st.characters(exclude_categories=["Cs"]))
 data = st.recursive(
     text_values | st.integers() | st.booleans() | st.none() | st.floats(allow_nan=False),
     lambda inner: st.lists(inner) | st.dictionaries(text_values, inner),
-    max_leaves=15,
+    max_leaves=10,
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     st.dictionaries(text_values, data), st.sampled_from([None, '"', "'", "|"]), st.booleans(), st.booleans()
 )
@@ -90,8 +90,9 @@ def test_what_pyyaml_dumps_is_read_as_it_was(
     value: dict[str, Any], style: str | None, flow: bool, unicode: bool
 ) -> None:
     text = yaml.safe_dump(value, default_style=style, default_flow_style=flow, allow_unicode=unicode)
-    assume(yaml.safe_load(text) == value)  # it does not read all of its own output back
     found, problems = read(text)
+    if found != [value]:
+        assume(yaml.safe_load(text) == value)  # PyYAML does not read all of its own output back
     assert problems == []
     assert found == [value]
 
