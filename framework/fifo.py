@@ -38,6 +38,7 @@ logger = logging.getLogger("framework.fifo")
 
 FIFO_WAIT = 1.0  # seconds that entering a block waits for an item before it gives None
 MAX_ITEM_BYTES = 1024 * 1024
+MAX_ITEM_DEPTH = 200  # as deep as the JSON of a field; what is much deeper could not be delivered
 MAX_NAME_LENGTH = 200
 
 # After a failed attempt the head is held back: this long at first, doubling, never longer than the last.
@@ -288,7 +289,7 @@ def _payload(fifo: str, item: object) -> str:
     if item is None:
         raise ItemRefused(f"FIFO {fifo!r}: None cannot be put; it is what an empty FIFO gives")
     try:
-        _require_text_keys(item)
+        _require_text_keys(item, MAX_ITEM_DEPTH)
         text = jsontext.encode(item)
     except (TypeError, ValueError, RecursionError) as error:
         raise ItemRefused(f"FIFO {fifo!r}: the item is no JSON value: {error}") from None
@@ -301,15 +302,17 @@ def _payload(fifo: str, item: object) -> str:
     return text
 
 
-def _require_text_keys(value: object) -> None:
+def _require_text_keys(value: object, depth: int) -> None:
     """JSON would turn the key 1 into "1": what goes in would not come back as it was."""
     if isinstance(value, str | int | float) or value is None:
         return
+    if depth == 0:
+        raise ValueError(f"it is nested deeper than {MAX_ITEM_DEPTH} levels")
     if isinstance(value, Mapping):
         for key, element in dict.items(value) if isinstance(value, dict) else value.items():
             if not isinstance(key, str):
                 raise TypeError(f"the key {key!r} is no text")
-            _require_text_keys(element)
+            _require_text_keys(element, depth - 1)
     elif isinstance(value, list | tuple):
         for element in value:
-            _require_text_keys(element)
+            _require_text_keys(element, depth - 1)
