@@ -114,14 +114,10 @@ class MapNode:
 Node = ScalarNode | ListNode | MapNode
 
 
-def plain(node: Node, *, nulls: bool = True) -> object:
-    """A node's value as ordinary Python data; with `nulls=False` keys whose value is null are left out."""
+def plain(node: Node) -> object:
+    """A node's value as ordinary Python data."""
     if isinstance(node, ScalarNode):
         return node.value
     if isinstance(node, ListNode):
-        return [plain(item, nulls=nulls) for item in node.items]
-    return {
-        key: plain(value, nulls=nulls)
-        for key, (_, value) in node.entries.items()
-        if nulls or not isinstance(value, ScalarNode) or value.value is not None
-    }
+        return [plain(item) for item in node.items]
+    return {key: plain(value) for key, (_, value) in node.entries.items()}

@@ -14,7 +14,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from .kinds import Kind
-from .nodes import ListNode, MapNode, Node, ScalarNode, plain
+from .nodes import ListNode, MapNode, Node, ScalarNode
 from .problem import Report, did_you_mean, listed, nearest, quoted
 
 if TYPE_CHECKING:
@@ -51,8 +51,24 @@ def _validator(kind: Kind) -> Draft202012Validator:
 
 def validate(kind: Kind, node: MapNode, report: Report) -> None:
     """Report everything in a definition that its schema does not allow."""
-    for error in _validator(kind).iter_errors(plain(node, nulls=False)):
+    for error in _validator(kind).iter_errors(_instance(node, schema_of(kind))):
         _Violation(error, node, report).tell()
+
+
+def _instance(node: Node, schema: Mapping[str, Any]) -> object:
+    """A node's value as the schema sees it: a known key without a value is the same as no key."""
+    if isinstance(node, ListNode):
+        items = schema.get("items", {})
+        return [_instance(item, items) for item in node.items]
+    if isinstance(node, ScalarNode):
+        return node.value
+    properties, others = schema.get("properties", {}), schema.get("additionalProperties")
+    rest = others if isinstance(others, dict) else {}
+    return {
+        key: _instance(value, properties.get(key, rest))
+        for key, (_, value) in node.entries.items()
+        if key not in properties or not isinstance(value, ScalarNode) or value.value is not None
+    }
 
 
 def _descend(node: Node, path: Sequence[str | int]) -> Node:

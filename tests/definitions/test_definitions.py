@@ -204,3 +204,28 @@ def test_every_mistake_of_a_definition_is_told_in_one_run(tmp_path: Path) -> Non
         (12, "unseen-name"),
         (13, "script-syntax"),
     ]
+
+
+def test_a_key_without_a_value_is_absent_but_an_unknown_one_is_told(tmp_path: Path) -> None:
+    text = "name: X\nscope:\nextends: ~\nx-note:\nattributes:\n"
+    text += "  identifier: null\n  local_fields:\n  nothing:\nother:\n"
+    (tmp_path / "a.yaml").write_text(text)
+    assert [(problem.location.line, problem.code) for problem in check(tmp_path).problems] == [
+        (8, "unknown-key"),
+        (9, "unknown-key"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'name: "X\\n"\nattributes: {}\n',
+        'name: X\nattributes: {local_fields: [{field_name: a, field_type: "string\\n"}]}\n',
+        'name: X\nattributes: {identifier: {field_name: a, field_type: "string\\n"}}\n',
+        'name: X\nattributes: {local_fields: [{field_name: "a\\n", field_type: string}]}\n',
+        'name: "m\\n"\ncode: x = 1\n',
+    ],
+)
+def test_a_name_does_not_end_in_a_line_break(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    assert len(check(tmp_path).errors) == 1

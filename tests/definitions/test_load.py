@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from framework.definitions.nodes import plain
 from framework.definitions.problem import Report
 from framework.definitions.source import Source
 
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
@@ -296,6 +298,72 @@ def test_damaged_files_never_raise(tmp_path: Path) -> None:
             raise AssertionError(f"mutation {number}:\n{text}") from error
         lines = text.count("\n") + text.count("\r") + 2
         assert all(1 <= problem.location.line <= lines for problem in checked.problems)
+
+
+def test_values_of_any_other_type_never_raise(tmp_path: Path) -> None:
+    """Every value of a definition is replaced, in turn, by what nobody would write there."""
+    whole = [
+        *(
+            yaml.safe_load((FIXTURES / "reference-app" / name).read_text())
+            for name in ("OrderEntry.yaml", "Dispatcher.yaml")
+        ),
+        *yaml.safe_load((FIXTURES / "reference-app" / "orders.routing.yaml").read_text()),
+        {"fifo": "a", "backoff": {"max": 1}, "max_attempts": 2, "timeout": 3},
+        {"name": "m", "code": "x = 1"},
+        {"name": "r", "authorities": [{"regex": "a", "methods": ["GET"]}]},
+        {
+            "name": "Y",
+            "extends": ["OrderEntry"],
+            "attributes": {
+                "local_fields": [
+                    {
+                        "field_name": "a",
+                        "field_type": "MU",
+                        "field_enum": [{}],
+                        "field_format": {"type": "object"},
+                    }
+                ],
+                "ref_fields": [{"field_name": "b", "field_type": "<AxisAtom.Y>", "ref_class": "Y"}],
+            },
+            "methods": {"instance_methods": [{"method_body": "def f(self): pass", "timeout": 1}]},
+        },
+    ]
+    odd = [
+        None,
+        True,
+        0,
+        -1,
+        1.5,
+        float("nan"),
+        float("inf"),
+        "",
+        "\n",
+        "é\0",
+        "(",
+        "{}",
+        "${A",
+        [],
+        [None],
+        [[]],
+        {},
+        {"a": None},
+    ]
+    for definition in whole:
+        for owner, key in list(places_of(definition)):
+            kept = owner[key]
+            for value in odd:
+                owner[key] = value
+                (tmp_path / "a.yaml").write_text(yaml.dump(definition, Dumper=DUMPER))
+                checked = check(tmp_path, environ={})
+                render(checked, "text")
+            owner[key] = kept
+
+
+def places_of(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place in a structure that holds a value."""
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield value, key
+        yield from places_of(value[key])
 
 
 @settings(max_examples=100, deadline=None)
