@@ -14,6 +14,8 @@
     │       └── CannotOpen     it could not be opened at all: the start stops
     ├── FifoError
     │   ├── ItemRefused        an item or a FIFO name that is not allowed              (HTTP 422)
+    │   ├── FifoFull           a put into a FIFO that has reached its max_length        (HTTP 503)
+    │   ├── InWork             a verb that may not touch the item in work
     │   ├── Nested             a FIFO entered inside a block of the same FIFO
     │   ├── NotInBlock         something asked of a delivery outside its block
     │   ├── ClaimLost          another process owns the item now: nothing was changed
@@ -136,6 +138,14 @@ class FifoError(FrameworkError):
 
 class ItemRefused(FifoError):
     """The item or the FIFO's name is not allowed; nothing was put."""
+
+
+class FifoFull(FifoError):
+    """The FIFO holds as many items as its policy allows; nothing was put. Try again later."""
+
+
+class InWork(FifoError):
+    """The item is in work at this moment; nothing was changed."""
 
 
 class Nested(FifoError):

@@ -15,19 +15,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextvars import Token
 from types import TracebackType
 from typing import Any
 
-from framework import jsontext
-from framework.errors import ClaimLost, ItemRefused, Nested, NotInBlock, Stopping, StorageError
+from framework import jsontext, trace
+from framework.definitions import FifoPolicy
+from framework.errors import (
+    ClaimLost,
+    ItemRefused,
+    Nested,
+    NotInBlock,
+    Reject,
+    Retry,
+    Stopping,
+)
 from framework.mu import wrap
+from framework.policies import Policies, backoff
 from framework.session import CLAIMS, RUN, Session
+from framework.settlements import Settlement, Settlements
 from framework.storage.contract import (
     Acknowledge,
+    Bury,
+    Claim,
     Deliver,
     Delivery,
+    Failure,
     Operation,
+    Pause,
     Put,
     Release,
     Undelivered,
@@ -37,112 +53,72 @@ from framework.transaction import Place
 logger = logging.getLogger("framework.fifo")
 
 FIFO_WAIT = 1.0  # seconds that entering a block waits for an item before it gives None
-MAX_ITEM_BYTES = 1024 * 1024
-MAX_ITEM_DEPTH = 200  # as deep as the JSON of a field; what is much deeper could not be delivered
 MAX_NAME_LENGTH = 200
-
-# After a failed attempt the head is held back: this long at first, doubling, never longer than the last.
-BACKOFF_INITIAL = 0.5
-BACKOFF_FACTOR = 2.0
-BACKOFF_MAX = 60.0
-
-# While the database cannot be written, an acknowledgement that is owed is tried again this often.
-SETTLE_RETRY_FIRST = 0.1
-SETTLE_RETRY_LAST = 5.0
-
-
-class Settlements:
-    """Acknowledgements and releases that are owed to the storage, one at most a FIFO.
-
-    They are written until it succeeds: an item whose block ended must not stay in work because the disk
-    was full for a moment.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._owed: dict[str, Acknowledge | Release] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def hand_in(self, settlement: Acknowledge | Release) -> None:
-        """Owe it; it is written as soon as the event loop turns, unless ``take`` comes first."""
-        fifo = settlement.claim.fifo
-        self._owed[fifo] = settlement
-        asyncio.get_running_loop().call_soon(self._start, fifo, settlement)
-
-    def take(self, fifo: str) -> Acknowledge | Release | None:
-        """What is owed to this FIFO, now the caller's to write or to hand in again."""
-        return self._owed.pop(fifo, None)
-
-    async def settle(self) -> None:
-        """Wait until nothing is owed any more."""
-        while self._owed or self._tasks:
-            for fifo, settlement in list(self._owed.items()):
-                self._start(fifo, settlement)
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def abandon(self) -> None:
-        """Give up what could not be written; it is offered again at the next start."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _start(self, fifo: str, settlement: Acknowledge | Release) -> None:
-        if self._owed.get(fifo) is settlement:
-            del self._owed[fifo]
-            task = asyncio.create_task(self._write(settlement), name=f"settle {fifo}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _write(self, settlement: Acknowledge | Release) -> None:
-        delay = SETTLE_RETRY_FIRST
-        while True:
-            try:
-                await self._session.storage.write([settlement])
-                return
-            except ClaimLost as error:
-                logger.error("%s", error, extra={"action": "claim_lost", "fifo": settlement.claim.fifo})
-                return
-            except StorageError as error:
-                logger.warning(
-                    "FIFO %s: the end of item %d cannot be written yet: %s",
-                    settlement.claim.fifo,
-                    settlement.claim.item_id,
-                    error,
-                    extra={"action": "settle_retry", "fifo": settlement.claim.fifo},
-                )
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, SETTLE_RETRY_LAST)
+MAX_KEY_LENGTH = 1000
 
 
 class Fifo:
     """One FIFO by its name; what scripts make by ``FIFO(name)``. Cheap: it holds nothing open."""
 
-    def __init__(self, name: str, *, session: Session, settlements: Settlements) -> None:
+    def __init__(self, name: str, *, session: Session, settlements: Settlements, policies: Policies) -> None:
         self.name = _checked_name(name)
         self._session = session
         self._settlements = settlements
-        self._delivery: Delivery | None = None
+        self._policy: FifoPolicy = policies.of(name)
         self._entered = False
-        self._token: Any = None
+        self._block: _Block | None = None
 
     def __repr__(self) -> str:
         return f"FIFO({self.name!r})"
 
     # ---- filling ----------------------------------------------------------------------------
 
-    async def put(self, item: Any, conn: Place | None = None) -> int | None:
+    async def put(self, item: Any, key: str | None = None, conn: Place | None = None) -> int | None:
         """Put any JSON value but ``None`` to the tail; its id. Durable when this returns.
 
-        In a ``transaction: true`` script it is stored with the script's other writes, and its id is not
-        known before (``None``). ``ItemRefused`` for what is no JSON value or larger than 1 MiB.
+        A ``key`` seen in the last ``key_window`` seconds gives the first item's id and queues nothing.
+        With ``conn``, or in a ``transaction: true`` script, it is stored with the other writes; there its
+        id may not be known before the end (``None``). Raises ``ItemRefused`` for what is no JSON value or
+        too large, ``FifoFull`` beyond ``max_length``.
         """
-        put = Put(self.name, _payload(self.name, item), time.time())
-        [item_id] = await self._session.write([put], conn)
+        [item_id] = await self._session.write([self._put(item, key)], conn)
         return None if item_id is None else int(item_id)
+
+    async def put_many(self, items: Iterable[Any], conn: Place | None = None) -> list[int | None]:
+        """Put several items, in order and together: all of them, or none. Their ids."""
+        puts = [self._put(item, None) for item in items]
+        return list(await self._session.write(puts, conn)) if puts else []
+
+    def _put(self, item: Any, key: str | None) -> Put:
+        policy = self._policy
+        return Put(
+            self.name,
+            _payload(self.name, item, policy.max_item_bytes),
+            time.time(),
+            _checked_key(key),
+            policy.key_window,
+            policy.max_length,
+        )
+
+    # ---- looking and steering ---------------------------------------------------------------
 
     async def length(self) -> int:
         """How many items there are, the one in work included."""
-        return (await self._session.storage.fifo_state(self.name)).length
+        state = await self._session.storage.fifo_state(self.name)
+        return state.length if state else 0
+
+    async def peek(self, n: int = 1) -> list[Any]:
+        """The first ``n`` items, in order, the one in work included; they stay where they are."""
+        items = await self._session.storage.peek(self.name, max(n, 0))
+        return [wrap(jsontext.decode(item.payload)) for item in items]
+
+    async def pause(self) -> None:
+        """Deliver nothing new from now on, also after a restart; an item in work ends normally."""
+        await self._session.write([Pause(self.name, True)])
+
+    async def resume(self) -> None:
+        """Deliver again."""
+        await self._session.write([Pause(self.name, False)])
 
     # ---- working off ------------------------------------------------------------------------
 
@@ -164,33 +140,59 @@ class Fifo:
             run.served = delivery is not None
         if delivery is None:
             return None
-        self._delivery = delivery
-        self._token = CLAIMS.set((*CLAIMS.get(), delivery.claim))
+        self._block = _Block(delivery, self._policy)
         return wrap(jsontext.decode(delivery.payload))
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace_: TracebackType | None
     ) -> None:
         self._entered = False
-        delivery, self._delivery = self._delivery, None
-        if delivery is None:
+        block, self._block = self._block, None
+        if block is None:
             return
-        CLAIMS.reset(self._token)
+        overdue = block.leave(error)
+        failed = overdue or error
         run = RUN.get()
-        if error is None:
-            self._settlements.hand_in(Acknowledge(delivery.claim))
+        if failed is None:
+            self._settlements.hand_in(Acknowledge(block.claim, settled=block.acknowledged))
             if run:
                 run.finished = True
             return
         if run:
-            run.charged = error
-        self._settlements.hand_in(self._release(delivery, error))
+            run.charged = failed
+        self._settlements.hand_in(self._settlement(block, failed))
+        if overdue is not None:
+            raise overdue from error
 
-    def _release(self, delivery: Delivery, error: BaseException) -> Release:
+    def _settlement(self, block: _Block, error: BaseException) -> Settlement:
+        """What becomes of an item whose block ended by an exception."""
+        policy, claim, settled = self._policy, block.claim, block.acknowledged
         if not self._session.running and isinstance(error, asyncio.CancelledError | Stopping):
-            return Release(delivery.claim, failed=False)
-        backoff = min(BACKOFF_INITIAL * BACKOFF_FACTOR ** (delivery.attempt - 1), BACKOFF_MAX)
-        return Release(delivery.claim, failed=True, not_before=time.time() + backoff)
+            return Release(claim, settled=settled)
+        failure = Failure(_reason(error), trace.text(error), time.time())
+        if isinstance(error, Reject):
+            return self._give_up(block, failure, hold=False)
+        if block.delivery.attempt >= policy.max_attempts:
+            return self._give_up(block, failure, hold=policy.on_exhausted == "hold")
+        delay = backoff(policy, block.delivery.attempt)
+        if isinstance(error, Retry) and error.after is not None:
+            delay = max(float(error.after), 0.0)
+        return Release(claim, failure, delay, settled=settled)
+
+    def _give_up(self, block: _Block, failure: Failure, *, hold: bool) -> Settlement:
+        where = "held: nothing behind it moves" if hold else "to the dead letters"
+        logger.error(
+            "FIFO %s: item %d %s after %d attempts: %s",
+            self.name,
+            block.claim.item_id,
+            where,
+            block.delivery.attempt,
+            failure.reason,
+            extra={"action": "held" if hold else "dead_letter", "fifo": self.name},
+        )
+        if hold:
+            return Release(block.claim, failure, hold=True, settled=block.acknowledged)
+        return Bury(block.claim, failure, settled=block.acknowledged)
 
     async def _next(self) -> Delivery | None:
         """The head, claimed; None after ``FIFO_WAIT`` without one, at once when the runtime stops."""
@@ -204,21 +206,28 @@ class Fifo:
                 wait = deadline - loop.time()
                 if wait <= 0:
                     return None
-                if answer.retry_at is not None:
-                    wait = min(wait, max(answer.retry_at - time.time(), 0.001))
+                if answer.retry_in is not None:
+                    wait = min(wait, max(answer.retry_in, 0.001))
                 await signal.changed(wait)
         return None
 
     async def _deliver(self) -> Delivery | Undelivered:
+        policy = self._policy
         owed = self._settlements.take(self.name)
         run = RUN.get()
-        deliver = Deliver(self.name, time.time(), run.worker if run else None)
+        deliver = Deliver(
+            self.name,
+            time.time(),
+            run.worker if run else None,
+            policy.max_crashes,
+            policy.on_exhausted == "hold",
+        )
         operations: list[Operation] = [deliver] if owed is None else [owed, deliver]
 
         def orphaned(answers: list[Any] | None, error: BaseException | None) -> None:
             """The task was cancelled while the writer worked: nobody would ever end what it got."""
             if answers and isinstance(answers[-1], Delivery):
-                self._settlements.hand_in(Release(answers[-1].claim, failed=False))
+                self._settlements.hand_in(Release(answers[-1].claim))
             elif error is not None and owed is not None:
                 self._settlements.hand_in(owed)
 
@@ -248,31 +257,101 @@ class Fifo:
     @property
     def attempt(self) -> int:
         """The how-manieth attempt at this item this is, from 1."""
-        return self._in_block().attempt
+        return self._in_block().delivery.attempt
 
     @property
     def put_at(self) -> float:
         """When the item was put, in seconds since 1970."""
-        return self._in_block().put_at
+        return self._in_block().delivery.put_at
 
-    def _in_block(self) -> Delivery:
-        if self._delivery is None:
+    async def ack(self, conn: Place | None = None) -> None:
+        """Acknowledge now, in the transaction of ``conn``: with its rows, exactly once.
+
+        What the block writes after that is no longer fenced by this claim.
+        """
+        block = self._in_block()
+        await self._session.write([Acknowledge(block.claim)], conn)
+        block.acknowledge()
+
+    def _in_block(self) -> _Block:
+        if self._block is None:
             raise NotInBlock(f"FIFO {self.name!r}: only inside its block is there an item")
-        return self._delivery
+        return self._block
+
+
+class _Block:
+    """One block in work: its claim in the context, its time-out, and the warning that it takes long."""
+
+    def __init__(self, delivery: Delivery, policy: FifoPolicy) -> None:
+        self.delivery = delivery
+        self.claim: Claim = delivery.claim
+        self.acknowledged = False
+        self._policy = policy
+        self._overdue = False
+        self._token: Token[tuple[Claim, ...]] = CLAIMS.set((*CLAIMS.get(), delivery.claim))
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._began = loop.time()
+        self._slow = loop.call_later(policy.slow_after, self._warn)
+        self._limit = loop.call_later(policy.timeout, self._expire) if policy.timeout is not None else None
+
+    def acknowledge(self) -> None:
+        self.acknowledged = True
+        CLAIMS.set(tuple(claim for claim in CLAIMS.get() if claim != self.claim))
+
+    def leave(self, error: BaseException | None) -> TimeoutError | None:
+        """End the block; the error of a block that its own time-out cancelled."""
+        self._slow.cancel()
+        if self._limit is not None:
+            self._limit.cancel()
+        CLAIMS.reset(self._token)
+        if not self._overdue:
+            return None
+        # Take our own cancellation back, as asyncio.timeout does: the task itself is to go on.
+        task = self._task
+        if task is not None and task.uncancel() == 0 and isinstance(error, asyncio.CancelledError):
+            return TimeoutError(f"the block took longer than its time-out of {self._policy.timeout:g} s")
+        return None
+
+    def _expire(self) -> None:
+        self._overdue = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _warn(self) -> None:
+        loop = asyncio.get_running_loop()
+        place = trace.suspended_at(self._task) if self._task else None
+        logger.warning(
+            "FIFO %s: item %d is in work for %.0f s now%s",
+            self.claim.fifo,
+            self.claim.item_id,
+            loop.time() - self._began,
+            f", at {place}" if place else "",
+            extra={"action": "slow", "fifo": self.claim.fifo},
+        )
+        self._slow = loop.call_later(self._policy.slow_after, self._warn)
 
 
 class Fifos:
     """What scripts call as ``FIFO(name)``."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, policies: Policies | None = None) -> None:
         self._session = session
+        self._policies = policies or Policies()
         self.settlements = Settlements(session)
 
     def __call__(self, name: str) -> Fifo:
-        return Fifo(name, session=self._session, settlements=self.settlements)
+        return Fifo(name, session=self._session, settlements=self.settlements, policies=self._policies)
 
     def __repr__(self) -> str:
         return "FIFO"
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).strip().partition("\n")[0]
+    if isinstance(error, Reject):
+        return text or "rejected"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _checked_name(name: object) -> str:
@@ -285,34 +364,44 @@ def _checked_name(name: object) -> str:
     return name
 
 
-def _payload(fifo: str, item: object) -> str:
+def _checked_key(key: object) -> str | None:
+    if key is None:
+        return None
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise ItemRefused(f"a key is a text of 1 to {MAX_KEY_LENGTH} characters, not {key!r:.60}")
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise ItemRefused("a key cannot have lone surrogates: it could not be stored") from None
+    return key
+
+
+def _payload(fifo: str, item: object, most_bytes: int) -> str:
     if item is None:
         raise ItemRefused(f"FIFO {fifo!r}: None cannot be put; it is what an empty FIFO gives")
     try:
-        _require_text_keys(item, MAX_ITEM_DEPTH)
+        _require_text_keys(item)
         text = jsontext.encode(item)
     except (TypeError, ValueError, RecursionError) as error:
         raise ItemRefused(f"FIFO {fifo!r}: the item is no JSON value: {error}") from None
     size = len(text) if text.isascii() else len(text.encode())
-    if size > MAX_ITEM_BYTES:
+    if size > most_bytes:
         raise ItemRefused(
-            f"FIFO {fifo!r}: the item has {size} bytes of JSON, {MAX_ITEM_BYTES} are allowed; "
+            f"FIFO {fifo!r}: the item has {size} bytes of JSON, {most_bytes} are allowed; "
             "store the data in an ATOM and put its id"
         )
     return text
 
 
-def _require_text_keys(value: object, depth: int) -> None:
+def _require_text_keys(value: object) -> None:
     """JSON would turn the key 1 into "1": what goes in would not come back as it was."""
     if isinstance(value, str | int | float) or value is None:
         return
-    if depth == 0:
-        raise ValueError(f"it is nested deeper than {MAX_ITEM_DEPTH} levels")
     if isinstance(value, Mapping):
         for key, element in dict.items(value) if isinstance(value, dict) else value.items():
             if not isinstance(key, str):
                 raise TypeError(f"the key {key!r} is no text")
-            _require_text_keys(element, depth - 1)
+            _require_text_keys(element)
     elif isinstance(value, list | tuple):
         for element in value:
-            _require_text_keys(element, depth - 1)
+            _require_text_keys(element)

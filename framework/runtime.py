@@ -17,11 +17,13 @@ from framework.debug import DebugChannel
 from framework.definitions import Definitions
 from framework.fifo import Fifos
 from framework.gateway.app import Gateway
+from framework.policies import Policies, to_json
 from framework.reflector import SHUTDOWN_GRACE, Reflector
 from framework.session import Session
 from framework.settings import Settings
 from framework.snapshot import Snapshot, bind
 from framework.storage import Storage, open_storage
+from framework.storage.contract import RecordPolicy
 from framework.tokens import Tokens
 
 logger = logging.getLogger("framework.runtime")
@@ -38,7 +40,8 @@ class Runtime:
         self.session = Session()
         self.debug = DebugChannel()
         self.callout = Callout()
-        self._fifos = Fifos(self.session)
+        self._policies = Policies(definitions.fifos)
+        self._fifos = Fifos(self.session, self._policies)
         self.snapshot: Snapshot = bind(
             definitions,
             session=self.session,
@@ -55,6 +58,7 @@ class Runtime:
         Raises ``CannotOpen`` when the tables do not fit, and whatever a definition's top level raises.
         """
         await storage.ensure_tables(self.snapshot.atoms.records)
+        await self._record_policies(storage)
         self.session.bind(storage)
         self.snapshot.scope["context"].run_modules()
         app = None
@@ -65,6 +69,13 @@ class Runtime:
             self._reflector = Reflector(self.snapshot.workers, self.session, self.snapshot.scope)
             self._reflector.start()
         return app
+
+    async def _record_policies(self, storage: Storage) -> None:
+        """Those in force, and none for FIFOs that have lost theirs: the operator's verbs need no folder."""
+        texts = {policy.name: to_json(policy) for policy in self._policies}
+        names = {*texts, *await storage.fifo_names()}
+        if names:
+            await storage.write([RecordPolicy(name, texts.get(name)) for name in sorted(names)])
 
     def ask_to_stop(self) -> None:
         """``Runtime.running()`` turns false and everybody who waits wakes; nothing is cancelled yet."""

@@ -9,6 +9,7 @@ import secrets
 from framework import trace
 from framework.errors import (
     Duplicate,
+    FifoFull,
     Gone,
     HTTPError,
     ItemRefused,
@@ -35,11 +36,20 @@ def response(error: BaseException, *, route: Route, method: str, body: bytes) ->
         return problem(409, str(error))
     if isinstance(error, ItemRefused):
         return problem(422, str(error))
+    if isinstance(error, FifoFull):
+        return _full(error, route, method)
     if isinstance(error, Unavailable | Stopping):
         return _unavailable(error, route, method)
     if isinstance(error, ValueError | RecursionError) and not _is_json(body):
         return problem(400, "the request's body is not JSON")
     return _unexpected(error, route, method)
+
+
+def _full(error: BaseException, route: Route, method: str) -> Response:
+    logger.warning("%s %s: %s", method, route.path, error, extra={"action": "fifo_full"})
+    answer = problem(503, "the queue is full; nothing was stored. Try again later.")
+    answer.headers["retry-after"] = "10"
+    return answer
 
 
 def _unavailable(error: BaseException, route: Route, method: str) -> Response:

@@ -57,11 +57,18 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """An item to the tail of a FIFO; answers its id."""
+    """An item to the tail of a FIFO; answers its id.
+
+    A ``key`` that was put less than ``key_window`` seconds ago answers the first item's id and puts
+    nothing. ``FifoFull`` when the FIFO holds ``max_length`` items already.
+    """
 
     fifo: str
     payload: str
     put_at: float
+    key: str | None = None
+    key_window: float = 0.0
+    max_length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,32 +76,126 @@ class Deliver:
     """The head of a FIFO, claimed for this process; answers a ``Delivery`` or an ``Undelivered``.
 
     The head is the item with the smallest id. Nothing is delivered while another item of the FIFO is
-    in work anywhere; what a dead process had in work is taken over, and counted in ``crashes``.
+    in work anywhere. What a dead process had in work is taken over, its crash is counted instead of an
+    attempt, and with the ``max_crashes``-th it goes to the dead letters, or is held where ``hold``.
     """
 
     fifo: str
     now: float
     worker: str | None = None
+    max_crashes: int = 5
+    hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """The claimed item is done: it leaves the FIFO. ``ClaimLost`` when the claim is not ours."""
+    """The claimed item is done: it leaves the FIFO. ``ClaimLost`` when the claim is not ours.
+
+    ``settled`` says that it may have been acknowledged before, which is then no error.
+    """
 
     claim: Claim
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed: one line, the traceback in the definitions' lines, and when."""
+
+    reason: str
+    traceback: str | None
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
     """The claimed item is given back, as the head. ``ClaimLost`` when the claim is not ours.
 
-    ``not_before`` (seconds since 1970) holds it back until then; ``failed`` counts a failed attempt,
-    otherwise the attempt is taken back (a stop is nobody's fault).
+    A ``failure`` counts the attempt; without one it is taken back (a stop is nobody's fault). The item is
+    held back for ``delay`` seconds, whatever happens to the clock, or with ``hold`` until ``RetryNow``.
+    ``settled`` as in ``Acknowledge``.
     """
 
     claim: Claim
-    failed: bool
-    not_before: float = 0.0
+    failure: Failure | None = None
+    delay: float = 0.0
+    hold: bool = False
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """The claimed item goes to the dead letters. ``ClaimLost`` when the claim is not ours."""
+
+    claim: Claim
+    failure: Failure
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No new delivery from this FIFO, also after a restart; or, ``paused=False``, deliveries again."""
+
+    fifo: str
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RetryNow:
+    """End the back-off or the hold of the head; answers whether there was one."""
+
+    fifo: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """The head to the dead letters, reason ``skipped``; its id, None when empty; ``InWork`` while in work."""
+
+    fifo: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """One waiting item away for good; answers whether there was one; ``InWork`` while it is in work."""
+
+    fifo: str
+    item_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """All waiting items away for good, but for one in work; answers how many."""
+
+    fifo: str
+
+
+@dataclass(frozen=True, slots=True)
+class Redrive:
+    """Dead letters to the tail, with new ids, attempt 0 and their original times; answers the new ids.
+
+    One by its number, or all of the FIFO in the order of their death.
+    """
+
+    fifo: str
+    dead_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeDead:
+    """Dead letters away for good: one by its number, or all of the FIFO that died before ``before``."""
+
+    fifo: str
+    dead_id: int | None = None
+    before: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPolicy:
+    """The policy in force, as JSON text, for who has no definitions at hand."""
+
+    fifo: str
+    policy: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +205,25 @@ class Execute:
     statement: Executable
 
 
-Operation = Execute | Insert | Update | Delete | Put | Deliver | Acknowledge | Release
+Operation = (
+    Execute
+    | Insert
+    | Update
+    | Delete
+    | Put
+    | Deliver
+    | Acknowledge
+    | Release
+    | Bury
+    | Pause
+    | RetryNow
+    | Skip
+    | Drop
+    | Purge
+    | Redrive
+    | PurgeDead
+    | RecordPolicy
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,20 +251,73 @@ class Executed:
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """Why there is nothing: ``empty``, ``busy`` (an item is in work) or ``waiting`` (until ``retry_at``)."""
+    """Why there is nothing: ``empty``, ``busy`` (an item is in work), ``paused``, ``held``, or ``waiting``.
+
+    A back-off ends in ``retry_in`` seconds.
+    """
 
     reason: str
-    retry_at: float | None = None
+    retry_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InWorkState:
+    """The item in work: by which process and worker, and since when (seconds since 1970)."""
+
+    item_id: int
+    host: str | None
+    pid: int | None
+    worker: str | None
+    since: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemState:
+    """An item as an operator sees it. Times in seconds since 1970."""
+
+    id: int
+    payload: str
+    key: str | None
+    put_at: float
+    attempts: int
+    crashes: int
+    held: bool
+    retry_in: float
+    first_at: float | None
+    last_at: float | None
+    reason: str | None
+    traceback: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class FifoState:
-    """What an operator sees of a FIFO; ``in_work`` is the id of the item in work."""
+    """What an operator sees of a FIFO."""
 
     name: str
     length: int
-    in_work: int | None
+    dead: int
+    paused: bool
+    in_work: InWorkState | None
+    head: ItemState | None
+    policy: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An item that was given up, and why. Times in seconds since 1970."""
+
+    id: int
+    fifo: str
+    item_id: int
+    payload: str
     attempts: int
+    crashes: int
+    reason: str
+    put_at: float
+    first_at: float | None
+    last_at: float | None
+    died_at: float
+    traceback: str | None
 
 
 Row = Mapping[str, Any]
@@ -202,8 +374,19 @@ class Storage(Protocol):
     async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """The rows of a SQLAlchemy Core statement; ``parameters`` fill its required bind parameters."""
 
-    async def fifo_state(self, fifo: str) -> FifoState:
-        """A FIFO's length and what is in work."""
+    async def fifo_names(self) -> list[str]:
+        """The names of all FIFOs that were ever filled or have a policy, sorted."""
+
+    async def fifo_state(self, fifo: str) -> FifoState | None:
+        """A FIFO as it stands; None when there is none of this name."""
+
+    async def peek(self, fifo: str, limit: int) -> list[ItemState]:
+        """The first items, in order, the one in work included."""
+
+    async def dead_letters(
+        self, fifo: str | None, limit: int, dead_id: int | None = None
+    ) -> list[DeadLetter]:
+        """The dead letters of one FIFO or of all, in the order of their death."""
 
     def watch(self, fifos: Iterable[str]) -> AbstractContextManager[Signal]:
         """A watch on some FIFOs: told of each commit that may have made something deliverable.

@@ -21,23 +21,32 @@ from sqlalchemy import Select, Table
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from framework.errors import CannotOpen, Unavailable
-from framework.storage import sqlite_schema, tables
+from framework.storage import sqlite_schema, sqlite_views, tables
 from framework.storage.batches import BatchThread
 from framework.storage.codec import Codec, Query
 from framework.storage.contract import (
     Acknowledge,
+    Bury,
     Claim,
+    DeadLetter,
     Deliver,
+    Drop,
     FifoState,
+    ItemState,
     Operation,
     Orphaned,
+    Pause,
     Put,
+    Redrive,
     Release,
+    RetryNow,
     Row,
+    Skip,
 )
 from framework.storage.signals import Signal, Signals
 from framework.storage.sqlite_batches import read_batch, write_batch
 from framework.storage.sqlite_errors import cannot_open, translate
+from framework.storage.sqlite_fifos import TRIGGERS
 from framework.storage.sqlite_locks import Locks
 from framework.storage.sqlite_operations import Operations
 from framework.storage.sqlite_transaction import HeldTransaction
@@ -48,11 +57,6 @@ OLDEST = (3, 37, 0)  # what the SQL of this engine was written for and is tested
 WRITE_WAIT = 10_000
 
 _READERS = 2
-
-_STATE = """
-    SELECT f.item, coalesce((SELECT attempts FROM _framework_item WHERE id = f.item), 0),
-           (SELECT count(*) FROM _framework_item WHERE fifo = f.id)
-    FROM _framework_fifo f WHERE f.name = ?"""
 
 
 class SqliteStorage:
@@ -100,6 +104,7 @@ class SqliteStorage:
         try:
             await self._writer.start()
             await self.ensure_tables(list(tables.metadata.sorted_tables))
+            await self._writer.run(_make_triggers)
             await self._lookups.start()
             for _ in range(_READERS):
                 self._readers.append(await _connect_reader(self._path))
@@ -122,7 +127,7 @@ class SqliteStorage:
         orphaned: Orphaned | None = None,
     ) -> list[Any]:
         """See the contract."""
-        if self._operations.process is None and any(isinstance(op, Deliver) for op in operations):
+        if self._operations.fifos.process is None and any(isinstance(op, Deliver) for op in operations):
             await self._register()
         run = self._operations.run
         answers: list[Any] = await self._writer.run(
@@ -133,10 +138,10 @@ class SqliteStorage:
     async def _register(self) -> None:
         """Become an owner of items: a number, and the lock that the system frees when we die."""
         async with self._registering:
-            if self._operations.process is None:
+            if self._operations.fifos.process is None:
                 number = await self._writer.run(self._operations.register)
                 self._locks.own(number)
-                self._operations.process = number
+                self._operations.fifos.process = number
 
     @asynccontextmanager
     async def transaction(
@@ -165,11 +170,23 @@ class SqliteStorage:
         query = self._codec.query(statement)
         return [query.row(row) for row in await self._fetch(query, parameters or {})]
 
-    async def fifo_state(self, fifo: str) -> FifoState:
+    async def fifo_names(self) -> list[str]:
         """See the contract."""
-        rows = await self._read(_STATE, (fifo,))
-        item, attempts, length = rows[0] if rows else (None, 0, 0)
-        return FifoState(fifo, length, item, attempts)
+        return await sqlite_views.fifo_names(self._read)
+
+    async def fifo_state(self, fifo: str) -> FifoState | None:
+        """See the contract."""
+        return await sqlite_views.fifo_state(self._read, fifo)
+
+    async def peek(self, fifo: str, limit: int) -> list[ItemState]:
+        """See the contract."""
+        return await sqlite_views.items(self._read, fifo, limit)
+
+    async def dead_letters(
+        self, fifo: str | None, limit: int, dead_id: int | None = None
+    ) -> list[DeadLetter]:
+        """See the contract."""
+        return await sqlite_views.dead_letters(self._read, fifo, limit, dead_id)
 
     def watch(self, fifos: Iterable[str]) -> AbstractContextManager[Signal]:
         """See the contract."""
@@ -242,13 +259,18 @@ def _wakes(operations: Sequence[Operation]) -> set[str]:
     wakes: set[str] = set()
     delivered: set[str] = set()
     for operation in operations:
-        if isinstance(operation, Put):
-            wakes.add(operation.fifo)
-        elif isinstance(operation, Acknowledge | Release):
+        if isinstance(operation, Acknowledge | Release | Bury):
             wakes.add(operation.claim.fifo)
         elif isinstance(operation, Deliver):
             delivered.add(operation.fifo)
+        elif isinstance(operation, Put | Pause | RetryNow | Skip | Drop | Redrive):
+            wakes.add(operation.fifo)
     return wakes - delivered  # who acknowledges and takes the next leaves nothing for another
+
+
+def _make_triggers(connection: sqlite3.Connection) -> None:
+    for trigger in TRIGGERS:
+        connection.execute(trigger)
 
 
 def _connect_writer(path: str) -> sqlite3.Connection:

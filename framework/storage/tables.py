@@ -14,7 +14,6 @@ from sqlalchemy import (
     Column,
     Dialect,
     Double,
-    Float,
     Index,
     Integer,
     LargeBinary,
@@ -90,12 +89,16 @@ FIFO = Table(
     metadata,
     Column("id", RowNumber, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
+    # How many items there are. Kept by the engine: counting a million takes as long as it sounds.
+    Column("length", BigInteger, nullable=False, server_default="0"),
+    Column("paused", Boolean, nullable=False, server_default="0"),
     # Rises at each take-over and at each failure: a claim with an older number has lost.
     Column("epoch", BigInteger, nullable=False, server_default="0"),
     Column("owner", BigInteger),  # the process that delivered last
     Column("item", BigInteger),  # the item in work, or null
     Column("worker", Text),
     Column("since", Double),
+    Column("policy", Text),
 )
 
 ITEM = Table(
@@ -105,12 +108,50 @@ ITEM = Table(
     Column("id", RowNumber, primary_key=True, autoincrement=True),
     Column("fifo", BigInteger, nullable=False),
     Column("payload", Text, nullable=False),
+    Column("key", Text),
     Column("put_at", Double, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("crashes", Integer, nullable=False, server_default="0"),
+    Column("held", Boolean, nullable=False, server_default="0"),
+    # On the engine's steady clock, which no one can set; with the delay itself, for when that clock restarts.
     Column("not_before", Double, nullable=False, server_default="0"),
+    Column("delay", Double, nullable=False, server_default="0"),
+    Column("first_at", Double),
+    Column("last_at", Double),
+    Column("reason", Text),
+    Column("traceback", Text),
     Index("_framework_item_order", "fifo", "id"),
     sqlite_autoincrement=True,
+)
+
+DEAD = Table(
+    "_framework_dead",
+    metadata,
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("fifo", BigInteger, nullable=False),
+    Column("item", BigInteger, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("put_at", Double, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("crashes", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("first_at", Double),
+    Column("last_at", Double),
+    Column("died_at", Double, nullable=False),
+    Column("traceback", Text),
+    Index("_framework_dead_order", "fifo", "id"),
+    sqlite_autoincrement=True,
+)
+
+# Keys of items put not long ago; they outlive their items, so that a late repetition is known.
+KEY = Table(
+    "_framework_key",
+    metadata,
+    Column("fifo", BigInteger, primary_key=True, autoincrement=False),
+    Column("key", Text, primary_key=True),
+    Column("item", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+    Index("_framework_key_age", "fifo", "at"),
 )
 
 PROCESS = Table(
@@ -133,17 +174,3 @@ TOKEN = Table(
     Column("expires_at", Double, nullable=False),
     sqlite_autoincrement=True,
 )
-
-__all__ = [
-    "FIFO",
-    "ITEM",
-    "PROCESS",
-    "TOKEN",
-    "Boolean",
-    "Encoded",
-    "Float",
-    "Json",
-    "MuJson",
-    "UtcDateTime",
-    "metadata",
-]

@@ -1,0 +1,51 @@
+"""Which policy holds for a FIFO: the one of the definitions, or the one recorded at the last start.
+
+A FIFO needs no policy; the defaults are those of ``framework.definitions.FifoPolicy``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+
+from framework.definitions import Backoff, FifoPolicy, Location
+
+_NOWHERE = Location("(defaults)", 1, 1)
+
+
+class Policies:
+    """The policies by FIFO name; every other FIFO has the defaults."""
+
+    def __init__(self, policies: Iterable[FifoPolicy] = ()) -> None:
+        self._policies = {policy.name: policy for policy in policies}
+
+    def of(self, fifo: str) -> FifoPolicy:
+        """The policy of a FIFO, the defaults where it has none of its own."""
+        return self._policies.get(fifo) or FifoPolicy(name=fifo, location=_NOWHERE)
+
+    def __iter__(self) -> Iterator[FifoPolicy]:
+        return iter(self._policies.values())
+
+
+def to_json(policy: FifoPolicy) -> str:
+    """A policy as it is recorded in the database."""
+    values = asdict(policy)
+    del values["name"], values["location"]
+    return json.dumps(values)
+
+
+def from_json(fifo: str, text: str | None) -> FifoPolicy:
+    """A recorded policy; the defaults where none was recorded."""
+    if text is None:
+        return FifoPolicy(name=fifo, location=_NOWHERE)
+    values = json.loads(text)
+    return FifoPolicy(name=fifo, location=_NOWHERE, **values | {"backoff": Backoff(**values["backoff"])})
+
+
+def backoff(policy: FifoPolicy, attempt: int) -> float:
+    """Seconds that the head is held back after its failed attempt number ``attempt``."""
+    try:
+        return min(policy.backoff.initial * policy.backoff.factor ** (attempt - 1), policy.backoff.max)
+    except OverflowError:
+        return policy.backoff.max

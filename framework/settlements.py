@@ -1,0 +1,81 @@
+"""How items in work end: acknowledgements and releases that are owed to the storage.
+
+The one rule: **what is owed is written until it succeeds.** An item whose block has ended must not stay
+in work because the disk was full for a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from framework.errors import ClaimLost, StorageError
+from framework.session import Session
+from framework.storage.contract import Acknowledge, Bury, Release
+
+logger = logging.getLogger("framework.fifo")
+
+RETRY_FIRST = 0.1  # seconds
+RETRY_LAST = 5.0
+
+Settlement = Acknowledge | Release | Bury
+
+
+class Settlements:
+    """What one process owes; at most one settlement a FIFO, since one item of it is in work."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._owed: dict[str, Settlement] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def hand_in(self, settlement: Settlement) -> None:
+        """Owe it; it is written as soon as the event loop turns, unless ``take`` comes first."""
+        fifo = settlement.claim.fifo
+        self._owed[fifo] = settlement
+        asyncio.get_running_loop().call_soon(self._start, fifo, settlement)
+
+    def take(self, fifo: str) -> Settlement | None:
+        """What is owed to this FIFO, now the caller's to write or to hand in again."""
+        return self._owed.pop(fifo, None)
+
+    async def settle(self) -> None:
+        """Wait until nothing is owed any more."""
+        while self._owed or self._tasks:
+            for fifo, settlement in list(self._owed.items()):
+                self._start(fifo, settlement)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def abandon(self) -> None:
+        """Give up what could not be written; it is offered again at the next start."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, fifo: str, settlement: Settlement) -> None:
+        if self._owed.get(fifo) is settlement:
+            del self._owed[fifo]
+            task = asyncio.create_task(self._write(settlement), name=f"settle {fifo}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _write(self, settlement: Settlement) -> None:
+        delay = RETRY_FIRST
+        claim = settlement.claim
+        while True:
+            try:
+                await self._session.storage.write([settlement])
+                return
+            except ClaimLost as error:
+                logger.error("%s", error, extra={"action": "claim_lost", "fifo": claim.fifo})
+                return
+            except StorageError as error:
+                logger.warning(
+                    "FIFO %s: the end of item %d cannot be written yet: %s",
+                    claim.fifo,
+                    claim.item_id,
+                    error,
+                    extra={"action": "settle_retry", "fifo": claim.fifo},
+                )
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, RETRY_LAST)
