@@ -181,7 +181,6 @@ def _method(node: MapNode, reading: Reading) -> Method | None:
         reading.report.error(compiled.location(function), "method", message)
         return None
     script = Script(function.name, script.location, script.text, script.code)
-    timeout = node.number("timeout")
     return Method(
         name=function.name,
         location=compiled.location(function),
@@ -192,7 +191,7 @@ def _method(node: MapNode, reading: Reading) -> Method | None:
         auto_rollback=node.flag("auto_rollback", True),
         multiplexable_number=node.integer("multiplexable_number") or 1,
         field_order=node.text("field_order") or "ascend",
-        timeout=None if timeout is None else float(timeout),
+        timeout=reading.finite(node, "timeout", 0.0) or None,
     )
 
 

@@ -6,7 +6,6 @@ The rule: a FIFO needs no policy; these defaults are those of every FIFO.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
 from typing import Literal
 
 from .location import Location
@@ -52,33 +51,21 @@ def parse_fifo(node: MapNode, reading: Reading) -> FifoPolicy | None:
         max_attempts=_whole(node, "max_attempts", 5),
         max_crashes=_whole(node, "max_crashes", 5),
         backoff=Backoff(
-            initial=seconds(backoff, "initial", 0.5, reading),
-            factor=seconds(backoff, "factor", 2.0, reading),
-            max=seconds(backoff, "max", 60.0, reading),
+            initial=reading.finite(backoff, "initial", 0.5),
+            factor=reading.finite(backoff, "factor", 2.0),
+            max=reading.finite(backoff, "max", 60.0),
         )
         if backoff
         else Backoff(),
         on_exhausted="hold" if node.text("on_exhausted") == "hold" else "dead_letter",
-        timeout=seconds(node, "timeout", 0.0, reading) or None,
-        slow_after=seconds(node, "slow_after", 60.0, reading),
+        timeout=reading.finite(node, "timeout", 0.0) or None,
+        slow_after=reading.finite(node, "slow_after", 60.0),
         max_length=node.integer("max_length"),
         max_item_bytes=_whole(node, "max_item_bytes", 1048576),
-        key_window=seconds(node, "key_window", 300.0, reading),
+        key_window=reading.finite(node, "key_window", 300.0),
     )
 
 
 def _whole(node: MapNode, key: str, default: int) -> int:
     value = node.integer(key)
     return default if value is None else value
-
-
-def seconds(node: MapNode, key: str, default: float, reading: Reading) -> float:
-    """A number; one that is not finite is a mistake that a JSON Schema cannot tell."""
-    value = node.number(key)
-    if value is None:
-        return default
-    if not isfinite(value):
-        location = node.value_location(key)
-        reading.report.error(location, "wrong-value", f"`{key}` must be a finite number, not `{value}`")
-        return default
-    return float(value)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 
 from .location import Location
-from .nodes import ScalarNode
+from .nodes import MapNode, ScalarNode
 from .problem import Report
 from .script import Compiled, Script, compile_script
 
@@ -23,6 +24,17 @@ class Reading:
     compiled: list[Compiled] = field(default_factory=list)
     doubtful: set[Location] = field(default_factory=set)
     """Routes of which script or target could not be read, so that nothing is said of how they answer."""
+
+    def finite(self, node: MapNode, key: str, default: float) -> float:
+        """A key's number; one that is not finite is a mistake that a JSON Schema cannot tell."""
+        value = node.number(key)
+        if value is None:
+            return default
+        if not isfinite(value):
+            location = node.value_location(key)
+            self.report.error(location, "wrong-value", f"`{key}` must be a finite number, not `{value}`")
+            return default
+        return float(value)
 
     def script(
         self, scalar: ScalarNode, *, name: str, names: Iterable[str], parameters: tuple[str, ...] = ()
