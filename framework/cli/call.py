@@ -39,7 +39,10 @@ def call(method: str, path: str, body: str | None, url: str, database: str, toke
     content = sys.stdin.read() if body == "-" else body
     if not path.startswith("/"):
         options.cannot_run(f"PATH begins with a slash: /{path}")
-    response = options.run(_send(method, url.rstrip("/") + path, content, database, token))
+    try:
+        response = options.run(_send(method, url.rstrip("/") + path, content, database, token))
+    except ValueError as error:
+        options.cannot_run(f"this is no HTTP request: {error}")
     if response.code == 599:
         options.cannot_run(
             f"no answer from {url}: {response.body.decode()}. Is `framework serve` running there?"

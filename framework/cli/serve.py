@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import socket
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ from framework.cli import options
 if TYPE_CHECKING:
     from framework.definitions import Checked, Definitions
     from framework.runtime import Runtime
+
+
+logger = logging.getLogger("framework.server")
 
 
 @click.command()
@@ -37,7 +41,7 @@ def serve(
     Checks them first; a mistake stops the start. Definitions are trusted code: they run with the rights of
     this process. Stops on SIGTERM or Ctrl-C: work in progress gets 8 s to end; a second signal stops at once.
     """
-    from framework import logs
+    from framework import logs, trace
     from framework.errors import FrameworkError
 
     if no_workers and no_gateway:
@@ -50,7 +54,13 @@ def serve(
 
         listener = None if no_gateway else listen(host, port)
         _run(checked.definitions, database, listener, workers=not no_workers, log_format=log_format)
-    except FrameworkError as error:
+    except (Exception, SystemExit) as error:
+        place = trace.place(error)
+        if place is not None:  # the top level of a module or worker: a mistake in the definitions
+            logger.error("not started: %s failed\n%s", place, trace.text(error))
+            raise SystemExit(1) from None
+        if not isinstance(error, FrameworkError):
+            raise
         options.cannot_run(str(error))
 
 
@@ -83,9 +93,7 @@ def _run(
             click.echo(_banner(definitions, database, listener, workers))
         else:
             address = ":".join(map(str, listener.getsockname()[:2])) if listener else None
-            logging.getLogger("framework.server").info(
-                "started", extra={"action": "started", "address": address, "database": database}
-            )
+            logger.info("started", extra={"action": "started", "address": address, "database": database})
 
     uvloop.run(
         serve_definitions(definitions, url=database, listener=listener, workers=workers, started=started)
@@ -125,6 +133,6 @@ def _example(definitions: Definitions, base: str, database: str) -> str:
     if route.auth_mode == "axis":
         from framework.storage import DEFAULT_URL
 
-        which = "" if database == DEFAULT_URL else f" --database {database}"
+        which = "" if database == DEFAULT_URL else f" --database {shlex.quote(database)}"
         command += f' -H "X-Auth-Token: $(framework token{which})"'
     return f"{command} {base}{path}"
