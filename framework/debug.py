@@ -30,9 +30,9 @@ class DebugChannel:
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener`` with each text from now on; what is returned ends it."""
+        """Call ``listener`` with each text from now on; what is returned ends it, and may be called again."""
         self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        return lambda: self._drop(listener)
 
     def qprint(self, value: object) -> None:
         """Print to whoever listens. Never raises: a print must not break an order."""
@@ -47,4 +47,8 @@ class DebugChannel:
                 listener(text)
             except Exception:
                 logger.exception("a debug listener failed and is dropped")
-                self._listeners.remove(listener)
+                self._drop(listener)
+
+    def _drop(self, listener: Listener) -> None:
+        if listener in self._listeners:
+            self._listeners.remove(listener)
