@@ -50,7 +50,9 @@ async def issue(storage: Storage, *, account: str | None = None, expires_in: flo
     old = [token.id for token in await listed(storage) if token.expires_at < now - _KEEP_EXPIRED]
     secret = secrets.token_urlsafe(32)
     row = {"hash": _hash(secret), "account": account, "created_at": now, "expires_at": now + expires_in}
-    await storage.write([Insert(TOKEN, row), *(Delete(TOKEN, "id", number) for number in old)])
+    await storage.write([Insert(TOKEN, row)])
+    for number in old:
+        await revoke(storage, number)  # none of this number: another process prunes as well
     return secret
 
 
