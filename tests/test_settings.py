@@ -1,0 +1,56 @@
+"""Settings: the environment's part of a definition, masked wherever it is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from framework.settings import Settings, database_url
+
+ENVIRON = {
+    "FRAMEWORK_SETTING_API_KEY": "geheim",
+    "FRAMEWORK_SETTING_EMPTY": "",
+    "FRAMEWORK_SETTING_": "nameless",
+    "FRAMEWORK_DATABASE": "sqlite:////x.db",
+    "OTHER": "other",
+}
+
+
+def test_a_setting_is_the_text_of_its_variable() -> None:
+    settings = Settings(ENVIRON)
+    assert settings.API_KEY == "geheim"
+    assert settings.EMPTY == ""
+    assert "API_KEY" in settings
+    assert "OTHER" not in settings
+    assert settings.get("API_KEY") == "geheim"
+    assert settings.get("MISSING") is None
+    assert settings.get("MISSING", "x") == "x"
+
+
+def test_a_missing_one_names_the_variable_and_the_one_that_was_meant() -> None:
+    with pytest.raises(AttributeError) as caught:
+        _ = Settings(ENVIRON).API_KAY
+    assert str(caught.value) == "the environment has no FRAMEWORK_SETTING_API_KAY; did you mean API_KEY?"
+    with pytest.raises(AttributeError) as caught:
+        _ = Settings({}).API_KEY
+    assert str(caught.value) == "the environment has no FRAMEWORK_SETTING_API_KEY"
+
+
+def test_values_are_masked() -> None:
+    settings = Settings(ENVIRON)
+    assert "API_KEY=***" in repr(settings)
+    assert "geheim" not in repr(settings)
+    assert "geheim" not in str(settings)
+    assert "API_KEY" in dir(settings)
+
+
+def test_they_are_those_of_the_start() -> None:
+    environ = dict(ENVIRON)
+    settings = Settings(environ)
+    environ["FRAMEWORK_SETTING_API_KEY"] = "changed"
+    assert settings.API_KEY == "geheim"
+
+
+def test_the_database_is_as_given_else_of_the_environment_else_the_default() -> None:
+    assert database_url("sqlite:///given.db", ENVIRON) == "sqlite:///given.db"
+    assert database_url(None, ENVIRON) == "sqlite:////x.db"
+    assert database_url(None, {}) == database_url("", {"FRAMEWORK_DATABASE": ""}) == "sqlite:///framework.db"

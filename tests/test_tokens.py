@@ -1,0 +1,139 @@
+"""Tokens: valid at once and until they expire or are revoked; the secret is nowhere in the database."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from framework import tokens
+from framework.storage import Storage
+from framework.tokens import Tokens
+
+pytestmark = pytest.mark.anyio
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1_800_000_000.0
+        monkeypatch.setattr("framework.tokens.time.time", lambda: self.now)
+        monkeypatch.setattr("framework.tokens.time.monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+async def test_a_new_token_is_valid_at_once_in_every_process(storage: Storage) -> None:
+    checks = [Tokens(storage), Tokens(storage)]
+    for account in (None, "alice"):
+        secret = await tokens.issue(storage, account=account)
+        for check in checks:
+            token = await check.check(secret)
+            assert token is not None
+            assert token.account == account
+
+
+async def test_a_secret_is_256_random_bits(storage: Storage) -> None:
+    secrets = {await tokens.issue(storage) for _ in range(20)}
+    assert len(secrets) == 20
+    for secret in secrets:
+        assert len(base64.urlsafe_b64decode(secret + "=")) == 32
+        assert len({*secret}) > 15
+
+
+async def test_it_expires(storage: Storage, clock: Clock) -> None:
+    check = Tokens(storage)
+    secret = await tokens.issue(storage, expires_in=100)
+    for passed, valid in ((0.0, True), (99.5, True), (0.4, True), (0.2, False), (1e9, False)):
+        clock.now += passed
+        assert (await check.check(secret) is not None) is valid, passed
+        assert (await Tokens(storage).check(secret) is not None) is valid, passed
+
+
+async def test_it_expires_after_twelve_hours_where_nothing_is_said(storage: Storage, clock: Clock) -> None:
+    await tokens.issue(storage)
+    [token] = await tokens.listed(storage)
+    assert token.created_at == clock.now
+    assert token.expires_at == clock.now + 12 * 3600
+    assert token.valid(token.expires_at - 1)
+    assert not token.valid(token.expires_at)
+
+
+async def test_a_revoked_token_is_void_within_a_second(storage: Storage, clock: Clock) -> None:
+    check = Tokens(storage)
+    secret, kept = await tokens.issue(storage), await tokens.issue(storage)
+    assert await check.check(secret) is not None
+    first, second = await tokens.listed(storage)
+    assert await tokens.revoke(storage, first.id)
+    assert await Tokens(storage).check(secret) is None
+    clock.now += 1.01
+    assert await check.check(secret) is None
+    assert await check.check(kept) is not None
+    assert [token.id for token in await tokens.listed(storage)] == [second.id]
+    assert not await tokens.revoke(storage, first.id)
+
+
+async def test_the_list_is_in_order_and_shows_no_secret(storage: Storage, clock: Clock) -> None:
+    secrets = [await tokens.issue(storage, account=name) for name in ("c", "a", "b")]
+    clock.now += 1e6
+    listed = await tokens.listed(storage)
+    assert [token.account for token in listed] == ["c", "a", "b"]
+    assert not any(secret in repr(listed) for secret in secrets)
+
+
+async def test_nothing_of_a_secret_is_in_the_database(storage: Storage, tmp_path: Path) -> None:
+    secret = await tokens.issue(storage, account="marker-account")
+    await Tokens(storage).check(secret)
+    raw = base64.urlsafe_b64decode(secret + "=")
+    written = b"".join(path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file())
+    assert b"marker-account" in written, "the files that were looked at are the database"
+    assert hashlib.sha256(secret.encode()).digest() in written
+    for part in (
+        secret.encode(),
+        secret[:12].encode(),
+        secret[-12:].encode(),
+        raw,
+        raw[:8],
+        raw.hex().encode(),
+    ):
+        assert part not in written
+
+
+@pytest.mark.parametrize(
+    "garbage", ["", " ", "x", "ü" * 43, "\ud800", "\x00", "a" * 1_000_000, "'; DROP TABLE x; --", "Bearer x"]
+)
+async def test_garbage_is_no_token(storage: Storage, garbage: str) -> None:
+    secret = await tokens.issue(storage)
+    check = Tokens(storage)
+    for _ in range(2):
+        assert await check.check(garbage) is None
+    for near in (secret[:-1], secret + "x", secret.swapcase(), secret + "\n", f" {secret}"):
+        assert await check.check(near) is None
+    assert await check.check(secret) is not None
+
+
+async def test_old_tokens_are_pruned_when_a_new_one_is_made(storage: Storage, clock: Clock) -> None:
+    await tokens.issue(storage, account="old", expires_in=10)
+    clock.now += 29 * 86400
+    await tokens.issue(storage, account="recent", expires_in=10)
+    assert [token.account for token in await tokens.listed(storage)] == ["old", "recent"]
+    clock.now += 2 * 86400
+    await tokens.issue(storage, account="new")
+    assert [token.account for token in await tokens.listed(storage)] == ["recent", "new"]
+
+
+async def test_two_that_prune_at_once_both_get_their_token(storage: Storage, clock: Clock) -> None:
+    for _ in range(3):
+        await tokens.issue(storage, expires_in=10)
+    clock.now += 60 * 86400
+    secrets = await asyncio.gather(*(tokens.issue(storage) for _ in range(5)))
+    for secret in secrets:
+        assert await Tokens(storage).check(secret) is not None
+    assert len(await tokens.listed(storage)) == 5
