@@ -1,0 +1,286 @@
+"""Fills the generated parts of the documentation from the code: ``python docs/generate.py``.
+
+A page marks such a part by two comments, ``<!-- generated: SECTION -->`` and ``<!-- end -->``; what stands
+between them is written here. A test fails when a part is stale. ``--check`` only tells which page is.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from framework import callout, fifo, reflector, transaction
+from framework.cli import main as command_line
+from framework.definitions import load
+from framework.definitions.kinds import Kind
+from framework.definitions.problem import CODES
+from framework.definitions.schema import schema_of
+from framework.gateway import app
+
+DOCS = Path(__file__).parent
+
+PART = re.compile(r"(?m)^<!-- generated: (.+?) -->\n(.*?)^<!-- end -->$", re.DOTALL)
+
+BOOKKEEPING = ("category", "version", "created_at", "update", "workspace", "id")
+"""Keys that every kind takes and that have no effect."""
+
+NOT_IN_EFFECT: Mapping[Kind, tuple[str, ...]] = {
+    "atom": (
+        "api_generation",
+        "api_auto_response",
+        "scope",
+        "abstract",
+        "extends",
+        "persistence",
+        "methods",
+        "attributes.ref_fields",
+        "attributes.identifier.field_persistence",
+        "attributes.identifier.field_dbtype",
+        "attributes.identifier.field_length",
+        "attributes.local_fields[].field_persistence",
+        "attributes.local_fields[].field_alias",
+        "attributes.local_fields[].field_dbtype",
+        "attributes.local_fields[].field_length",
+        "attributes.local_fields[].field_fsm",
+    ),
+    "routing": ("proxy.scheme", "target", "authorities", "response_forbidden_process", "connect_timeout"),
+    "worker": (),
+    "fifo": (),
+    "module": (),
+    "role": ("authorities",),
+}
+"""Keys that are checked and do nothing yet. Take a key out when its part is built."""
+
+LIMITS: tuple[tuple[str, object, str], ...] = (
+    ("wait for an item when a FIFO block is entered", fifo.FIFO_WAIT, "s"),
+    ("longest name of a FIFO", fifo.MAX_NAME_LENGTH, "characters"),
+    ("longest key of a `put`", fifo.MAX_KEY_LENGTH, "characters"),
+    ("a worker that found nothing is called again after", reflector.WATCH_INTERVAL, "s"),
+    ("wait after an error outside a FIFO block, at first", reflector.ERROR_WAIT_FIRST, "s"),
+    ("the same, at most", reflector.ERROR_WAIT_LAST, "s"),
+    ("work in progress may take this long at a stop", reflector.SHUTDOWN_GRACE, "s"),
+    ("a transaction may await something else for", transaction.TRANSACTION_HOLD, "s"),
+    ("largest body of a request", app.MAX_BODY, "bytes"),
+    ("largest definition file", load.MAX_BYTES, "bytes"),
+    ("`callout`: the code that means no answer", callout.NO_ANSWER, ""),
+)
+
+
+class Key:
+    """A key of a definition, as it is shown: its path from the top, its schema, whether it must be there."""
+
+    def __init__(self, path: str, schema: Mapping[str, Any], required: bool) -> None:
+        self.path = path
+        self.schema = schema
+        self.required = required
+
+
+def keys_of(kind: Kind) -> list[Key]:
+    """Every key of a kind, parents first."""
+    return list(_keys(schema_of(kind), ""))
+
+
+def _keys(schema: Mapping[str, Any], prefix: str) -> Iterator[Key]:
+    for name, below in schema.get("properties", {}).items():
+        path = f"{prefix}{name}"
+        yield Key(path, below, name in schema.get("required", ()))
+        yield from _keys(below, f"{path}.")
+        yield from _keys(below.get("items", {}), f"{path}[].")
+        if isinstance(below.get("additionalProperties"), dict):
+            yield from _keys(below["additionalProperties"], f"{path}.NAME.")
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+# ---- sections -------------------------------------------------------------------------------
+
+
+def keys(kind: Kind, prefix: str = "") -> str:
+    """The keys under a prefix (``attributes.identifier``), without those that another section has."""
+    start = f"{prefix}." if prefix else ""
+    others = [other for other in _prefixes(kind) if other.startswith(start) and other != prefix]
+    rows = []
+    for key in keys_of(kind):
+        if not key.path.startswith(start) or any(key.path.startswith(f"{other}.") for other in others):
+            continue
+        if not prefix and key.path in BOOKKEEPING:
+            continue
+        rows.append((f"`{key.path.removeprefix(start)}`", _takes(key), _told(kind, key)))
+    return _table(("key", "takes", "meaning"), rows)
+
+
+def _prefixes(kind: Kind) -> list[str]:
+    """The prefixes that have a section of their own on the page of definitions."""
+    text = (DOCS / "definitions.md").read_text(encoding="utf-8")
+    return re.findall(rf"^<!-- generated: keys {kind} (\S+) -->$", text, re.MULTILINE)
+
+
+def _takes(key: Key) -> str:
+    schema = key.schema
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    types = schema.get("type", "anything")
+    return " or ".join([types] if isinstance(types, str) else types)
+
+
+def _told(kind: Kind, key: Key) -> str:
+    text = key.schema["description"]
+    if "examples" in key.schema:
+        text += " One of " + ", ".join(f"`{value}`" for value in key.schema["examples"]) + "."
+    if key.required:
+        text = f"**Required.** {text}"
+    if "default" in key.schema:
+        text += f" Default: `{_yaml(key.schema['default'])}`."
+    if any(
+        key.path == quiet or key.path.startswith((f"{quiet}.", f"{quiet}[")) for quiet in NOT_IN_EFFECT[kind]
+    ):
+        text += " *No effect yet.*"
+    return text
+
+
+def _yaml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def bookkeeping() -> str:
+    """The keys that every kind takes."""
+    properties = schema_of("atom")["properties"]
+    return _table(
+        ("key", "takes", "meaning"),
+        (
+            (f"`{name}`", _takes(Key(name, properties[name], False)), properties[name]["description"])
+            for name in BOOKKEEPING
+        ),
+    )
+
+
+def codes() -> str:
+    """Every code of a mistake."""
+    return _table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in CODES.items()))
+
+
+def limits() -> str:
+    """The numbers that are built in."""
+    return _table(
+        ("what", "value"),
+        (
+            (what, f"{value:,} {unit}".strip() if not isinstance(value, float) else f"{value:g} {unit}")
+            for what, value, unit in LIMITS
+        ),
+    )
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, by what one types for it."""
+    yield from _commands(command_line, "framework")
+
+
+def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group) or command.invoke_without_command:
+        yield name, command
+    if isinstance(command, click.Group):
+        for below, found in sorted(command.commands.items()):
+            yield from _commands(found, f"{name} {below}")
+
+
+def command(*words: str) -> str:
+    """What ``--help`` says of one command."""
+    name = " ".join(words)
+    found = dict(commands())[name]
+    usage = " ".join([name, *_pieces(found)])
+    rows = [row for parameter in found.params for row in _option(parameter)]
+    parts = [f"```text\n{usage}\n```", _help(found)]
+    if rows:
+        parts.append(_table(("option", "meaning"), rows))
+    return "\n\n".join(parts)
+
+
+def _pieces(found: click.Command) -> list[str]:
+    arguments = [parameter for parameter in found.params if isinstance(parameter, click.Argument)]
+    return ["[OPTIONS]", *(argument.metavar or str(argument.name).upper() for argument in arguments)]
+
+
+def _help(found: click.Command) -> str:
+    parts = inspect.cleandoc(found.help or "").split("\n\n")
+    return "\n\n".join(
+        "```text\n" + part.removeprefix("\b\n") + "\n```" if part.startswith("\b") else part for part in parts
+    )
+
+
+def _option(parameter: click.Parameter) -> Iterator[tuple[str, str]]:
+    if not isinstance(parameter, click.Option):
+        return
+    about = parameter.to_info_dict()
+    shown = ", ".join(parameter.opts)
+    if not parameter.is_flag:
+        shown += f" {parameter.metavar or _metavar(parameter.type)}"
+    text = parameter.help or ""
+    if parameter.show_default and not parameter.is_flag:
+        default = about["default"]
+        text += f" Default: `{default}`."
+    if parameter.envvar:
+        text += f" Environment: `{parameter.envvar}`."
+    yield f"`{shown}`", text.strip()
+
+
+def _metavar(type_: click.ParamType) -> str:
+    return (
+        "|".join(type_.choices)
+        if isinstance(type_, click.Choice)
+        else type_.name.upper().replace(" RANGE", "")
+    )
+
+
+SECTIONS: Mapping[str, Callable[..., str]] = {
+    "keys": keys,
+    "bookkeeping": bookkeeping,
+    "codes": codes,
+    "limits": limits,
+    "command": command,
+}
+
+
+# ---- pages ----------------------------------------------------------------------------------
+
+
+def filled(text: str) -> str:
+    """A page with its generated parts as they should be."""
+
+    def fill(found: re.Match[str]) -> str:
+        section, *arguments = found[1].split()
+        return f"<!-- generated: {found[1]} -->\n{SECTIONS[section](*arguments)}\n<!-- end -->"
+
+    return PART.sub(fill, text)
+
+
+def stale() -> list[Path]:
+    """The pages whose generated parts are not what the code says."""
+    return [
+        page
+        for page in sorted(DOCS.glob("*.md"))
+        if filled(page.read_text("utf-8")) != page.read_text("utf-8")
+    ]
+
+
+def main() -> int:
+    pages = stale()
+    for page in pages:
+        print(f"{page.name}: {'stale' if '--check' in sys.argv else 'written'}")
+        if "--check" not in sys.argv:
+            page.write_text(filled(page.read_text("utf-8")), "utf-8")
+    return int(bool(pages) and "--check" in sys.argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
