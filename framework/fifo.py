@@ -55,6 +55,7 @@ logger = logging.getLogger("framework.fifo")
 FIFO_WAIT = 1.0  # seconds that entering a block waits for an item before it gives None
 MAX_NAME_LENGTH = 200
 MAX_KEY_LENGTH = 1000
+MAX_ITEM_DEPTH = 200  # as deep as the JSON of a field; what is much deeper could not be delivered
 
 
 class Fifo:
@@ -380,7 +381,7 @@ def _payload(fifo: str, item: object, most_bytes: int) -> str:
     if item is None:
         raise ItemRefused(f"FIFO {fifo!r}: None cannot be put; it is what an empty FIFO gives")
     try:
-        _require_text_keys(item)
+        _require_text_keys(item, MAX_ITEM_DEPTH)
         text = jsontext.encode(item)
     except (TypeError, ValueError, RecursionError) as error:
         raise ItemRefused(f"FIFO {fifo!r}: the item is no JSON value: {error}") from None
@@ -393,15 +394,17 @@ def _payload(fifo: str, item: object, most_bytes: int) -> str:
     return text
 
 
-def _require_text_keys(value: object) -> None:
+def _require_text_keys(value: object, depth: int) -> None:
     """JSON would turn the key 1 into "1": what goes in would not come back as it was."""
     if isinstance(value, str | int | float) or value is None:
         return
+    if depth == 0:
+        raise ValueError(f"it is nested deeper than {MAX_ITEM_DEPTH} levels")
     if isinstance(value, Mapping):
         for key, element in dict.items(value) if isinstance(value, dict) else value.items():
             if not isinstance(key, str):
                 raise TypeError(f"the key {key!r} is no text")
-            _require_text_keys(element)
+            _require_text_keys(element, depth - 1)
     elif isinstance(value, list | tuple):
         for element in value:
-            _require_text_keys(element)
+            _require_text_keys(element, depth - 1)
