@@ -453,7 +453,7 @@ async def test_cancelled_while_it_waits_for_the_head_it_keeps_nothing(
         item = await fifo.__aenter__()  # as a block, but one that may be left in a way of the test's own
         assert item == 0
         held.set()
-        await storage.write([Release(Claim("q", fifo.id, fifo.epoch), failed=False)])
+        await storage.write([Release(Claim("q", fifo.id, fifo.epoch))])
 
     for n in range(200):
         held.clear()
@@ -508,7 +508,7 @@ async def test_a_block_whose_claim_was_lost_changes_nothing_any_more(
     fifo = filled("q")
     async with fifo as item:
         assert item == 0
-        await storage.write([Release(Claim("q", fifo.id, fifo.epoch), failed=False)])
+        await storage.write([Release(Claim("q", fifo.id, fifo.epoch))])
         with pytest.raises(ClaimLost):
             await session.write([Insert(rows, {"key": "late"})])
         with pytest.raises(ClaimLost):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Table
@@ -12,11 +15,13 @@ from framework.errors import ClaimLost, Duplicate
 from framework.storage import Storage, open_storage
 from framework.storage.contract import (
     Acknowledge,
+    Bury,
     Claim,
     Deliver,
     Delivery,
-    FifoState,
+    Failure,
     Insert,
+    Operation,
     Put,
     Release,
     Undelivered,
@@ -25,6 +30,8 @@ from framework.storage.contract import (
 pytestmark = pytest.mark.anyio
 
 Another = Callable[[], Awaitable[Storage]]
+
+FAILED = Failure("KeyError: 'x'", "Traceback ...", 7.0)
 
 
 async def put(storage: Storage, payload: str = "1", fifo: str = "q") -> int:
@@ -42,6 +49,11 @@ async def undelivered(storage: Storage, fifo: str = "q", now: float = 10.0) -> U
     [answer] = await storage.write([Deliver(fifo, now, "worker")])
     assert isinstance(answer, Undelivered), answer
     return answer
+
+
+async def length(storage: Storage, fifo: str = "q") -> int:
+    state = await storage.fifo_state(fifo)
+    return state.length if state else 0
 
 
 async def drain(storage: Storage, fifo: str = "q") -> list[Delivery]:
@@ -67,15 +79,26 @@ async def test_an_unknown_and_an_emptied_fifo_are_empty(storage: Storage) -> Non
     await put(storage)
     await drain(storage)
     assert await undelivered(storage) == Undelivered("empty")
-    assert await storage.fifo_state("q") == FifoState("q", 0, None, 0)
-    assert await storage.fifo_state("unknown") == FifoState("unknown", 0, None, 0)
+    assert await length(storage) == 0
+    assert await storage.fifo_state("unknown") is None
+    assert await storage.fifo_names() == ["q"]
 
 
-async def test_the_state_counts_the_item_in_work(storage: Storage) -> None:
+async def test_the_state_counts_the_item_in_work_and_names_its_owner(storage: Storage) -> None:
     first = await put(storage)
     await put(storage)
+    state = await storage.fifo_state("q")
+    assert state is not None
+    assert (state.length, state.in_work) == (2, None)
     await deliver(storage)
-    assert await storage.fifo_state("q") == FifoState("q", 2, first, 1)
+    state = await storage.fifo_state("q")
+    assert state is not None
+    assert state.in_work is not None
+    assert (state.name, state.length, state.dead, state.paused) == ("q", 2, 0, False)
+    assert (state.in_work.item_id, state.in_work.pid) == (first, os.getpid())
+    assert (state.in_work.worker, state.in_work.since) == ("worker", 10.0)
+    assert state.head is not None
+    assert (state.head.id, state.head.attempts) == (first, 1)
 
 
 async def test_ids_rise_and_are_never_used_again(url: str) -> None:
@@ -160,44 +183,64 @@ async def test_a_failed_release_counts_and_one_that_did_not_fail_does_not(storag
     for failed, attempt in ((True, 1), (True, 2), (False, 3), (False, 3), (True, 3), (True, 4)):
         delivery = await deliver(storage)
         assert (delivery.payload, delivery.attempt, delivery.crashes) == ("1", attempt, 0)
-        await storage.write([Release(delivery.claim, failed=failed)])
+        await storage.write([Release(delivery.claim, FAILED if failed else None)])
 
 
 async def test_a_released_item_is_the_head_again(storage: Storage) -> None:
     for n in range(3):
         await put(storage, str(n))
-    await storage.write([Release((await deliver(storage)).claim, failed=True)])
+    await storage.write([Release((await deliver(storage)).claim, FAILED)])
     assert [delivery.payload for delivery in await drain(storage)] == ["0", "1", "2"]
 
 
-async def test_not_before_holds_the_head_back_and_with_it_the_fifo(storage: Storage) -> None:
+async def test_a_delay_holds_the_head_back_and_with_it_the_fifo(storage: Storage) -> None:
     await put(storage, "1")
     await put(storage, "2")
-    await storage.write([Release((await deliver(storage)).claim, failed=True, not_before=20.0)])
-    assert await undelivered(storage, now=10.0) == Undelivered("waiting", 20.0)
-    assert await undelivered(storage, now=19.9) == Undelivered("waiting", 20.0)
-    assert (await deliver(storage, now=20.0)).payload == "1"
+    await storage.write([Release((await deliver(storage)).claim, FAILED, delay=0.2)])
+    released = time.monotonic()
+    for now in (0.0, 10.0, 1e12):  # whatever the wall clock says
+        answer = await undelivered(storage, now=now)
+        assert answer.reason == "waiting"
+        assert answer.retry_in is not None
+        assert 0 < answer.retry_in <= 0.2
+    await asyncio.sleep(released + 0.21 - time.monotonic())
+    assert (await deliver(storage)).payload == "1"
 
 
-async def test_a_release_without_not_before_ends_an_older_one(storage: Storage) -> None:
+async def test_a_delay_holds_in_every_process_and_over_a_restart(
+    storage: Storage, another: Another, url: str
+) -> None:
     await put(storage)
-    await storage.write([Release((await deliver(storage)).claim, failed=True, not_before=20.0)])
-    await storage.write([Release((await deliver(storage, now=30.0)).claim, failed=False)])
-    assert (await deliver(storage, now=10.0)).attempt == 2
+    await storage.write([Release((await deliver(storage)).claim, FAILED, delay=30)])
+    assert (await undelivered(await another())).reason == "waiting"
+    await storage.close()
+    async with open_storage(url) as reopened:
+        assert (await undelivered(reopened)).reason == "waiting"
 
 
-@pytest.mark.parametrize("end", [Acknowledge, lambda claim: Release(claim, failed=True)])
+async def test_a_stop_does_not_lengthen_a_delay(storage: Storage) -> None:
+    await put(storage)
+    await storage.write([Release((await deliver(storage)).claim, FAILED, delay=0.01)])
+    await asyncio.sleep(0.02)
+    await storage.write([Release((await deliver(storage)).claim)])
+    assert (await deliver(storage)).attempt == 2
+
+
+@pytest.mark.parametrize(
+    "end", [Acknowledge, lambda claim: Release(claim, FAILED), lambda claim: Bury(claim, FAILED)]
+)
 async def test_a_claim_ends_with_its_acknowledgement_or_release(
-    storage: Storage, end: Callable[[Claim], Acknowledge | Release]
+    storage: Storage, end: Callable[[Claim], Operation]
 ) -> None:
     await put(storage, "1")
     await put(storage, "2")
     claim = (await deliver(storage)).claim
     await storage.write([end(claim)])
     before = await storage.fifo_state("q")
-    for late in (Acknowledge(claim), Release(claim, failed=True), Release(claim, failed=False)):
+    for late in (Acknowledge(claim), Release(claim, FAILED), Release(claim), Bury(claim, FAILED)):
         with pytest.raises(ClaimLost):
             await storage.write([late])
+        await storage.write([replace(late, settled=True)])  # who may have ended it before is let pass
     assert await storage.fifo_state("q") == before
 
 
@@ -205,13 +248,13 @@ async def test_a_late_acknowledgement_does_not_touch_the_next_delivery(storage: 
     """The same item again, to the same process: only the epoch tells the two deliveries apart."""
     await put(storage)
     old = (await deliver(storage)).claim
-    await storage.write([Release(old, failed=True)])
+    await storage.write([Release(old, FAILED)])
     new = (await deliver(storage)).claim
     assert (new.item_id, new.epoch > old.epoch) == (old.item_id, True)
     with pytest.raises(ClaimLost):
         await storage.write([Acknowledge(old)])
     with pytest.raises(ClaimLost):
-        await storage.write([Release(old, failed=True)])
+        await storage.write([Release(old, FAILED)])
     await storage.write([Acknowledge(new)])
 
 
@@ -256,7 +299,7 @@ async def test_what_a_closed_process_had_in_work_is_taken_over(storage: Storage,
     await other.close()
     delivery = await deliver(storage)
     assert (delivery.payload, delivery.claim.epoch > old.epoch) == ("1", True)
-    assert delivery.attempt == 2
+    assert (delivery.attempt, delivery.crashes) == (1, 1)
     with pytest.raises(ClaimLost):
         await storage.write([Acknowledge(old)])
     await storage.write([Acknowledge(delivery.claim)])
@@ -277,7 +320,9 @@ async def test_a_delivery_that_was_undone_leaves_no_trace(storage: Storage, thin
     await put(storage)
     with pytest.raises(Duplicate):
         await storage.write([Deliver("q", 10.0), *[Insert(things, {"key": "a"})] * 2])
-    assert (await storage.fifo_state("q")).in_work is None
+    state = await storage.fifo_state("q")
+    assert state is not None
+    assert state.in_work is None
     assert (await deliver(storage)).attempt == 1
 
 

@@ -44,7 +44,7 @@ RUN = """
     full = dict(outcomes)
     await put("alone", 400_000)
     alone = outcomes["Unavailable"] > full.get("Unavailable", 0)
-    readable = (await db.fifo_state("q")).length == len(stored)
+    readable = len(await db.peek("q", 1000)) == len(stored)
     free()
     await asyncio.gather(*(put(f"after-{n}", 5000) for n in range(20)))
     answer = (await db.write([Deliver("q", 10.0)]))[0]

@@ -11,7 +11,7 @@ from sqlalchemy import Table, func, select
 
 from framework.errors import Duplicate, Gone, Unavailable
 from framework.storage import Storage, open_storage
-from framework.storage.contract import Deliver, Delivery, Insert, Put, Release, Update
+from framework.storage.contract import Deliver, Delivery, FifoState, Insert, Put, Release, Update
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +30,12 @@ async def test_answers_come_in_the_order_of_the_operations(storage: Storage, thi
     assert answers[1] < answers[2]
 
 
+async def state(storage: Storage) -> FifoState:
+    found = await storage.fifo_state("q")
+    assert found is not None
+    return found
+
+
 @pytest.mark.parametrize("place", [0, 1, 2])
 async def test_a_failing_operation_undoes_the_whole_unit(storage: Storage, things: Table, place: int) -> None:
     await storage.write([Insert(things, {"key": "there"})])
@@ -38,7 +44,7 @@ async def test_a_failing_operation_undoes_the_whole_unit(storage: Storage, thing
     with pytest.raises(Gone):
         await storage.write(unit)
     assert await keys(storage, things) == ["there"]
-    assert (await storage.fifo_state("q")).length == 0
+    assert await storage.fifo_state("q") is None
 
 
 async def test_units_that_share_a_commit_fail_alone(storage: Storage, things: Table) -> None:
@@ -57,7 +63,7 @@ async def test_units_that_share_a_commit_fail_alone(storage: Storage, things: Ta
         assert type(outcome) is expected, (n, outcome)
     stored = [f"{n:02}" for n in range(100) if n % 3]
     assert await keys(storage, things) == [*stored, "there"]
-    assert (await storage.fifo_state("q")).length == len(stored)
+    assert (await state(storage)).length == len(stored)
 
 
 async def test_an_operation_that_is_none_fails_its_unit_alone(storage: Storage, things: Table) -> None:
@@ -119,7 +125,7 @@ async def test_a_cancelled_caller_leaves_a_whole_unit_or_none_and_no_lock(
 async def test_orphaned_is_told_once_what_became_of_a_cancelled_unit(storage: Storage) -> None:
     """Cancelled at many moments: nothing that was delivered to nobody stays in work."""
     _, delivery = await storage.write([Put("q", "1", 1.0), Deliver("q", 10.0)])
-    await storage.write([Release(delivery.claim, failed=False)])
+    await storage.write([Release(delivery.claim)])
     told: list[str] = []
     releases: list[asyncio.Future[Any]] = []
 
@@ -128,7 +134,7 @@ async def test_orphaned_is_told_once_what_became_of_a_cancelled_unit(storage: St
         assert answers is not None
         told.append("told")
         if isinstance(answers[0], Delivery):
-            release = Release(answers[0].claim, failed=False)
+            release = Release(answers[0].claim)
             releases.append(asyncio.ensure_future(storage.write([release])))
 
     tellings = cancelled = 0
@@ -151,8 +157,8 @@ async def test_orphaned_is_told_once_what_became_of_a_cancelled_unit(storage: St
             await asyncio.gather(*releases)
         else:
             assert told == [], n
-            await storage.write([Release(task.result()[0].claim, failed=False)])
-        assert (await storage.fifo_state("q")).in_work is None, n
+            await storage.write([Release(task.result()[0].claim)])
+        assert (await state(storage)).in_work is None, n
     assert cancelled > 20
     assert tellings > 20, "the cancelled units hardly ever ran: the moments were not well chosen"
 

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 
 from framework.storage import Storage
-from framework.storage.contract import Acknowledge, Deliver, Delivery, Put, Release
+from framework.storage.contract import (
+    Acknowledge,
+    Bury,
+    Claim,
+    Deliver,
+    Delivery,
+    Failure,
+    Operation,
+    Pause,
+    Put,
+    Redrive,
+    Release,
+    RetryNow,
+    Skip,
+)
 
 pytestmark = pytest.mark.anyio
+
+FAILED = Failure("KeyError", None, 7.0)
 
 
 async def claimed(storage: Storage) -> Delivery:
@@ -33,13 +50,26 @@ async def test_a_put_to_another_fifo_wakes_nobody(storage: Storage) -> None:
         assert not await signal.changed(0.02)
 
 
-async def test_acknowledging_and_releasing_wake(storage: Storage) -> None:
-    for n in range(2):
+@pytest.mark.parametrize(
+    "end", [Acknowledge, Release, lambda claim: Release(claim, FAILED), lambda claim: Bury(claim, FAILED)]
+)
+async def test_the_end_of_an_item_wakes(storage: Storage, end: Callable[[Claim], Operation]) -> None:
+    delivery = await claimed(storage)
+    with storage.watch(["q"]) as signal:
+        await storage.write([end(delivery.claim)])
+        assert await signal.changed(5)
+
+
+@pytest.mark.parametrize("verb", [Pause("q", False), RetryNow("q"), Skip("q", 1.0), Redrive("q")])
+async def test_a_verb_that_sets_a_fifo_going_wakes(storage: Storage, verb: Operation) -> None:
+    for failure in (FAILED, None):  # one dead letter, one held head
         delivery = await claimed(storage)
-        end = Release(delivery.claim, failed=True) if n else Acknowledge(delivery.claim)
-        with storage.watch(["q"]) as signal:
-            await storage.write([end])
-            assert await signal.changed(5), end
+        end = Bury(delivery.claim, FAILED) if failure else Release(delivery.claim, FAILED, hold=True)
+        await storage.write([end])
+    await storage.write([Pause("q", True), Put("q", "2", 1.0)])
+    with storage.watch(["q"]) as signal:
+        await storage.write([verb])
+        assert await signal.changed(5)
 
 
 async def test_a_unit_that_failed_wakes_nobody(storage: Storage) -> None:
