@@ -7,8 +7,10 @@ between them is written here. A test fails when a part is stale. ``--check`` onl
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import click
 
 from framework import callout, fifo, reflector, transaction
 from framework.cli import main as command_line
-from framework.definitions import load
+from framework.definitions import check, load, render
 from framework.definitions.kinds import Kind
 from framework.definitions.problem import CODES
 from framework.definitions.schema import schema_of
@@ -26,6 +28,8 @@ from framework.gateway import app
 DOCS = Path(__file__).parent
 
 PART = re.compile(r"(?m)^<!-- generated: (.+?) -->\n(.*?)^<!-- end -->$", re.DOTALL)
+
+BROKEN = re.compile(r"^```yaml broken\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 BOOKKEEPING = ("category", "version", "created_at", "update", "workspace", "id")
 """Keys that every kind takes and that have no effect."""
@@ -242,12 +246,28 @@ def _metavar(type_: click.ParamType) -> str:
     )
 
 
+def mistake(before: str) -> str:
+    """What ``framework check app`` says of the last ``yaml broken`` snippet before this place."""
+    snippet = BROKEN.findall(before)[-1]
+    home = os.getcwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            Path("app").mkdir()
+            Path("app/tea.yaml").write_text(snippet, encoding="utf-8")
+            text = render(check("app", environ={}), "text")
+        finally:
+            os.chdir(home)
+    return f"```text\n{text.rpartition(chr(10) * 2)[0]}\n```"
+
+
 SECTIONS: Mapping[str, Callable[..., str]] = {
     "keys": keys,
     "bookkeeping": bookkeeping,
     "codes": codes,
     "limits": limits,
     "command": command,
+    "mistake": mistake,
 }
 
 
@@ -259,6 +279,8 @@ def filled(text: str) -> str:
 
     def fill(found: re.Match[str]) -> str:
         section, *arguments = found[1].split()
+        if section == "mistake":
+            arguments = [text[: found.start()]]
         return f"<!-- generated: {found[1]} -->\n{SECTIONS[section](*arguments)}\n<!-- end -->"
 
     return PART.sub(fill, text)
