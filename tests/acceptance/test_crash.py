@@ -35,7 +35,7 @@ def test_an_order_in_work_is_worked_again_first_after_a_kill(serve: Serve, tmp_p
 def test_an_order_is_there_when_its_202_is_there(serve: Serve, tmp_path: Path) -> None:
     definitions = app(tmp_path)
     names = []
-    for number in range(4):
+    for number in range(2):
         server = serve(definitions, "--no-workers")
         names.append(f"n{number}")
         order_id = server.order(names[-1])
@@ -43,7 +43,7 @@ def test_an_order_is_there_when_its_202_is_there(serve: Serve, tmp_path: Path) -
         assert order_id
     server = serve(definitions)
     assert [order["parameters"]["name"] for order in server.orders()] == names
-    until(lambda: server.statuses() == ["done"] * 4)
+    until(lambda: server.statuses() == ["done"] * 2)
     assert begun(tmp_path) == names
 
 

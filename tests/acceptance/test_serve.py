@@ -124,25 +124,23 @@ def run_unprivileged(*arguments: object, cwd: Path) -> Result:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="takes rights away as Linux does")
-def test_a_database_that_cannot_be_written_is_2(tmp_path: Path) -> None:
-    folder = tmp_path / "readonly"
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("orders.db", 0o444), ("orders.db", 0o000), (".", 0o555)],
+    ids=["read", "none", "folder"],
+)
+def test_a_database_that_cannot_be_written_is_2(tmp_path: Path, name: str, mode: int) -> None:
+    folder = tmp_path / "data"
     folder.mkdir()
     url = f"sqlite:///{folder}/orders.db"
-    assert run("token", "--database", url, cwd=tmp_path).code == 0
-    database = folder / "orders.db"
-    for mode, of in [(0o444, database), (0o555, folder), (0o000, database)]:
-        of.chmod(mode)
-        for arguments in (["serve", app_once(tmp_path), "--port", 0], ["token"]):
-            result = run_unprivileged(*arguments, "--database", url, cwd=tmp_path)
-            assert (result.code, result.out) == (2, ""), (oct(mode), of, result.err)
-            assert "database" in result.err
-            assert "Traceback" not in result.err
-        of.chmod(0o755)
     assert run_unprivileged("token", "--database", url, cwd=tmp_path).code == 0
-
-
-def app_once(folder: Path) -> Path:
-    return folder / "definitions" if (folder / "definitions").exists() else app(folder)
+    (folder / name).chmod(mode)
+    for arguments in (["serve", app(tmp_path), "--port", 0], ["token"]):
+        result = run_unprivileged(*arguments, "--database", url, cwd=tmp_path)
+        assert (result.code, result.out) == (2, ""), result.err
+        assert "database" in result.err
+        assert "Traceback" not in result.err
+    folder.chmod(0o755)  # so that it can be removed
 
 
 @pytest.mark.parametrize("what", ["worker", "module"])

@@ -66,7 +66,7 @@ async def test_an_error_may_bring_its_own_body_and_more_information(serving: Ser
         "Error(404, body=object())",
         "Error(404, moreInfo=float('nan'))",
         "HTTPError(404, reason=object())",
-        "HTTPError(404, reason='\\ud800')",
+        "HTTPError(404, reason=b'bytes')",
     ],
 )
 async def test_an_http_error_that_cannot_be_sent_is_500(
