@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -29,7 +30,7 @@ Orphaned = Callable[[Any, BaseException | None], None]
 class Unit(Generic[C]):
     """Work on the connection, the future of who waits for it, and the FIFOs that it changes."""
 
-    __slots__ = ("error", "exclusive", "future", "orphaned", "result", "wakes", "work")
+    __slots__ = ("error", "exclusive", "future", "handed_in", "orphaned", "result", "wakes", "work")
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Unit(Generic[C]):
         self.wakes = wakes
         self.orphaned = orphaned
         self.exclusive = exclusive  # a batch of its own: it may take long
+        self.handed_in = time.monotonic()
         self.result: Any = None
         self.error: BaseException | None = None
 

@@ -59,8 +59,11 @@ class Signals:
                 if not watchers:
                     del self._watchers[name]
 
-    def ring(self, fifos: Iterable[str]) -> None:
-        """Tell everybody who watches one of the FIFOs."""
+    def ring(self, fifos: Iterable[str] | None) -> None:
+        """Tell everybody who watches one of the FIFOs; with None, everybody."""
+        if fifos is None:
+            self.ring_all()
+            return
         for name in fifos:
             for signal in self._watchers.get(name, ()):
                 signal.ring()

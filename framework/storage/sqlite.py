@@ -44,17 +44,16 @@ from framework.storage.contract import (
     Skip,
 )
 from framework.storage.signals import Signal, Signals
-from framework.storage.sqlite_batches import read_batch, write_batch
+from framework.storage.sqlite_batches import WRITE_WAIT, read_batch, write_in_turn
 from framework.storage.sqlite_errors import cannot_open, translate
 from framework.storage.sqlite_fifos import TRIGGERS
 from framework.storage.sqlite_locks import Locks
 from framework.storage.sqlite_operations import Operations
 from framework.storage.sqlite_transaction import HeldTransaction
+from framework.storage.sqlite_turns import Turns
+from framework.storage.sqlite_wakeups import Wakeups
 
 OLDEST = (3, 37, 0)  # what the SQL of this engine was written for and is tested with
-
-# A writer of another process is waited for this long (milliseconds).
-WRITE_WAIT = 10_000
 
 _READERS = 2
 
@@ -70,11 +69,13 @@ class SqliteStorage:
         self._locks = Locks(path)
         self._operations = Operations(self._codec, self._locks)
         self._signals = Signals()
+        self._wakeups = Wakeups(self._locks.folder, self._signals.ring)
+        self._turns = Turns(self._locks)
         self._writer = BatchThread(
             "framework-sqlite-writer",
             connect=partial(_connect_writer, path),
-            run_batch=write_batch,
-            done=self._signals.ring,
+            run_batch=partial(write_in_turn, self._turns),
+            done=self._committed,
         )
         # Rows by their key are so small that the hop costs more than the look-up: they share one.
         self._lookups = BatchThread(
@@ -135,6 +136,10 @@ class SqliteStorage:
         )
         return answers
 
+    def _committed(self, fifos: set[str]) -> None:
+        self._signals.ring(fifos)
+        self._wakeups.send(fifos)
+
     async def _register(self) -> None:
         """Become an owner of items: a number, and the lock that the system frees when we die."""
         async with self._registering:
@@ -190,6 +195,7 @@ class SqliteStorage:
 
     def watch(self, fifos: Iterable[str]) -> AbstractContextManager[Signal]:
         """See the contract."""
+        self._wakeups.listen()
         return self._signals.watch(fifos)
 
     def wake_all(self) -> None:
@@ -207,6 +213,8 @@ class SqliteStorage:
         self._readers.clear()
         await self._lookups.close()
         await self._writer.close()
+        self._turns.close()
+        self._wakeups.close()
         self._locks.close()
 
     async def _fetch(self, query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
@@ -277,7 +285,7 @@ def _connect_writer(path: str) -> sqlite3.Connection:
     """The writing connection. Autocommit: the writer alone says BEGIN and COMMIT."""
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
     try:
-        connection.execute(f"PRAGMA busy_timeout = {WRITE_WAIT}")
+        connection.execute(f"PRAGMA busy_timeout = {WRITE_WAIT * 1000:.0f}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = ON")  # macOS: a plain fsync does not reach the disk
@@ -291,14 +299,14 @@ def _connect_writer(path: str) -> sqlite3.Connection:
 
 def _connect_lookups(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
-    connection.execute(f"PRAGMA busy_timeout = {WRITE_WAIT}")
+    connection.execute(f"PRAGMA busy_timeout = {WRITE_WAIT * 1000:.0f}")
     connection.execute("PRAGMA query_only = ON")
     return connection
 
 
 async def _connect_reader(path: str) -> aiosqlite.Connection:
     reader = await aiosqlite.connect(path, isolation_level=None, cached_statements=512)
-    await reader.execute(f"PRAGMA busy_timeout = {WRITE_WAIT}")
+    await reader.execute(f"PRAGMA busy_timeout = {WRITE_WAIT * 1000:.0f}")
     await reader.execute("PRAGMA query_only = ON")
     return reader
 

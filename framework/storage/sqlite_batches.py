@@ -14,6 +14,10 @@ import sqlite3
 from framework.errors import Unavailable
 from framework.storage.batches import Unit
 from framework.storage.sqlite_errors import translate
+from framework.storage.sqlite_turns import Turns
+
+# A writer of another process is waited for this long (seconds).
+WRITE_WAIT = 10.0
 
 
 class _RolledBack(Exception):
@@ -26,6 +30,18 @@ def read_batch(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connecti
         try:
             unit.result = unit.work(connection)
         except Exception as error:
+            unit.error = translate(error)
+
+
+def write_in_turn(
+    turns: Turns, connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]
+) -> None:
+    """As ``write_batch``, when it is this process's turn; ``Unavailable`` for all if that does not come."""
+    try:
+        with turns.turn(batch[0].handed_in + WRITE_WAIT):
+            write_batch(connection, batch)
+    except (Unavailable, OSError) as error:
+        for unit in batch:
             unit.error = translate(error)
 
 

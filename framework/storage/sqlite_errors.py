@@ -30,6 +30,12 @@ _UNIQUE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKE
 
 def translate(error: BaseException) -> BaseException:
     """The error to hand to the caller; what is none of SQLite's stays as it is."""
+    if isinstance(error, OSError):  # of a lock file: the disk's, not SQLite's
+        unavailable = Unavailable(
+            f"a lock file of the database cannot be used: nothing was written ({error})"
+        )
+        unavailable.__cause__ = error
+        return unavailable
     if not isinstance(error, sqlite3.Error):
         return error
     code = getattr(error, "sqlite_errorcode", None)

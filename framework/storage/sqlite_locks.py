@@ -20,45 +20,62 @@ from pathlib import Path
 STANDBY_INTERVAL = 0.05
 
 
-class _Held:
-    """A locked file; closing it frees the lock."""
+class Lock:
+    """An open lock file. Closing it frees the lock."""
 
-    __slots__ = ("__weakref__", "fd", "pid")
+    __slots__ = ("__weakref__", "_fd")
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.pid = os.getpid()
+    def __init__(self, path: Path, *, create: bool) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
         _open.add(self)
 
+    def try_acquire(self) -> bool:
+        """Take the lock; False if another holds it."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Give the lock away; the file stays open."""
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def sign(self, text: str) -> None:
+        """Leave a line for those who wait; the holder's to write."""
+        os.pwrite(self._fd, text.encode().ljust(_SIGNATURE), 0)
+
+    def signature(self) -> str:
+        """What the last holder left."""
+        return os.pread(self._fd, _SIGNATURE, 0).decode(errors="replace").strip()
+
     def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        """Free the lock and close the file; may be called twice."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
-_open: weakref.WeakSet[_Held] = weakref.WeakSet()
+_SIGNATURE = 128  # bytes
+
+_open: weakref.WeakSet[Lock] = weakref.WeakSet()
 
 
 def _close_in_child() -> None:
-    for held in list(_open):
-        held.close()
+    for lock in list(_open):
+        lock.close()
 
 
 os.register_at_fork(after_in_child=_close_in_child)
 
 
-def _try_lock(path: Path, *, create: bool) -> _Held | None:
+def _try_lock(path: Path, *, create: bool) -> Lock | None:
     """The locked file, or None if another holds it. ``FileNotFoundError`` when it must exist and does not."""
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    except BaseException:
-        os.close(fd)
-        raise
-    return _Held(fd)
+    lock = Lock(path, create=create)
+    if lock.try_acquire():
+        return lock
+    lock.close()
+    return None
 
 
 class Locks:
@@ -66,7 +83,12 @@ class Locks:
 
     def __init__(self, database: str) -> None:
         self.folder = Path(os.path.realpath(database) + ".run")
-        self._own: dict[int, _Held] = {}
+        self._own: dict[int, Lock] = {}
+
+    def lock(self, name: str) -> Lock:
+        """A lock file of this name, made if it is missing; not yet acquired. The caller closes it."""
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        return Lock(self.folder / f"{name}.lock", create=True)
 
     def own(self, process: int) -> None:
         """Take the lock of this process's number."""

@@ -1,0 +1,126 @@
+"""Wake-ups across the processes that share a SQLite file: a datagram after the commit.
+
+Each process that waits has a socket in the folder of the locks; who commits tells all others. A datagram
+that gets lost costs a second: whoever waits looks again by itself then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+logger = logging.getLogger("framework.storage")
+
+_PREFIX = "wake-"
+_EVERYTHING = b"*"
+_LARGEST = 4096
+
+# The list of sockets is read again when the folder has changed, but its time may be as coarse as this.
+_COARSE = 0.1
+_LONGEST_KEPT = 1.0
+
+
+class Wakeups:
+    """One process's socket and the sending to all others. Used on the event loop's thread."""
+
+    def __init__(self, folder: Path, ring: Callable[[Iterable[str] | None], None]) -> None:
+        self._folder = folder
+        self._ring = ring
+        self._name = f"{_PREFIX}{os.getpid()}-{os.urandom(4).hex()}"
+        self._receiver: socket.socket | None = None
+        self._sender: socket.socket | None = None
+        self._folder_fd = -1
+        self._peers: list[str] = []
+        self._read_at = 0.0
+        self._changed_at = -1
+
+    def listen(self) -> None:
+        """Begin to receive, if that has not begun; where it cannot, waiting takes up to a second longer."""
+        if self._receiver is not None:
+            return
+        receiver = _datagram()
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            receiver.bind(self._address(self._name))
+        except OSError as error:
+            receiver.close()
+            logger.warning("no wake-ups from other processes: %s", error)
+            return
+        self._receiver = receiver
+        asyncio.get_running_loop().add_reader(receiver.fileno(), self._receive)
+
+    def send(self, fifos: Iterable[str]) -> None:
+        """Tell all other processes; never waits and never fails."""
+        peers = self._others()
+        if not peers:
+            return
+        message = json.dumps(sorted(fifos)).encode()
+        if len(message) > _LARGEST:
+            message = _EVERYTHING
+        self._sender = self._sender or _datagram()
+        for peer in peers:
+            try:
+                self._sender.sendto(message, self._address(peer))
+            except (ConnectionRefusedError, FileNotFoundError):
+                (self._folder / peer).unlink(missing_ok=True)  # its process is dead
+                self._changed_at = -1
+            except OSError:
+                pass  # its buffer is full: it has enough to wake up for
+
+    def close(self) -> None:
+        """Stop receiving and remove the socket."""
+        if self._receiver is not None:
+            asyncio.get_running_loop().remove_reader(self._receiver.fileno())
+            self._receiver.close()
+            self._receiver = None
+            (self._folder / self._name).unlink(missing_ok=True)
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
+        if self._folder_fd >= 0:
+            os.close(self._folder_fd)
+            self._folder_fd = -1
+
+    def _receive(self) -> None:
+        assert self._receiver is not None
+        while True:
+            try:
+                message = self._receiver.recv(_LARGEST + 1)
+            except OSError:
+                return
+            self._ring(None if message == _EVERYTHING else json.loads(message))
+
+    def _others(self) -> list[str]:
+        """The sockets of the other processes; the folder is read only when it may have changed."""
+        try:
+            changed_at = os.stat(self._folder).st_mtime_ns
+        except FileNotFoundError:
+            return []
+        now = time.monotonic()
+        fresh = time.time() - changed_at / 1e9 < _COARSE
+        if changed_at != self._changed_at or fresh or now - self._read_at > _LONGEST_KEPT:
+            names = os.listdir(self._folder)
+            self._peers = [name for name in names if name.startswith(_PREFIX) and name != self._name]
+            self._changed_at, self._read_at = changed_at, now
+        return self._peers
+
+    def _address(self, name: str) -> str:
+        """A socket's path. The system allows about 100 bytes, so on Linux it goes through an open folder."""
+        if sys.platform != "linux":
+            return str(self._folder / name)
+        if self._folder_fd < 0:
+            self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return f"/proc/self/fd/{self._folder_fd}/{name}"
+
+
+def _datagram() -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    made.setblocking(False)
+    return made
