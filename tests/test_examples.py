@@ -1,0 +1,127 @@
+"""The example apps pass the check without a word, and do on a real server what their READMEs say."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from framework.definitions import check, render
+
+from .acceptance.server import Result, Server, run, until
+
+ROOT = Path(__file__).parents[1]
+ORDERS = ROOT / "definitions"
+PARCELS = ROOT / "examples" / "parcels"
+EXAMPLES = sorted(folder for folder in (ROOT / "examples").iterdir() if folder.is_dir())
+
+
+@pytest.mark.parametrize("folder", [ORDERS, *EXAMPLES], ids=lambda folder: folder.name)
+def test_an_app_passes_the_check_without_a_word(folder: Path) -> None:
+    checked = check(folder, environ={})
+    assert not checked.problems, render(checked, "text")
+    assert checked.definitions.routes
+
+
+@pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
+def test_an_example_has_a_readme_that_names_each_of_its_files(folder: Path) -> None:
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    for file in folder.glob("*.yaml"):
+        assert f"`{file.name}`" in readme, file.name
+
+
+@pytest.fixture
+def orders(tmp_path: Path) -> Iterator[Server]:
+    server = Server(ORDERS, tmp_path)
+    yield server.ready()
+    server.close()
+
+
+def test_the_order_app_takes_an_order_and_works_it_off(orders: Server) -> None:
+    order_id = orders.order("first")
+    assert orders.get(f"/v1/orders/{order_id}").json()["parameters"] == {"name": "first"}
+    until(lambda: orders.statuses() == ["done"])
+    until(lambda: f"  orderId: {order_id}\n  parameters:\n    name: first\n  status: done\n" in orders.out)
+
+
+def test_the_order_app_answers_404_for_an_order_that_is_not_there(orders: Server) -> None:
+    answer = orders.get("/v1/orders/unknown")
+    assert answer.code == 404
+    assert answer.problem()["detail"] == "No such order"
+
+
+def test_the_order_app_answers_405_for_other_methods(orders: Server) -> None:
+    assert orders.request("DELETE", "/v1/orders/1").code == 405
+
+
+# ---- parcels --------------------------------------------------------------------------------
+
+
+def commands() -> list[list[str]]:
+    """The calls of the README, as it shows them."""
+    readme = (PARCELS / "README.md").read_text(encoding="utf-8")
+    return [shlex.split(line) for line in re.findall(r"^\$ framework (call .+)$", readme, re.MULTILINE)]
+
+
+@pytest.fixture
+def parcels(tmp_path: Path) -> Iterator[Server]:
+    server = Server(PARCELS, tmp_path, database="sqlite:///parcels.db")
+    yield server.ready()
+    server.close()
+
+
+def call(server: Server, command: list[str]) -> Result:
+    """One command of the README, at the server's own port."""
+    return run(
+        *command, "--url", server.url, cwd=server.folder, env={"FRAMEWORK_DATABASE": "sqlite:///parcels.db"}
+    )
+
+
+def test_the_commands_of_the_parcels_readme_do_what_it_says(parcels: Server) -> None:
+    posting, *asking = commands()
+    posted = call(parcels, posting)
+    assert (posted.code, posted.err) == (0, "202\n")
+    parcel: dict[str, Any] = json.loads(posted.out)
+    assert (parcel["to"], parcel["grams"], parcel["cents"], parcel["state"]) == ("Ada", 750, 590, "waiting")
+
+    until(lambda: parcels.get("/parcels").json()[0]["label"] == "L00001")
+    until(lambda: len(parcels.get("/printers").json()) == 1)
+    answers = {}
+    for command in asking:
+        asked = call(parcels, command)
+        assert (asked.code, asked.err) == (0, "200\n")
+        answers[command[-1]] = json.loads(asked.out)
+    assert answers["/parcels"] == [parcel | {"state": "labelled", "label": "L00001"}]
+    assert {"up_to_grams": 2000, "cents": 590} in answers["/tariff"]
+    assert set(answers["/printers"][0]) == {"node", "seen"}
+
+
+def test_a_parcel_that_is_too_heavy_is_refused(parcels: Server) -> None:
+    answer = parcels.post("/parcels", {"to": "Ada", "grams": 10_001})
+    assert answer.code == 422
+    assert answer.problem()["detail"] == "grams: we carry 1 to 10000 grams"
+    assert parcels.get("/parcels").json() == []
+
+
+def test_everybody_may_see_the_prices_and_nobody_else_the_parcels(parcels: Server) -> None:
+    assert parcels.get("/tariff", token=None).code == 200
+    assert parcels.get("/parcels", token=None).code == 401
+
+
+def test_two_servers_give_each_parcel_its_number_one_by_one(parcels: Server, tmp_path: Path) -> None:
+    second = Server(PARCELS, tmp_path, database="sqlite:///parcels.db").ready()
+    try:
+        for number in range(20):
+            posted = (parcels, second)[number % 2].post("/parcels", {"to": f"{number:02}", "grams": 100})
+            assert posted.code == 202
+        until(lambda: {parcel["state"] for parcel in second.get("/parcels").json()} == {"labelled"})
+        labels = [parcel["label"] for parcel in second.get("/parcels").json()]
+        assert labels == [f"L{number:05}" for number in range(1, 21)]
+        until(lambda: len(parcels.get("/printers").json()) == 2)
+    finally:
+        second.close()
