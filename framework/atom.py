@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import difflib
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Self
@@ -30,6 +31,8 @@ from framework.transaction import Connection, Place
 
 # What every instance has besides its fields: the platform's own identity, and the ids of other systems.
 _IDENTITY = ("instance", "xid", "xname")
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Atom:
@@ -202,14 +205,10 @@ class Atom:
     ) -> Self | None:
         """The instance with this identifier, or ``None``. A value that no identifier can have finds none."""
         model = cls._model
-        if model.key_field is None:
-            if not isinstance(key, str):
-                return None
-        else:
-            try:
-                key = model.accept(model.key_field, key)
-            except ValidationError:
-                return None
+        try:
+            key = model.accept(model.key_field, key) if model.key_field else _text(model, "instance", key)
+        except ValidationError:
+            return None
         row = await cls._session.load(model.record, model.key_column, key, conn, for_update=for_update)
         return None if row is None else cls._from_row(row)
 
@@ -234,11 +233,11 @@ class Atom:
         model = cls._model
         wanted = {name: cls._comparable(name, value) for name, value in field_equals.items()}
         given = {"instance": instance, "xid": xid, "xname": xname}
-        wanted |= {name: value for name, value in given.items() if value is not None}
+        wanted |= {name: _text(model, name, value) for name, value in given.items() if value is not None}
         parameters = {name: value for name, value in wanted.items() if value is not None}
         parameters |= {
-            "offset_": _count("offset", offset),
-            "limit_": -1 if limit is None else _count("limit", limit),
+            "_offset": _count("offset", offset),
+            "_limit": -1 if limit is None else _count("limit", limit),
         }
         order = (order_by,) if isinstance(order_by, str | ColumnElement) else tuple(order_by)
         key = (tuple((name, value is None) for name, value in sorted(wanted.items())), order)
@@ -359,8 +358,8 @@ def _select(
             statement = statement.where(column == bindparam(name, type_=column.type, required=True))
     statement = statement.order_by(*(_ordering(model, entry) for entry in order), record.c[SEQUENCE])
     # A limit of -1 is none: one statement for every page.
-    return statement.limit(bindparam("limit_", type_=Integer, required=True)).offset(
-        bindparam("offset_", type_=Integer, required=True)
+    return statement.limit(bindparam("_limit", type_=Integer, required=True)).offset(
+        bindparam("_offset", type_=Integer, required=True)
     )
 
 
@@ -387,6 +386,8 @@ def _new_instance(class_name: str) -> str:
 def _text(model: Model, name: str, value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ValidationError(model.name, name, value, "type", f"it takes text, not {type(value).__name__}")
+    if value is not None and not value.isascii() and _SURROGATE.search(value):
+        raise ValidationError(model.name, name, value, "text", "it takes no half of a surrogate pair")
     return value
 
 
