@@ -104,6 +104,8 @@ class Reflector:
                     if isinstance(error, asyncio.CancelledError) and _cancelling():
                         raise
                     self._report(worker, run, error)
+                    if run.finished:
+                        wait = ERROR_WAIT_FIRST
                     if run.charged is not error:
                         await self._session.sleep(wait)
                         wait = min(wait * 2, ERROR_WAIT_LAST)
