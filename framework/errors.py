@@ -10,6 +10,8 @@
     │   ├── TransactionTooLong it held the writer while it awaited something else      (HTTP 500)
     │   ├── TransactionEnded   something asked of a transaction that is over
     │   ├── TransactionHeld    a write beside the transaction that the same task holds
+    │   ├── RequestInProgress  the first request with this key is being answered       (HTTP 409)
+    │   ├── RequestMismatch    the key was used for a request with other contents      (HTTP 422)
     │   └── Unavailable        the database cannot be read or written now              (HTTP 503)
     │       └── CannotOpen     it could not be opened at all: the start stops
     ├── FifoError
@@ -122,6 +124,14 @@ class TransactionEnded(StorageError):
 
 class TransactionHeld(StorageError):
     """This task holds a transaction, for which everybody who writes waits: it would wait for itself."""
+
+
+class RequestInProgress(StorageError):
+    """The first request with this Idempotency-Key is still being answered."""
+
+
+class RequestMismatch(StorageError):
+    """The Idempotency-Key was used before, for a request with other contents."""
 
 
 class Unavailable(StorageError):

@@ -59,6 +59,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "environment": "a variable that the definition takes from the environment is not set",
         "no-target": "a request can end without an answer: there is no target",
         "target-loop": "a request can be forwarded to the gateway itself, on the same path",
+        "idempotency-target": "a route with `idempotency` can let a request go on to its target",
         # worker, FIFO, module, role
         "duplicate-worker": "two workers have the same name",
         "worker-function": "a worker's script does not define one coroutine function to call",

@@ -49,6 +49,7 @@ class RouteDefinition:
     connect_timeout: float = 60.0
     request_timeout: float = 60.0
     transaction: bool = False
+    idempotency: bool = False
 
 
 def variables(template: str) -> tuple[str, ...]:
@@ -82,7 +83,8 @@ def parse_route(node: MapNode, reading: Reading) -> RouteDefinition | None:
         response_script=response,
         connect_timeout=_seconds(node, "connect_timeout", reading),
         request_timeout=_seconds(node, "request_timeout", reading),
-        transaction=node.flag("transaction", False),
+        transaction=node.flag("transaction", False) or node.flag("idempotency", False),
+        idempotency=node.flag("idempotency", False),
     )
     if _is_doubtful(node, route):
         reading.doubtful.add(route.location)

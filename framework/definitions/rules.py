@@ -200,6 +200,10 @@ class Rules:
             )
             hint = "return an answer on every way through the script, or change the target"
             self.report.error(end, "target-loop", message, hint=hint)
+        elif route.idempotency:
+            message = "a request that is not answered here is forwarded, and that cannot be stored with `idempotency`"
+            hint = "return an answer on every way through the script, or take `idempotency` away"
+            self.report.error(end, "idempotency-target", message, hint=hint)
 
     def _open_end(self, script: Script | None, route: RouteDefinition) -> Location | None:
         """Where a request can end without an answer."""

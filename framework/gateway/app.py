@@ -6,7 +6,6 @@ wrong inside is in the log, under an id.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -14,14 +13,13 @@ from urllib.parse import unquote
 
 from framework.callout import Response as CalloutResponse
 from framework.errors import HTTPError, StorageError
-from framework.gateway import failures
+from framework.gateway.execution import INSIDE, OPEN, OPERATOR, Call, Scripts
 from framework.gateway.paths import segments
 from framework.gateway.requests import ClientGone, Request, parameters, read_body
-from framework.gateway.responses import Response, from_http_error, from_result, make, problem
-from framework.gateway.routing import Route, Routes
-from framework.mu import MU
+from framework.gateway.responses import Response, from_http_error, make, problem
+from framework.gateway.routing import Routes
 from framework.session import Session
-from framework.tokens import Tokens
+from framework.tokens import Token, Tokens
 from framework.transaction import JOINED
 
 logger = logging.getLogger("framework.gateway")
@@ -41,6 +39,7 @@ class Gateway:
         self._routes = routes
         self._session = session
         self._tokens = tokens
+        self._scripts = Scripts(session)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -90,61 +89,25 @@ class Gateway:
             if found is None:
                 return problem(404, "no route takes this path")
             route, resources = found
+            caller = INSIDE if inside else OPEN
             if route.definition.auth_mode == "axis" and not inside:
-                refusal = await self._authenticate(scope)
-                if refusal is not None:
-                    return refusal
+                token = await self._authenticate(scope)
+                if token is None:
+                    return _unauthorised(scope)
+                caller = token.account or OPERATOR
             body = await read_body(scope, receive, MAX_BODY)
-            request = Request(scope, body)
-            query = parameters(scope["query_string"])
+            call = Call(route, Request(scope, body), resources, parameters(scope["query_string"]), caller)
         except HTTPError as error:
             return from_http_error(error)
         except StorageError as error:
             logger.error("%s %s: %s", scope["method"], scope["path"], error, extra={"action": "unavailable"})
             return problem(503, "the database cannot be read now. Try again later.")
-        return await self._run(route, request, resources, query)
+        return await self._scripts.answer(call)
 
-    async def _run(
-        self, route: Route, request: Request, resources: dict[str, str], query: dict[str, list[str]]
-    ) -> Response:
-        finished: list[Response] = []
-
-        def finish(body: Any = None, code: int = 200, headers: Mapping[str, Any] | None = None) -> None:
-            """Answer with this, whatever the script returns later. The first call counts."""
-            finished.append(make(code, body, headers))
-
-        given = (request, resources, query, route, finish, MU())
-        if route.request_script is None:
-            return _no_forwarding(route)
-        limit = asyncio.timeout(route.definition.request_timeout)
-        try:
-            async with limit:
-                if not route.definition.transaction:
-                    return _answer(route, finished, await route.request_script(*given))
-                async with self._session.collected():
-                    # Made before the commit: a result that cannot be sent must not be stored either.
-                    return _answer(route, finished, await route.request_script(*given))
-        except TimeoutError as error:
-            if limit.expired():
-                logger.error("%s %s: no answer within its request_timeout", request.method, route.path)
-                return problem(
-                    504, f"the script gave no answer within {route.definition.request_timeout:g} s"
-                )
-            return failures.response(error, route=route, method=request.method, body=request.body)
-        except (Exception, asyncio.CancelledError, SystemExit) as error:
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                raise
-            return failures.response(error, route=route, method=request.method, body=request.body)
-
-    async def _authenticate(self, scope: Any) -> Response | None:
-        """None if the request may go on."""
-        secret = next((value for name, value in scope["headers"] if name == b"x-auth-token"), None)
-        if secret and await self._tokens.check(secret.decode("latin-1")) is not None:
-            return None
-        response = problem(401, _UNAUTHORISED["invalid" if secret else "missing"])
-        response.headers["www-authenticate"] = 'X-Auth-Token realm="framework"'
-        return response
+    async def _authenticate(self, scope: Any) -> Token | None:
+        """The token that the request carries, if it is valid."""
+        secret = _secret(scope)
+        return await self._tokens.check(secret.decode("latin-1")) if secret else None
 
     async def _own(self, parts: list[str]) -> Response:
         """The framework's own paths, under ``/-/``."""
@@ -158,17 +121,14 @@ class Gateway:
         return problem(404, "nothing is here; /-/live and /-/ready are")
 
 
-def _answer(route: Route, finished: list[Response], result: Any) -> Response:
-    """What the script gave to ``finish``, or else what it returned."""
-    if finished:
-        return finished[0]
-    return _no_forwarding(route) if result is None else from_result(result)
+def _secret(scope: Any) -> bytes | None:
+    return next((value for name, value in scope["headers"] if name == b"x-auth-token"), None)
 
 
-def _no_forwarding(route: Route) -> Response:
-    """The script let the request go on to the target."""
-    logger.error("%s: the script gave no answer, and forwarding to a target is not built yet", route.path)
-    return problem(501, "the script let the request go on to its target; this version does not forward")
+def _unauthorised(scope: Any) -> Response:
+    response = problem(401, _UNAUTHORISED["invalid" if _secret(scope) else "missing"])
+    response.headers["www-authenticate"] = 'X-Auth-Token realm="framework"'
+    return response
 
 
 async def _send(send: Any, response: Response) -> None:

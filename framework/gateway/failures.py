@@ -23,6 +23,13 @@ from framework.gateway.routing import Route
 logger = logging.getLogger("framework.gateway")
 
 
+class TooSlow(Exception):
+    """The script gave no answer within ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the script gave no answer within {seconds:g} s")
+
+
 def response(error: BaseException, *, route: Route, method: str, body: bytes) -> Response:
     """The answer for an error; an unexpected one is logged with its YAML line under an id."""
     if isinstance(error, HTTPError):
@@ -36,6 +43,9 @@ def response(error: BaseException, *, route: Route, method: str, body: bytes) ->
         return problem(409, str(error))
     if isinstance(error, ItemRefused):
         return problem(422, str(error))
+    if isinstance(error, TooSlow):
+        logger.error("%s %s: %s", method, route.path, error, extra={"action": "too_slow"})
+        return problem(504, str(error))
     if isinstance(error, FifoFull):
         return _full(error, route, method)
     if isinstance(error, Unavailable | Stopping):

@@ -23,6 +23,12 @@ class Request:
         self.body = body
 
     @property
+    def query(self) -> bytes:
+        """The query string as it came."""
+        query: bytes = self._scope["query_string"]
+        return query
+
+    @property
     def url(self) -> str:
         """The whole URL as it was sent, query included: the path is not decoded in it."""
         return str(URL(scope={**self._scope, "path": self._scope["raw_path"].decode("latin-1")}))

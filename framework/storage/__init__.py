@@ -5,30 +5,76 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 from framework.errors import CannotOpen
 from framework.storage.contract import Storage
 
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+    from framework.storage.findings import Finding
+
 DEFAULT_URL = "sqlite:///framework.db"
 
 
-def open_storage(url: str = DEFAULT_URL) -> AbstractAsyncContextManager[Storage]:
+def open_storage(url: str = DEFAULT_URL, *, create: bool = True) -> AbstractAsyncContextManager[Storage]:
     """The open storage behind a URL, closed with the block; ``CannotOpen`` says what is wrong.
 
     ``sqlite:///orders.db`` is a file in the current folder, ``sqlite:////var/lib/orders.db`` an absolute one.
+    Without ``create`` a database that is not there is an error, and stays away.
     """
+    path = _sqlite_file(url)
+    if not create:
+        _require_there(path)
+    from framework.storage.sqlite import SqliteStorage
+
+    return SqliteStorage.open(url, path)
+
+
+async def backup(url: str, file: str) -> None:
+    """Copy the database to a new file, or over an old one: whole, or nothing of it. Servers may run.
+
+    The copy holds everything that was acknowledged before the call. ``Unavailable`` says why there is none.
+    """
+    path = _sqlite_file(url)
+    _require_there(path)
+    from framework.storage import sqlite_backup
+
+    await sqlite_backup.backup(path, file)
+
+
+def examine(url: str, tables: Sequence[Table] | None = None) -> list[Finding]:
+    """What is to be said of the database and of its place; nothing is made and nothing is changed.
+
+    ``tables`` are compared with those of the database. ``CannotOpen`` for a URL that is none.
+    """
+    path = _sqlite_file(url)
+    from framework.storage import sqlite_report
+
+    return list(sqlite_report.findings(path, tables))
+
+
+def _sqlite_file(url: str) -> str:
     scheme, _, path = url.partition("://")
-    if scheme == "sqlite":
-        if not path.startswith("/") or path in ("/", "/:memory:"):
-            raise CannotOpen(
-                f"{url!r} names no file: write sqlite:///NAME.db for a file in the current folder, "
-                "sqlite:////PATH/NAME.db for an absolute path"
-            )
-        from framework.storage.sqlite import SqliteStorage
-
-        return SqliteStorage.open(url, path[1:])
-    raise CannotOpen(f"no storage engine for {scheme!r}: the database URL starts with sqlite:///")
+    if scheme != "sqlite":
+        raise CannotOpen(f"no storage engine for {scheme!r}: the database URL starts with sqlite:///")
+    if not path.startswith("/") or path in ("/", "/:memory:"):
+        raise CannotOpen(
+            f"{url!r} names no file: write sqlite:///NAME.db for a file in the current folder, "
+            "sqlite:////PATH/NAME.db for an absolute path"
+        )
+    return path[1:]
 
 
-__all__ = ["DEFAULT_URL", "Storage", "open_storage"]
+def _require_there(path: str) -> None:
+    if not os.path.exists(path):
+        raise CannotOpen(
+            f"there is no database {path}: `framework serve` makes it; name another one with --database"
+        )
+
+
+__all__ = ["DEFAULT_URL", "Storage", "backup", "examine", "open_storage"]

@@ -199,6 +199,51 @@ class RecordPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestKey:
+    """What makes two requests the same one: who sent it, where to, and the key that the sender chose."""
+
+    account: str
+    method: str
+    path: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResponse:
+    """A response that is replayed; ``headers`` as JSON text."""
+
+    status: int
+    headers: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BeginRequest:
+    """Mark a request as in progress, or answer its ``StoredResponse`` (``None``: it may begin).
+
+    The mark is a claim of this process, void when it dies or when the process itself begins it again.
+    ``RequestInProgress`` while another process has it, ``RequestMismatch`` when the fingerprint differs.
+    Marks and responses made before ``forget_before`` are gone.
+    """
+
+    request: RequestKey
+    fingerprint: bytes
+    now: float
+    forget_before: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndRequest:
+    """Store the response of a request in progress, or take its mark away (``None``).
+
+    ``ClaimLost`` when there is a response and the mark is not ours any more.
+    """
+
+    request: RequestKey
+    response: StoredResponse | None
+
+
+@dataclass(frozen=True, slots=True)
 class Execute:
     """A SQLAlchemy Core statement (trusted code) as it is; answers an ``Executed``."""
 
@@ -223,6 +268,8 @@ Operation = (
     | Redrive
     | PurgeDead
     | RecordPolicy
+    | BeginRequest
+    | EndRequest
 )
 
 

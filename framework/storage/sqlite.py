@@ -26,6 +26,7 @@ from framework.storage.batches import BatchThread
 from framework.storage.codec import Codec, Query
 from framework.storage.contract import (
     Acknowledge,
+    BeginRequest,
     Bury,
     Claim,
     DeadLetter,
@@ -128,7 +129,9 @@ class SqliteStorage:
         orphaned: Orphaned | None = None,
     ) -> list[Any]:
         """See the contract."""
-        if self._operations.fifos.process is None and any(isinstance(op, Deliver) for op in operations):
+        if self._operations.fifos.process is None and any(
+            isinstance(op, Deliver | BeginRequest) for op in operations
+        ):
             await self._register()
         run = self._operations.run
         answers: list[Any] = await self._writer.run(
@@ -141,7 +144,7 @@ class SqliteStorage:
         self._wakeups.send(fifos)
 
     async def _register(self) -> None:
-        """Become an owner of items: a number, and the lock that the system frees when we die."""
+        """Become an owner of items and requests: a number, and the lock that the system frees when we die."""
         async with self._registering:
             if self._operations.fifos.process is None:
                 number = await self._writer.run(self._operations.register)

@@ -12,15 +12,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from framework.errors import Gone
+from framework.errors import ClaimLost, Gone, RequestInProgress, RequestMismatch
 from framework.storage.codec import Codec
 from framework.storage.contract import (
+    BeginRequest,
     Claim,
     Delete,
+    EndRequest,
     Execute,
     Executed,
     Insert,
     Operation,
+    StoredResponse,
     Update,
 )
 from framework.storage.sqlite_fifos import FifoOperations
@@ -29,6 +32,20 @@ from framework.storage.sqlite_locks import Locks
 Connection = sqlite3.Connection
 
 _REGISTER = "INSERT INTO _framework_process (host, pid, started_at) VALUES (?, ?, ?)"
+
+_FORGET_REQUESTS = "DELETE FROM _framework_request WHERE created_at < ?"
+_REQUEST = """
+    SELECT fingerprint, process, status, headers, body FROM _framework_request
+    WHERE account = ? AND method = ? AND path = ? AND key = ?"""
+_BEGIN = """
+    INSERT OR REPLACE INTO _framework_request (account, method, path, key, fingerprint, process, created_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+_ANSWERED = """
+    UPDATE _framework_request SET process = NULL, status = ?, headers = ?, body = ?
+    WHERE account = ? AND method = ? AND path = ? AND key = ? AND process = ?"""
+_UNMARK = """
+    DELETE FROM _framework_request
+    WHERE account = ? AND method = ? AND path = ? AND key = ? AND process = ?"""
 
 _IDLE = """
     SELECT id FROM _framework_process WHERE started_at < ? AND id NOT IN
@@ -49,6 +66,8 @@ class Operations:
             Update: self._update,
             Delete: self._delete,
             **self.fifos.runners,
+            BeginRequest: self._begin_request,
+            EndRequest: self._end_request,
         }
 
     def run(
@@ -102,3 +121,31 @@ class Operations:
         statement = self._codec.delete(op.table, op.key_column)
         if connection.execute(statement.sql, statement.bind({"key": op.key})).rowcount == 0:
             raise Gone(op.table.name, op.key)
+
+    # ---- requests that may come twice -------------------------------------------------------
+
+    def _begin_request(self, connection: Connection, op: BeginRequest) -> StoredResponse | None:
+        connection.execute(_FORGET_REQUESTS, (op.forget_before,))
+        request = op.request
+        same = (request.account, request.method, request.path, request.key)
+        found = connection.execute(_REQUEST, same).fetchone()
+        if found is not None:
+            fingerprint, process, status, headers, body = found
+            if fingerprint != op.fingerprint:
+                raise RequestMismatch(RequestMismatch.__doc__)
+            if process is None:
+                return StoredResponse(status, headers, body)
+            if process != self.fifos.process and self._locks.alive(process):
+                raise RequestInProgress(RequestInProgress.__doc__)
+        connection.execute(_BEGIN, (*same, op.fingerprint, self.fifos.process, op.now))
+        return None
+
+    def _end_request(self, connection: Connection, op: EndRequest) -> None:
+        request, response = op.request, op.response
+        same = (request.account, request.method, request.path, request.key, self.fifos.process)
+        if response is None:
+            connection.execute(_UNMARK, same)
+            return
+        values = (response.status, response.headers, response.body, *same)
+        if connection.execute(_ANSWERED, values).rowcount == 0:
+            raise ClaimLost("the request is no longer ours to answer; nothing was changed")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Column, Dialect, Index, Table
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
@@ -15,29 +16,46 @@ from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 from framework.errors import CannotOpen
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a start would add, in words and as statements, and the differences that would stop it."""
+
+    additions: list[str] = field(default_factory=list)
+    statements: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+
+
 def ensure(connection: sqlite3.Connection, dialect: Dialect, tables: Sequence[Table]) -> None:
     """Bring the database up to ``tables``, inside the caller's transaction.
 
     Raises ``CannotOpen`` that lists every difference which could lose data; then nothing was changed.
     """
-    statements: list[str] = []
-    differences: list[str] = []
-    for table in tables:
-        existing = _columns(connection, table.name)
-        if existing:
-            differences += _differences(dialect, table, existing)
-            statements += _additions(dialect, table, existing)
-        else:
-            statements.append(str(CreateTable(table).compile(dialect=dialect)))
-        statements += _indexes(connection, dialect, table.indexes)
-    if differences:
-        listed = "\n".join(f"  {difference}" for difference in differences)
+    found = plan(connection, dialect, tables)
+    if found.differences:
+        listed = "\n".join(f"  {difference}" for difference in found.differences)
         raise CannotOpen(
             f"the tables do not fit the definitions, and changing them by itself could lose data:\n{listed}\n"
             "Restore the definition, or move the data to a new database."
         )
-    for statement in statements:
+    for statement in found.statements:
         connection.execute(statement)
+
+
+def plan(connection: sqlite3.Connection, dialect: Dialect, tables: Sequence[Table]) -> Plan:
+    """Compare the database with ``tables``; changes nothing."""
+    found = Plan()
+    for table in tables:
+        existing = _columns(connection, table.name)
+        if existing:
+            found.differences += _differences(dialect, table, existing)
+            added = [column for column in table.columns if column.name not in existing]
+            found.additions += [f"column {table.name}.{column.name}" for column in added]
+            found.statements += [_addition(dialect, table, column) for column in added]
+        else:
+            found.additions.append(f"table {table.name}")
+            found.statements.append(str(CreateTable(table).compile(dialect=dialect)))
+        found.statements += _indexes(connection, dialect, table.indexes)
+    return found
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> dict[str, tuple[str, bool]]:
@@ -64,14 +82,9 @@ def _differences(dialect: Dialect, table: Table, existing: dict[str, tuple[str, 
             yield f"{table.name}.{name}: is no longer defined, but new rows need a value for it"
 
 
-def _additions(dialect: Dialect, table: Table, existing: Iterable[str]) -> Iterator[str]:
-    for column in table.columns:
-        if column.name not in existing:
-            yield f"ALTER TABLE {_quoted(dialect, table.name)} ADD COLUMN {_definition(dialect, column)}"
-
-
-def _definition(dialect: Dialect, column: Column[object]) -> str:
-    return str(CreateColumn(column).compile(dialect=dialect))
+def _addition(dialect: Dialect, table: Table, column: Column[object]) -> str:
+    definition = CreateColumn(column).compile(dialect=dialect)
+    return f"ALTER TABLE {_quoted(dialect, table.name)} ADD COLUMN {definition}"
 
 
 def _indexes(connection: sqlite3.Connection, dialect: Dialect, indexes: Iterable[Index]) -> Iterator[str]:

@@ -164,6 +164,22 @@ PROCESS = Table(
     sqlite_autoincrement=True,
 )
 
+REQUEST = Table(
+    "_framework_request",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("method", Text, primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("process", BigInteger),  # who has it in progress; null once there is a response
+    Column("status", Integer),
+    Column("headers", Text),
+    Column("body", LargeBinary),
+    Column("created_at", Double, nullable=False),
+    Index("_framework_request_age", "created_at"),
+)
+
 TOKEN = Table(
     "_framework_token",
     metadata,

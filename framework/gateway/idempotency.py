@@ -1,0 +1,140 @@
+"""Requests that may be sent twice and must act once: the ``Idempotency-Key`` header.
+
+As the IETF draft describes it (draft-ietf-httpapi-idempotency-key-header): the stored response is replayed,
+409 while the first request is being answered, 422 when the key comes with other contents. The final
+response is stored in the script's own transaction, so there is no moment at which one exists without
+the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from framework import jsontext
+from framework.errors import (
+    HTTPError,
+    RequestInProgress,
+    RequestMismatch,
+    StorageError,
+)
+from framework.gateway.responses import Response, problem
+from framework.session import Session
+from framework.storage.contract import BeginRequest, EndRequest, RequestKey, StoredResponse
+
+if TYPE_CHECKING:
+    from framework.gateway.execution import Call
+
+logger = logging.getLogger("framework.gateway")
+
+KEPT_FOR = 24 * 3600.0  # seconds
+LARGEST_RESPONSE = 1024 * 1024
+LONGEST_KEY = 255
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+BeforeCommit = Callable[[Response], Awaitable[None]]
+Run = Callable[["Call", BeforeCommit], Awaitable[Response]]
+Failed = Callable[["Call", BaseException], Response]
+
+
+class Idempotency:
+    """Answers calls with a key, each one once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        # In the database a mark says only which process has the request in progress.
+        self._running: set[RequestKey] = set()
+
+    async def answer(self, call: Call, run: Run, failed: Failed) -> Response:
+        """The response of the first request with this key, or of this one, in one transaction with it."""
+        key = _key(call)
+        if key is None:
+            return await run(call, _nothing)
+        if key in self._running:
+            return _in_progress()
+        self._running.add(key)
+        try:
+            return await self._once(call, key, run, failed)
+        finally:
+            self._running.discard(key)
+
+    async def _once(self, call: Call, key: RequestKey, run: Run, failed: Failed) -> Response:
+        now = time.time()
+        try:
+            [stored] = await self._session.storage.write(
+                [BeginRequest(key, _fingerprint(call), now, now - KEPT_FOR)]
+            )
+        except RequestInProgress:
+            return _in_progress()
+        except RequestMismatch:
+            return problem(422, "this Idempotency-Key was used for a request with other contents")
+        if stored is not None:
+            return Response(stored.status, stored.body, jsontext.decode(stored.headers))
+
+        async def before_commit(response: Response) -> None:
+            if response.code < 500:
+                await self._session.write([EndRequest(key, _stored(response))])
+
+        try:
+            response = await run(call, before_commit)
+        except BaseException as error:
+            response = await self._after_error(call, key, error, failed)
+        if response.code >= 500:
+            await self._unmark(key)
+        return response
+
+    async def _after_error(
+        self, call: Call, key: RequestKey, error: BaseException, failed: Failed
+    ) -> Response:
+        """Nothing of the script is stored; its answer is, where it is a final one."""
+        response = failed(call, error)
+        if response.code < 500:
+            await self._session.storage.write([EndRequest(key, _stored(response))])
+        return response
+
+    async def _unmark(self, key: RequestKey) -> None:
+        """The request may be sent again. If that cannot be written now, this process may begin it again."""
+        try:
+            await self._session.storage.write([EndRequest(key, None)])
+        except StorageError as error:
+            logger.warning("the mark of a request could not be taken away: %s", error)
+
+
+async def _nothing(response: Response) -> None:
+    """There is no key: nothing more is stored."""
+
+
+def _key(call: Call) -> RequestKey | None:
+    """What identifies the request; None when it has no key, or changes nothing by its method.
+
+    The draft writes the key as a string in quotation marks; without them it is taken as it is.
+    """
+    given = call.request.headers.get("idempotency-key")
+    if given is None or call.request.method in _SAFE:
+        return None
+    key = given[1:-1] if len(given) >= 2 and given[0] == given[-1] == '"' else given
+    if not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
+        raise HTTPError(400, f"the Idempotency-Key is a text of 1 to {LONGEST_KEY} printable characters")
+    return RequestKey(call.caller, call.request.method, call.request.path, key)
+
+
+def _fingerprint(call: Call) -> bytes:
+    digest = hashlib.sha256(call.request.query)
+    digest.update(b"\0")
+    digest.update(call.request.body)
+    return digest.digest()
+
+
+def _stored(response: Response) -> StoredResponse:
+    if len(response.body) > LARGEST_RESPONSE:
+        raise RuntimeError(f"a response of over {LARGEST_RESPONSE} bytes cannot be kept for a repeated request")
+    return StoredResponse(response.code, jsontext.encode(response.headers), response.body)
+
+
+def _in_progress() -> Response:
+    response = problem(409, "the first request with this Idempotency-Key is still being answered")
+    response.headers["retry-after"] = "1"
+    return response

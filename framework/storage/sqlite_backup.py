@@ -1,0 +1,107 @@
+"""A copy of a SQLite database that is in use: ``VACUUM INTO`` a file beside the target, then a rename.
+
+The one rule: **the target is the old file or the whole copy, at every moment**, also at a power cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from framework.errors import CannotOpen, Unavailable
+from framework.storage.sqlite_errors import reason_for
+
+_WAIT = 10.0  # seconds that a lock of another process is waited for
+
+
+async def backup(path: str, file: str) -> None:
+    """Copy the database ``path`` to ``file``; ``Unavailable`` says why not, and then nothing was left."""
+    target = Path(file)
+    _require_place(Path(path), target)
+    # Beside the target, so that the rename stays on one file system; with the database's permissions.
+    part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+    try:
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, os.stat(path).st_mode & 0o777))
+        await _copy(path, part)
+        _sync(part)
+        os.replace(part, target)
+        _sync(target.parent)
+    except sqlite3.Error as error:
+        raise Unavailable(f"no backup {file} was made: {reason_for(error) or error} ({error})") from error
+    except OSError as error:
+        raise Unavailable(f"no backup {file} was made: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+async def _copy(path: str, part: Path) -> None:
+    """In a thread, so that the event loop turns; a cancelled caller ends the copying."""
+    connection = connect(path, "rw", timeout=_WAIT)
+    try:
+        copying = asyncio.create_task(
+            asyncio.to_thread(_execute(connection, "VACUUM INTO ?", str(part))), name="backup"
+        )
+        try:
+            await asyncio.shield(copying)
+        except asyncio.CancelledError:
+            connection.interrupt()
+            await asyncio.wait({copying})
+            copying.exception()
+            raise
+    finally:
+        connection.close()
+
+
+def _execute(connection: sqlite3.Connection, sql: str, *values: Any) -> Callable[[], Any]:
+    return lambda: connection.execute(sql, values)
+
+
+def connect(path: str, mode: str, *, timeout: float) -> sqlite3.Connection:
+    """A connection to a database that is there; never makes one."""
+    uri = f"file:{quote(os.path.abspath(path))}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
+
+
+def _require_place(database: Path, target: Path) -> None:
+    if not target.parent.is_dir():
+        raise CannotOpen(f"no backup {target} was made: the folder {target.parent} does not exist")
+    if target.is_dir():
+        raise CannotOpen(f"no backup {target} was made: it is a folder, not a file")
+    for own in (database, *(database.with_name(database.name + end) for end in ("-wal", "-shm", "-journal"))):
+        if _same(own, target):
+            raise CannotOpen(f"no backup {target} was made: it is a file of the database itself")
+
+
+def _same(own: Path, target: Path) -> bool:
+    if os.path.realpath(own) == os.path.realpath(target):
+        return True
+    return own.exists() and target.exists() and os.path.samefile(own, target)
+
+
+def _sync(path: Path) -> None:
+    """To the disk. Only for files that no SQLite connection of this process has open."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        sync_file(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_file(fd: int) -> None:
+    """``fsync``; on macOS the one that reaches the disk, where the file system has it."""
+    import fcntl
+
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        try:
+            fcntl.fcntl(fd, full)
+            return
+        except OSError:
+            pass
+    os.fsync(fd)
