@@ -53,9 +53,9 @@ def examine(url: str, tables: Sequence[Table] | None = None) -> list[Finding]:
     ``tables`` are compared with those of the database. ``CannotOpen`` for a URL that is none.
     """
     path = _sqlite_file(url)
-    from framework.storage import sqlite_report
+    from framework.storage.sqlite_report import findings
 
-    return list(sqlite_report.findings(path, tables))
+    return list(findings(path, tables))
 
 
 def _sqlite_file(url: str) -> str:

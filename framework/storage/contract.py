@@ -309,13 +309,17 @@ class Undelivered:
 
 @dataclass(frozen=True, slots=True)
 class InWorkState:
-    """The item in work: by which process and worker, and since when (seconds since 1970)."""
+    """The item in work: by which process and worker, and since when (seconds since 1970).
+
+    A process that is not ``alive`` left it: who asks next takes it over.
+    """
 
     item_id: int
     host: str | None
     pid: int | None
     worker: str | None
     since: float | None
+    alive: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,7 @@ class SqliteStorage:
 
     async def fifo_state(self, fifo: str) -> FifoState | None:
         """See the contract."""
-        return await sqlite_views.fifo_state(self._read, fifo)
+        return await sqlite_views.fifo_state(self._read, fifo, self._locks.alive)
 
     async def peek(self, fifo: str, limit: int) -> list[ItemState]:
         """See the contract."""

@@ -13,7 +13,7 @@ Read = Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]]
 _NAMES = "SELECT name FROM _framework_fifo ORDER BY name"
 _STATE = """
     SELECT f.length, (SELECT count(*) FROM _framework_dead WHERE fifo = f.id), f.paused, f.item,
-           p.host, p.pid, f.worker, f.since, f.policy
+           f.owner, p.host, p.pid, f.worker, f.since, f.policy
     FROM _framework_fifo f LEFT JOIN _framework_process p ON p.id = f.owner WHERE f.name = ?"""
 _ITEMS = """
     SELECT i.id, i.payload, i.key, i.put_at, i.attempts, i.crashes, i.held, i.not_before, i.delay,
@@ -31,13 +31,13 @@ async def fifo_names(read: Read) -> list[str]:
     return [name for (name,) in await read(_NAMES, ())]
 
 
-async def fifo_state(read: Read, fifo: str) -> FifoState | None:
+async def fifo_state(read: Read, fifo: str, alive: Callable[[int], bool]) -> FifoState | None:
     """See the contract."""
     rows = await read(_STATE, (fifo,))
     if not rows:
         return None
-    length, dead, paused, item, host, pid, worker, since, policy = rows[0]
-    in_work = None if item is None else InWorkState(item, host, pid, worker, since)
+    length, dead, paused, item, owner, host, pid, worker, since, policy = rows[0]
+    in_work = None if item is None else InWorkState(item, host, pid, worker, since, alive(owner))
     head = await items(read, fifo, 1)
     return FifoState(fifo, length, dead, bool(paused), in_work, head[0] if head else None, policy)
 
