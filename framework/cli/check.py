@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from framework.cli import options
+from framework.cli import loading, options
 
 
 @click.command()
@@ -32,13 +32,9 @@ def check(
 
     Exit code 0: no mistakes; 1: mistakes; 2: it could not run.
     """
-    from framework.definitions import CannotRun, render
-    from framework.definitions import check as check_folder
+    from framework.definitions import render
 
-    try:
-        checked = check_folder(folder, host=host, port=port)
-    except CannotRun as error:
-        options.cannot_run(str(error))
+    checked = loading.load(folder, host, port)
     click.echo(render(checked, format_, strict=strict))
     if checked.errors or (strict and checked.warnings):
         raise SystemExit(1)

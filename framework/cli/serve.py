@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from framework.cli import options
+from framework.cli import loading, options
 
 if TYPE_CHECKING:
     from framework.definitions import Checked, Definitions
@@ -66,12 +66,9 @@ def serve(
 
 def _checked(folder: str, host: str, port: int) -> Checked:
     """The definitions without mistakes; warnings are shown, errors stop the start."""
-    from framework.definitions import CannotRun, check, render
+    from framework.definitions import render
 
-    try:
-        checked = check(folder, host=host, port=port)
-    except CannotRun as error:
-        options.cannot_run(str(error))
+    checked = loading.load(folder, host, port)
     if checked.problems:
         click.echo(render(checked, "text"), err=True)
     if checked.errors:

@@ -1,0 +1,27 @@
+"""How ``check`` and ``serve`` come by their definitions: one way for both, so that they never disagree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from framework.cli import options
+
+if TYPE_CHECKING:
+    from framework.definitions import Checked
+
+
+def load(folder: str, host: str, port: int) -> Checked:
+    """The checked definitions, with a warning for what this version does not act on yet."""
+    from framework import unbuilt
+    from framework.definitions import CannotRun, check
+
+    try:
+        checked = check(folder, host=host, port=port)
+    except CannotRun as error:
+        options.cannot_run(str(error))
+    problems = sorted(
+        (*checked.problems, *unbuilt.warnings(checked.definitions)),
+        key=lambda problem: (problem.location.path, problem.location.line, problem.location.column),
+    )
+    return replace(checked, problems=tuple(problems))
