@@ -20,6 +20,8 @@ from .problem import quoted
 from .reading import Reading
 from .script import Script
 
+_RESERVED_TABLES = ("sqlite_", "pg_", "_framework")
+
 RESERVED_FIELDS = frozenset(
     (
         *("save", "load", "retrieve", "destroy", "iterate", "count"),
@@ -205,6 +207,9 @@ def _check_names(definition: AtomDefinition, reading: Reading) -> None:
         message = f"{quoted(definition.name)} cannot be the name of a class: it is a word of Python"
         if definition.name.isidentifier():  # else the schema has said it
             reading.report.error(definition.location, "class-name", message)
+    elif definition.name.lower().startswith(_RESERVED_TABLES):
+        message = f"{quoted(definition.name)} cannot be the name of a class: the database keeps such names to itself"
+        reading.report.error(definition.location, "class-name", message)
     seen: dict[str, Field | Reference] = {}
     for of in _all_fields(definition):
         key = of.name.lower()
