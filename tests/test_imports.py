@@ -19,7 +19,7 @@ ROOT = Path(framework.__file__).parent
 # The parts of the framework, lowest first. A part imports from the layers below its own, and from itself.
 LAYERS = (
     ("errors", "jsontext", "yamltext", "identity", "trace", "cache", "logs", "definitions"),
-    ("mu",),
+    ("mu", "unbuilt"),
     ("storage",),
     ("transaction", "policies", "settings", "tokens"),
     ("session",),
