@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 from framework import __version__
-from framework.cli import call, check, serve, token
+from framework.cli import backup, call, check, doctor, fifo, serve, token
 
 
 @click.group(
@@ -25,5 +25,8 @@ main.add_command(check.check)
 main.add_command(serve.serve)
 main.add_command(call.call)
 main.add_command(token.token)
+main.add_command(fifo.fifo)
+main.add_command(backup.backup)
+main.add_command(doctor.doctor)
 
 __all__ = ["main"]

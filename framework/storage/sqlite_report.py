@@ -27,6 +27,8 @@ from framework.storage.sqlite_backup import connect, sync_file
 from framework.storage.sqlite_errors import reason_for
 from framework.storage.sqlite_locks import Locks
 
+_WAL_RESET_BUG = (3, 51, 2)  # the last version that has it
+
 _SYNCS = 20
 _SLOW_SYNC = 0.02  # seconds: fewer than 50 commits a second
 _LITTLE_SPACE = 1 << 30  # bytes
@@ -48,7 +50,7 @@ _IN_WORK = "SELECT name, item FROM _framework_fifo WHERE owner = ? AND item IS N
 
 def findings(path: str, defined: Sequence[Table] | None) -> Iterator[Finding]:
     """Everything that there is to say, the place first. ``defined`` are the tables of the definitions."""
-    database = Path(path)
+    database = Path(os.path.abspath(path))
     yield _version(sqlite3.sqlite_version_info)
     folder = database.parent
     if not folder.is_dir():
@@ -89,7 +91,7 @@ def _version(version: tuple[int, ...]) -> Finding:
             data,
         )
     message = f"SQLite {text}"
-    if version <= (3, 51, 2):
+    if version <= _WAL_RESET_BUG:
         message += (
             ", which has the rare WAL-reset bug (3.7.0 to 3.51.2): it takes two connections that write or "
             "check-point in the same moment. The framework has one writing connection a process, so run few "
@@ -300,4 +302,8 @@ def _processes(connection: sqlite3.Connection, locks: Locks) -> Finding:
     data = {"processes": processes}
     if not told:
         return Finding("processes", "ok", "no process takes items at the moment", data)
-    return Finding("processes", "ok", "processes that take items: " + "; ".join(told), data)
+    message = "processes that take items: " + "; ".join(told)
+    if sum(process["alive"] for process in processes) > 1 and sqlite3.sqlite_version_info <= _WAL_RESET_BUG:
+        message += "; several of them write with a SQLite that has the rare WAL-reset bug"
+        return Finding("processes", "warning", message, data)
+    return Finding("processes", "ok", message, data)

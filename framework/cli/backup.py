@@ -1,0 +1,27 @@
+"""``framework backup``: a copy of the database while it is in use."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from framework.cli import options
+
+
+@click.command()
+@click.argument("file", metavar="FILE", type=click.Path())
+@options.database
+@click.option("--force", is_flag=True, help="Write over FILE if it exists; until the end it stays as it is.")
+def backup(file: str, database: str, force: bool) -> None:
+    """Copy the database to FILE, with or without a running server.
+
+    The copy holds everything that was acknowledged before the call; `framework serve` can be started on it.
+    FILE appears whole, with its content on the disk, or not at all.
+    """
+    from framework import storage
+
+    if os.path.lexists(file) and not force:
+        options.cannot_run(f"{file} exists already; --force writes over it")
+    options.run(storage.backup(database, file))
+    click.echo(f"{file}: {os.path.getsize(file)} bytes")

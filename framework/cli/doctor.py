@@ -1,0 +1,66 @@
+"""``framework doctor``: is everything as it should be, here, for this database?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from framework.cli import options
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+    from framework.storage.findings import Finding
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path())
+@options.database
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people, or one JSON array of findings.",
+)
+def doctor(folder: str | None, database: str, format_: str) -> None:
+    """Look whether everything is as it should be: Python, SQLite, the disk, the database, its processes.
+
+    With DIR also what a start of these definitions would add to the tables, and what would stop it. Makes no
+    database and changes none; to measure the disk it writes a scratch file beside the database for a moment.
+
+    Exit code 0: no error (warnings do not count); 1: an error; 2: it could not run.
+    """
+    found = list(_findings(folder, database))
+    if format_ == "json":
+        click.echo(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
+    else:
+        for finding in found:
+            click.echo(f"{finding.level:<8} {finding.check:<12} {finding.message}")
+    if any(finding.level == "error" for finding in found):
+        raise SystemExit(1)
+
+
+def _findings(folder: str | None, database: str) -> Iterator[Finding]:
+    from framework.cli import surroundings
+    from framework.errors import CannotOpen
+    from framework.storage import examine
+
+    yield surroundings.python()
+    yield from surroundings.limits()
+    tables: Sequence[Table] | None = None
+    if folder is not None:
+        defined = surroundings.tables(folder)
+        if isinstance(defined, list):
+            tables = defined
+        else:
+            yield defined
+    try:
+        yield from examine(database, tables)
+    except CannotOpen as error:
+        options.cannot_run(str(error))

@@ -1,0 +1,29 @@
+"""``framework fifo``: the operator's verbs, on the database alone, with or without a running server."""
+
+from __future__ import annotations
+
+import click
+
+from framework.cli import options
+from framework.cli.fifo import dead, look, steer
+
+
+@click.group()
+@options.database
+@click.pass_context
+def fifo(context: click.Context, database: str) -> None:
+    """Look at FIFOs and steer them, with or without a running server.
+
+    --database stands before the verb or behind it. Exit code 0: done; 1: refused, nothing was changed;
+    2: it could not run.
+    """
+    context.obj = database
+
+
+for command in (look.list_, look.show, look.peek):
+    fifo.add_command(command)
+for command in (steer.put, steer.pause, steer.resume, steer.retry, steer.skip, steer.drop, steer.purge):
+    fifo.add_command(command)
+fifo.add_command(dead.dead)
+
+__all__ = ["fifo"]

@@ -1,0 +1,173 @@
+"""``framework fifo put, pause, resume, retry, skip, drop, purge``. A running server knows of it at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from framework.cli import options
+from framework.cli.fifo import access
+
+if TYPE_CHECKING:
+    from framework.storage import Storage
+    from framework.storage.contract import Operation
+
+
+@click.command()
+@access.name
+@click.argument("item", metavar="JSON")
+@click.option(
+    "--key", help="Seen in the policy's last key_window seconds: nothing is put, the first id printed."
+)
+@access.database
+@click.pass_obj
+def put(url: str, name: str, item: str, key: str | None) -> None:
+    """Put an item to the tail of a FIFO and print its id; - reads the item from standard input.
+
+    \b
+    framework fifo put orders '{"orderId": 7}'
+
+    The policy that the last start recorded holds: max_item_bytes, max_length, key_window. The first put makes
+    the FIFO; standard error says so, in case the name was misspelt.
+    """
+    value = _parsed(item)
+
+    async def work(storage: Storage) -> tuple[int | None, str | None]:
+        from framework import policies
+        from framework.fifo import Fifos
+        from framework.session import Session
+
+        state = await storage.fifo_state(name)
+        session = Session()
+        session.bind(storage)
+        policy = policies.from_json(name, state.policy if state else None)
+        item_id = await Fifos(session, policies.Policies([policy]))(name).put(value, key)
+        return item_id, None if state else access.similar(name, await _others(storage, name))
+
+    item_id, new = access.run(url, work)
+    click.echo(item_id)
+    if new is not None:
+        click.echo(f"framework: made the FIFO {name!r}, which is new{new}", err=True)
+
+
+async def _others(storage: Storage, name: str) -> list[str]:
+    return [other for other in await storage.fifo_names() if other != name]
+
+
+def _parsed(item: str) -> Any:
+    try:
+        return json.loads(sys.stdin.read() if item == "-" else item)
+    except (ValueError, RecursionError) as error:
+        options.cannot_run(f"the item is no JSON: {error}. A text needs quotes of its own: '\"text\"'")
+
+
+@click.command()
+@access.name
+@access.database
+@click.pass_obj
+def pause(url: str, name: str) -> None:
+    """Deliver nothing new from a FIFO, also after a restart; an item in work ends normally."""
+    from framework.storage.contract import Pause
+
+    _change(url, name, Pause(name, True))
+    click.echo(f"FIFO {name} is paused")
+
+
+@click.command()
+@access.name
+@access.database
+@click.pass_obj
+def resume(url: str, name: str) -> None:
+    """Deliver again."""
+    from framework.storage.contract import Pause
+
+    _change(url, name, Pause(name, False))
+    click.echo(f"FIFO {name} delivers")
+
+
+@click.command()
+@access.name
+@access.database
+@click.pass_obj
+def retry(url: str, name: str) -> None:
+    """End the back-off or the hold of a FIFO's head now."""
+    from framework.storage.contract import RetryNow
+
+    ended = _change(url, name, RetryNow(name))
+    click.echo(f"the head of FIFO {name} is offered now" if ended else f"FIFO {name} holds nothing back")
+
+
+@click.command()
+@access.name
+@access.database
+@click.pass_obj
+def skip(url: str, name: str) -> None:
+    """Send a FIFO's head to the dead letters, with the reason `skipped`. Refused while it is in work."""
+    from framework.storage.contract import Skip
+
+    item_id = _change(url, name, Skip(name, time.time()), _needed(f"FIFO {name} is empty"))
+    click.echo(f"item {item_id} of FIFO {name} is a dead letter now")
+
+
+@click.command()
+@access.name
+@click.argument("item_id", metavar="ID", type=int)
+@access.database
+@click.pass_obj
+def drop(url: str, name: str, item_id: int) -> None:
+    """Delete one waiting item for good. Refused while it is in work."""
+    from framework.storage.contract import Drop
+
+    _change(url, name, Drop(name, item_id), _needed(f"FIFO {name} has no item {item_id}"))
+    click.echo(f"item {item_id} of FIFO {name} is deleted")
+
+
+@click.command()
+@access.name
+@click.option("--yes", is_flag=True, help="Really delete; without it, only say how many it would be.")
+@access.database
+@click.pass_obj
+def purge(url: str, name: str, yes: bool) -> None:
+    """Delete all waiting items of a FIFO for good; one in work stays."""
+    from framework.storage.contract import Purge
+
+    if yes:
+        click.echo(f"{_change(url, name, Purge(name))} item(s) of FIFO {name} deleted")
+        return
+
+    async def waiting(storage: Storage) -> tuple[int, str]:
+        state = await access.known(storage, name)
+        # One that a dead process left in work stays as well: its delivery is not decided yet.
+        stays = f"; item {state.in_work.item_id} is in work and stays" if state.in_work else ""
+        return state.length - bool(stays), stays
+
+    number, stays = access.run(url, waiting)
+    options.cannot_run(
+        f"this would delete {number} item(s) of FIFO {name} for good{stays}: add --yes if that is meant"
+    )
+
+
+def _change(url: str, name: str, operation: Operation, check: Callable[[Any], None] | None = None) -> Any:
+    """Run one operation on a FIFO that is there; its answer."""
+
+    async def work(storage: Storage) -> Any:
+        await access.known(storage, name)
+        [answer] = await storage.write([operation])
+        if check is not None:
+            check(answer)
+        return answer
+
+    return access.run(url, work)
+
+
+def _needed(otherwise: str) -> Callable[[Any], None]:
+    def check(answer: Any) -> None:
+        if not answer:
+            raise access.Refused(otherwise)
+
+    return check
