@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,6 @@ import click
 from framework.cli import options
 
 if TYPE_CHECKING:
-    from sqlalchemy import Table
-
     from framework.storage.findings import Finding
 
 
@@ -50,17 +48,15 @@ def _findings(folder: str | None, database: str) -> Iterator[Finding]:
     from framework.cli import surroundings
     from framework.errors import CannotOpen
     from framework.storage import examine
+    from framework.storage.findings import Finding
 
     yield surroundings.python()
     yield from surroundings.limits()
-    tables: Sequence[Table] | None = None
-    if folder is not None:
-        defined = surroundings.tables(folder)
-        if isinstance(defined, list):
-            tables = defined
-        else:
-            yield defined
+    defined = None if folder is None else surroundings.snapshot(folder)
+    if isinstance(defined, Finding):
+        yield defined
+        defined = None
     try:
-        yield from examine(database, tables)
+        yield from examine(database, defined.atoms.records if defined else None)
     except CannotOpen as error:
         options.cannot_run(str(error))

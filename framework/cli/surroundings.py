@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from framework.storage.findings import Finding
 
 if TYPE_CHECKING:
-    from sqlalchemy import Table
+    from framework.snapshot import Snapshot
 
 _OLDEST_PYTHON = (3, 11)
 _FEW_FILES = 1024
@@ -48,8 +48,8 @@ def _number(limit: int) -> int | None:
     return None if limit == resource.RLIM_INFINITY else limit
 
 
-def tables(folder: str) -> list[Table] | Finding:
-    """The tables of the definitions, or why there are none."""
+def snapshot(folder: str) -> Snapshot | Finding:
+    """The definitions, checked and bound as a start does it, or why there are none."""
     from framework.definitions import CannotRun, check
 
     try:
@@ -60,9 +60,9 @@ def tables(folder: str) -> list[Table] | Finding:
         message = f"{len(checked.errors)} mistake(s) stop a start: see `framework check {folder}`"
         return Finding("definitions", "error", message, {"mistakes": len(checked.errors)})
 
-    async def bound() -> list[Table]:
+    async def bound() -> Snapshot:
         from framework.runtime import Runtime
 
-        return list(Runtime(checked.definitions).snapshot.atoms.records)
+        return Runtime(checked.definitions).snapshot
 
     return asyncio.run(bound())
