@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import indent
 from typing import Any
@@ -81,15 +81,23 @@ class Client:
         async def send(message: Any) -> None:
             messages.append(message)
 
-        await self.app(scope, lambda: anext(received), send)
+        await self.app(scope, received, send)
         return _well_formed(messages)
 
 
-async def _receiver(chunks: Iterable[bytes]) -> Any:
-    pieces = list(chunks)
-    for number, piece in enumerate(pieces, 1):
-        yield {"type": "http.request", "body": piece, "more_body": number < len(pieces)}
-    yield {"type": "http.disconnect"}
+def _receiver(pieces: Sequence[bytes]) -> Callable[[], Awaitable[Any]]:
+    """The messages of a request that is sent in pieces; the client is gone after them."""
+    messages = [
+        {"type": "http.request", "body": piece, "more_body": number < len(pieces)}
+        for number, piece in enumerate(pieces, 1)
+    ]
+    messages.append({"type": "http.disconnect"})
+    left = iter(messages)
+
+    async def receive() -> Any:
+        return next(left)
+
+    return receive
 
 
 def _well_formed(messages: list[Any]) -> Answer:

@@ -112,8 +112,9 @@ async def test_anything_else_is_500_with_an_id_and_no_internals(
     assert answer.code == 500
     content = answer.problem()
     assert set(content) == {"type", "title", "status", "detail", "id"}
+    told = answer.body.replace(content["id"].encode(), b"")  # random: it may have any digits
     for internal in (b"4711", b"Traceback", b".yaml", b".py", b"Error("):
-        assert internal not in answer.body
+        assert internal not in told
     [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert content["id"] in record.getMessage()
     assert "000.yaml:" in record.getMessage()
