@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from functools import partial
@@ -74,7 +75,7 @@ class SqliteStorage:
         self._turns = Turns(self._locks)
         self._writer = BatchThread(
             "framework-sqlite-writer",
-            connect=partial(_connect_writer, path),
+            connect=self._connect_in_turn,
             run_batch=partial(write_in_turn, self._turns),
             done=self._committed,
         )
@@ -116,6 +117,14 @@ class SqliteStorage:
             if isinstance(error.__cause__, sqlite3.Error):
                 raise cannot_open(self._path, error.__cause__) from error
             raise
+
+    def _connect_in_turn(self) -> sqlite3.Connection:
+        # Nobody can wait in SQLite for who turns a new database into one with a log: it says "locked" at once.
+        try:
+            with self._turns.turn(time.monotonic() + WRITE_WAIT):
+                return _connect_writer(self._path)
+        except OSError as error:
+            raise translate(error) from error
 
     async def ensure_tables(self, tables: Sequence[Table]) -> None:
         """See the contract; ``CannotOpen`` lists the differences that could lose data."""
