@@ -164,7 +164,7 @@ class Callout:
                 ) as answer:
                     return Response(answer.status, await answer.read(), answer.headers)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                return _no_answer(str(error) or type(error).__name__)
+                return _no_answer(_reason(error))
 
         return send
 
@@ -191,6 +191,16 @@ def _decoded(body: bytes) -> Any:
 
 def _no_answer(reason: str) -> Response:
     return Response(NO_ANSWER, reason.encode(), {})
+
+
+def _reason(error: Exception) -> str:
+    """Why there was no answer, in a user's words."""
+    system = getattr(error, "os_error", None)
+    if isinstance(system, OSError) and system.strerror:
+        return f"cannot connect: {system.strerror.lower().removesuffix('.')}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__
 
 
 def _tls(

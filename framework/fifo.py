@@ -159,9 +159,10 @@ class Fifo:
             if run:
                 run.finished = True
             return
+        settlement = self._settlement(block, failed)
         if run:
-            run.charged = failed
-        self._settlements.hand_in(self._settlement(block, failed))
+            run.charged, run.fate = failed, _fate(settlement)
+        self._settlements.hand_in(settlement)
         if overdue is not None:
             raise overdue from error
 
@@ -181,13 +182,14 @@ class Fifo:
         return Release(claim, failure, delay, settled=settled)
 
     def _give_up(self, block: _Block, failure: Failure, *, hold: bool) -> Settlement:
-        where = "held: nothing behind it moves" if hold else "to the dead letters"
+        attempts = block.delivery.attempt
         logger.error(
-            "FIFO %s: item %d %s after %d attempts: %s",
+            "FIFO %s: item %d %s after %d attempt%s: %s",
             self.name,
             block.claim.item_id,
-            where,
-            block.delivery.attempt,
+            "is held" if hold else "went to the dead letters",
+            attempts,
+            "" if attempts == 1 else "s",
             failure.reason,
             extra={"action": "held" if hold else "dead_letter", "fifo": self.name},
         )
@@ -346,6 +348,17 @@ class Fifos:
 
     def __repr__(self) -> str:
         return "FIFO"
+
+
+def _fate(settlement: Settlement) -> str:
+    """What becomes of the item, for the log."""
+    if isinstance(settlement, Bury):
+        return "its item went to the dead letters"
+    if isinstance(settlement, Release) and settlement.hold:
+        return "its item is held, and nothing behind it moves"
+    if isinstance(settlement, Release) and settlement.delay:
+        return f"its item is offered again in {settlement.delay:g} s"
+    return "its item is offered again"
 
 
 def _reason(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from framework import trace
 from framework.definitions import WorkerDefinition
-from framework.errors import StorageError
+from framework.errors import Reject, Retry, StorageError
 from framework.session import RUN, Run, Session
 
 logger = logging.getLogger("framework.reflector")
@@ -119,15 +119,19 @@ class Reflector:
             known = run.fifos
 
     def _report(self, worker: WorkerDefinition, run: Run, error: BaseException) -> None:
+        """One record an error, with the line of the definition; a traceback only where nobody asked for the error."""
         record = {"action": "worker_error", "worker": worker.name}
         place = trace.place(error) or str(worker.location)
-        charged = " (its item is offered again)" if run.charged is error else ""
-        if isinstance(error, StorageError) and run.charged is not error:
+        charged = run.charged is error
+        if charged and isinstance(error, Reject | Retry):
+            logger.warning("worker %s at %s: %s: %s", worker.name, place, error, run.fate, extra=record)
+        elif charged:
+            text = trace.text(error)
+            logger.error("worker %s failed at %s: %s\n%s", worker.name, place, run.fate, text, extra=record)
+        elif isinstance(error, StorageError):
             logger.error("worker %s: %s: %s", worker.name, place, error, extra=record)
         else:
-            logger.error(
-                "worker %s failed at %s%s\n%s", worker.name, place, charged, trace.text(error), extra=record
-            )
+            logger.error("worker %s failed at %s\n%s", worker.name, place, trace.text(error), extra=record)
 
 
 def _cancelling() -> bool:

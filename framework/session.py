@@ -31,6 +31,7 @@ class Run:
     served: bool = False  # the last block had an item
     finished: bool = False  # a block with an item ended well
     charged: BaseException | None = None
+    fate: str = ""  # what becomes of the item that it was charged to
 
 
 RUN: ContextVar[Run | None] = ContextVar("run", default=None)
@@ -135,12 +136,12 @@ class Session:
         """``TransactionHeld`` if this task holds a transaction, which ``what`` would wait for."""
         joined, begun = JOINED.get(), BEGUN.get()
         if begun is not None or (joined is not None and joined.holding):
-            raise TransactionHeld(f"{what} inside a transaction: {TransactionHeld.__doc__}")
+            raise TransactionHeld(f"{what} would wait for the transaction that it stands in: do it outside")
 
     def _joined(self) -> Place | None:
         if BEGUN.get() is not None:
             raise TransactionHeld(
-                f"a save, destroy or put without conn= inside `conn.begin()`: {TransactionHeld.__doc__} "
-                "Give it conn=conn, or do it outside the block."
+                "a save, destroy or put without conn= inside `conn.begin()` would wait for the very transaction "
+                "that it stands in: give it conn=conn, or do it outside the block"
             )
         return JOINED.get()

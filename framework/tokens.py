@@ -70,6 +70,12 @@ async def revoke(storage: Storage, number: int) -> bool:
     return True
 
 
+async def withdraw(storage: Storage, secret: str) -> None:
+    """Make a token void by its secret, if there is one."""
+    for row in await storage.select(_BY_HASH, {"hash": _hash(secret)}):
+        await revoke(storage, row["id"])
+
+
 class Tokens:
     """Checks the tokens of requests for one process."""
 

@@ -172,7 +172,9 @@ class Connection(_Holder):
         """A transaction: committed at the end of the block, rolled back when it raises."""
         self.require_open()
         if self._begun or BEGUN.get() is not None:
-            raise TransactionHeld(f"{TransactionHeld.__doc__} End it before another one begins.")
+            raise TransactionHeld(
+                "a transaction inside a transaction would wait for it: end the first one before"
+            )
         self._begun = True
         token = BEGUN.set(self)
         try:

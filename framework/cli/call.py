@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from framework.callout import Response
 
 
-@click.command()
+@click.command(short_help="Send one request to a running server.")
 @click.argument("method")
 @click.argument("path")
 @click.option("--body", metavar="JSON", help="The request's body; - reads it from standard input.")
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     help="Where the server listens.",
 )
 @options.database
-@click.option("--token", help="The token to call with. Default: a new one of --database, valid for a minute.")
+@click.option("--token", help="The token to call with. Default: one of --database, made for this call.")
 def call(method: str, path: str, body: str | None, url: str, database: str, token: str | None) -> None:
     """Send one request to a running server and print the answer's body.
 
@@ -57,22 +59,32 @@ def call(method: str, path: str, body: str | None, url: str, database: str, toke
 async def _send(method: str, url: str, body: str | None, database: str, token: str | None) -> Response:
     from framework.callout import Callout
 
-    headers = {"X-Auth-Token": token or await _token(database)}
-    if body is not None:
-        headers["Content-Type"] = "application/json"
+    headers = {} if body is None else {"Content-Type": "application/json"}
     callout = Callout()
     try:
-        return await callout(url=url, method=method, body=body, headers=headers)
+        async with _token(database, token) as secret:
+            return await callout(
+                url=url, method=method, body=body, headers={**headers, "X-Auth-Token": secret}
+            )
     finally:
         await callout.close()
 
 
-async def _token(database: str) -> str:
+@asynccontextmanager
+async def _token(database: str, given: str | None) -> AsyncIterator[str]:
+    """The token to call with: as given, or one that is made for this call and withdrawn after it."""
     from framework import tokens
     from framework.storage import open_storage
 
-    async with open_storage(database) as storage:
-        return await tokens.issue(storage, expires_in=60)
+    if given is not None:
+        yield given
+        return
+    async with open_storage(database, create=False) as storage:
+        secret = await tokens.issue(storage, expires_in=60)
+        try:
+            yield secret
+        finally:
+            await tokens.withdraw(storage, secret)
 
 
 def _shown(body: bytes) -> str:

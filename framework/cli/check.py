@@ -9,7 +9,7 @@ import click
 from framework.cli import loading, options
 
 
-@click.command()
+@click.command(short_help="Check the definitions without starting anything.")
 @options.folder
 @click.option(
     "--format",

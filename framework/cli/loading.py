@@ -19,7 +19,10 @@ def load(folder: str, host: str, port: int) -> Checked:
     try:
         checked = check(folder, host=host, port=port)
     except CannotRun as error:
-        options.cannot_run(str(error))
+        hint = ""
+        if folder == options.DEFAULT_FOLDER:
+            hint = ". Name the folder with your definitions, or change to the one that holds it"
+        options.cannot_run(f"{error}{hint}")
     problems = sorted(
         (*checked.problems, *unbuilt.warnings(checked.definitions)),
         key=lambda problem: (problem.location.path, problem.location.line, problem.location.column),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("framework.server")
 
 
-@click.command()
+@click.command(short_help="Serve the definitions: API, database and workers.")
 @options.folder
 @options.database
 @options.host

@@ -11,11 +11,7 @@ import click
 from framework.cli import options
 
 
-class _WithDefault(click.Group):
-    """``framework token`` makes one; ``list`` and ``revoke`` are commands of the group."""
-
-
-@click.group(cls=_WithDefault, invoke_without_command=True)
+@click.group(invoke_without_command=True, short_help="Make a token for the API; list and revoke tokens.")
 @options.database
 @click.option(
     "--expires",
@@ -28,7 +24,8 @@ class _WithDefault(click.Group):
 def token(context: click.Context, database: str, expires: float) -> None:
     """Make a new operator's token, which may call everything, and print it alone.
 
-    It is shown this once and stored as a hash. A running server accepts it at once.
+    It is shown this once and stored as a hash. A running server accepts it at once. `token list` shows what
+    tokens there are, and `token revoke` makes one void.
     """
     context.obj = database
     if context.invoked_subcommand is None:
@@ -36,7 +33,14 @@ def token(context: click.Context, database: str, expires: float) -> None:
 
 
 @token.command("list")
-@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people, or for programs.",
+)
 @click.option("--database", metavar="URL", default=None, help="The database, if not given before `list`.")
 @click.pass_context
 def list_(context: click.Context, format_: str, database: str | None) -> None:
@@ -68,8 +72,10 @@ def revoke(context: click.Context, number: int, database: str | None) -> None:
 
 async def _issue(database: str, expires: float) -> str:
     from framework import tokens
-    from framework.storage import open_storage
+    from framework.storage import exists, open_storage
 
+    if not exists(database):
+        click.echo(f"framework: there was no database {database}; it is made now", err=True)
     async with open_storage(database) as storage:
         return await tokens.issue(storage, expires_in=expires)
 
@@ -78,7 +84,7 @@ async def _list(database: str) -> list[dict[str, object]]:
     from framework import tokens
     from framework.storage import open_storage
 
-    async with open_storage(database) as storage:
+    async with open_storage(database, create=False) as storage:
         found = await tokens.listed(storage)
     now = time.time()
     return [
@@ -97,7 +103,7 @@ async def _revoke(database: str, number: int) -> bool:
     from framework import tokens
     from framework.storage import open_storage
 
-    async with open_storage(database) as storage:
+    async with open_storage(database, create=False) as storage:
         return await tokens.revoke(storage, number)
 
 

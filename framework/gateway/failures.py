@@ -50,7 +50,7 @@ def response(error: BaseException, *, route: Route, method: str, body: bytes) ->
         return _full(error, route, method)
     if isinstance(error, Unavailable | Stopping):
         return _unavailable(error, route, method)
-    if isinstance(error, ValueError | RecursionError) and not _is_json(body):
+    if isinstance(error, ValueError | RecursionError) and _is_to_blame(method, body):
         return problem(400, "the request's body is not JSON")
     return _unexpected(error, route, method)
 
@@ -81,6 +81,11 @@ def _unexpected(error: BaseException, route: Route, method: str) -> Response:
         extra={"action": "request_error", "error_id": number},
     )
     return problem(500, "the script failed; the server's log has more under the id", id=number)
+
+
+def _is_to_blame(method: str, body: bytes) -> bool:
+    """Is the body what a script could not read? Nobody expects one where the method brings none."""
+    return bool(body or method in ("POST", "PUT", "PATCH")) and not _is_json(body)
 
 
 def _is_json(body: bytes) -> bool:

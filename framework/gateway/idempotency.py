@@ -130,7 +130,9 @@ def _fingerprint(call: Call) -> bytes:
 
 def _stored(response: Response) -> StoredResponse:
     if len(response.body) > LARGEST_RESPONSE:
-        raise RuntimeError(f"a response of over {LARGEST_RESPONSE} bytes cannot be kept for a repeated request")
+        raise RuntimeError(
+            f"a response of over {LARGEST_RESPONSE} bytes cannot be kept for a repeated request"
+        )
     return StoredResponse(response.code, jsontext.encode(response.headers), response.body)
 
 

@@ -35,6 +35,11 @@ def open_storage(url: str = DEFAULT_URL, *, create: bool = True) -> AbstractAsyn
     return SqliteStorage.open(url, path)
 
 
+def exists(url: str) -> bool:
+    """Is there a database behind the URL already?"""
+    return os.path.exists(_sqlite_file(url))
+
+
 async def backup(url: str, file: str) -> None:
     """Copy the database to a new file, or over an old one: whole, or nothing of it. Servers may run.
 
@@ -77,4 +82,4 @@ def _require_there(path: str) -> None:
         )
 
 
-__all__ = ["DEFAULT_URL", "Storage", "backup", "examine", "open_storage"]
+__all__ = ["DEFAULT_URL", "Storage", "backup", "examine", "exists", "open_storage"]

@@ -73,6 +73,8 @@ def findings(path: str, defined: Sequence[Table] | None) -> Iterator[Finding]:
     except sqlite3.Error as error:
         reason = reason_for(error) or "it cannot be read"
         yield Finding("database", "error", f"{path}: {reason} ({error})")
+    except OSError as error:
+        yield Finding("database", "error", f"{error.filename or path}: {error.strerror or error}")
 
 
 # ---- the place ------------------------------------------------------------------------------

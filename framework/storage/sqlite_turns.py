@@ -40,14 +40,19 @@ class Turns:
             self._turn = self._locks.lock("writer-turn")
         turn = self._turn
         if not self._acquire(self._next, deadline):
-            raise self._late(turn)
+            # Who was stopped while it waited holds up all behind it; else whoever writes does.
+            free = turn.try_acquire()
+            if free:
+                turn.release()
+            raise self._late(self._next if free else turn)
         try:
+            self._sign(self._next)
             if not self._acquire(turn, deadline):
                 raise self._late(turn)
         finally:
             self._next.release()
         try:
-            turn.sign(f"{os.getpid()} {socket.gethostname()}")
+            self._sign(turn)
             yield
         finally:
             turn.release()
@@ -67,8 +72,11 @@ class Turns:
             wait = min(wait * 1.5, _LOOK_LAST)
         return True
 
-    def _late(self, turn: Lock) -> Unavailable:
-        pid, _, host = turn.signature().partition(" ")
+    def _sign(self, lock: Lock) -> None:
+        lock.sign(f"{os.getpid()} {socket.gethostname()}")
+
+    def _late(self, lock: Lock) -> Unavailable:
+        pid, _, host = lock.signature().partition(" ")
         return Unavailable(
             f"process {pid or '?'} on {host or 'this machine'} holds the database in a write and does not end it; "
             "nothing was written. It may be stopped or hang: look at it, and continue or end it"

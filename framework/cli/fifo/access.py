@@ -48,20 +48,22 @@ name = click.argument("name")
 
 def run(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
     """Run ``work`` on the open database. A refusal becomes its message and exit 1, a failure exit 2."""
-    from framework.errors import FifoError
-
     try:
         return options.run(_run(url, work))
-    except (Refused, FifoError) as error:
+    except Refused as error:
         click.echo(f"framework: {error}", err=True)
         raise SystemExit(1) from None
 
 
 async def _run(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
+    from framework.errors import FifoError
     from framework.storage import open_storage
 
     async with open_storage(url, create=False) as storage:
-        return await work(storage)
+        try:
+            return await work(storage)
+        except FifoError as error:
+            raise Refused(error) from error
 
 
 async def known(storage: Storage, name: str) -> FifoState:
