@@ -17,6 +17,7 @@ from framework.debug import DebugChannel
 from framework.definitions import Definitions
 from framework.fifo import Fifos
 from framework.gateway.app import Gateway
+from framework.housekeeping import keep_house
 from framework.policies import Policies, to_json
 from framework.reflector import SHUTDOWN_GRACE, Reflector
 from framework.session import Session
@@ -25,6 +26,7 @@ from framework.snapshot import Snapshot, bind
 from framework.storage import Storage, open_storage
 from framework.storage.contract import RecordPolicy
 from framework.tokens import Tokens
+from framework.watchdog import Watchdog
 
 logger = logging.getLogger("framework.runtime")
 
@@ -51,6 +53,8 @@ class Runtime:
             settings=Settings(environ),
         )
         self._reflector: Reflector | None = None
+        self._housekeeping: asyncio.Task[None] | None = None
+        self._watchdog: Watchdog | None = None
 
     async def start(self, storage: Storage, *, workers: bool = True, gateway: bool = True) -> Gateway | None:
         """Fit the tables, run modules and workers' top level, start the workers; the gateway to serve.
@@ -61,6 +65,8 @@ class Runtime:
         await self._record_policies(storage)
         self.session.bind(storage)
         self.snapshot.scope["context"].run_modules()
+        self._housekeeping = asyncio.create_task(keep_house(self.session), name="housekeeping")
+        self._watchdog = Watchdog()
         app = None
         if gateway:
             app = Gateway(self.snapshot.routes, self.session, Tokens(storage))
@@ -96,6 +102,10 @@ class Runtime:
                 "the ends of some items could not be written; they are offered again at the next start"
             )
             await self._fifos.settlements.abandon()
+        if self._housekeeping is not None:
+            await self._housekeeping
+        if self._watchdog is not None:
+            self._watchdog.stop()
         await self.callout.close()
 
 

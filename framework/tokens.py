@@ -24,9 +24,6 @@ DEFAULT_EXPIRY = 12 * 3600.0  # seconds
 BELIEVED_FOR = 1.0
 _MOST_BELIEVED = 4096
 
-# Expired tokens are kept this long for `token list`, then pruned when a new one is made (seconds).
-_KEEP_EXPIRED = 30 * 86400.0
-
 _BY_HASH = select(TOKEN).where(TOKEN.c.hash == bindparam("hash", type_=LargeBinary, required=True))
 _ALL = select(TOKEN).order_by(TOKEN.c.id)
 
@@ -47,12 +44,9 @@ class Token:
 async def issue(storage: Storage, *, account: str | None = None, expires_in: float = DEFAULT_EXPIRY) -> str:
     """A new token's secret, shown this once; valid in every process of the installation at once."""
     now = time.time()
-    old = [token.id for token in await listed(storage) if token.expires_at < now - _KEEP_EXPIRED]
     secret = secrets.token_urlsafe(32)
     row = {"hash": _hash(secret), "account": account, "created_at": now, "expires_at": now + expires_in}
     await storage.write([Insert(TOKEN, row)])
-    for number in old:
-        await revoke(storage, number)  # none of this number: another process prunes as well
     return secret
 
 

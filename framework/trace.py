@@ -13,11 +13,7 @@ _ENDINGS = (".yaml", ".yml")
 
 def place(error: BaseException) -> str | None:
     """``path:line in function`` of the innermost YAML line of a traceback; None if it has none."""
-    found = None
-    for frame in traceback.extract_tb(error.__traceback__):
-        if frame.filename.endswith(_ENDINGS):
-            found = f"{shown(frame.filename)}:{frame.lineno} in {frame.name}"
-    return found
+    return running_at(traceback.extract_tb(error.__traceback__))
 
 
 def suspended_at(task: asyncio.Task[Any]) -> str | None:
@@ -30,6 +26,12 @@ def suspended_at(task: asyncio.Task[Any]) -> str | None:
             found = f"{shown(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_name}"
         waiting = getattr(waiting, "cr_await", None) or getattr(waiting, "ag_await", None)
     return found
+
+
+def running_at(stack: traceback.StackSummary) -> str | None:
+    """``path:line in function`` of the innermost YAML line of a running stack; None if there is none."""
+    found = [frame for frame in stack if frame.filename.endswith(_ENDINGS)]
+    return f"{shown(found[-1].filename)}:{found[-1].lineno} in {found[-1].name}" if found else None
 
 
 def text(error: BaseException) -> str:

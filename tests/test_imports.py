@@ -19,11 +19,11 @@ ROOT = Path(framework.__file__).parent
 # The parts of the framework, lowest first. A part imports from the layers below its own, and from itself.
 LAYERS = (
     ("errors", "jsontext", "yamltext", "identity", "trace", "cache", "logs", "definitions"),
-    ("mu", "unbuilt"),
+    ("mu", "unbuilt", "watchdog"),
     ("storage",),
     ("transaction", "policies", "settings", "tokens"),
     ("session",),
-    ("model", "settlements"),
+    ("model", "settlements", "housekeeping"),
     ("atom", "fifo", "reflector", "callout"),
     ("debug",),
     ("scope", "gateway"),

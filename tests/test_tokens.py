@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 from pathlib import Path
@@ -117,23 +116,3 @@ async def test_garbage_is_no_token(storage: Storage, garbage: str) -> None:
     for near in (secret[:-1], secret + "x", secret.swapcase(), secret + "\n", f" {secret}"):
         assert await check.check(near) is None
     assert await check.check(secret) is not None
-
-
-async def test_old_tokens_are_pruned_when_a_new_one_is_made(storage: Storage, clock: Clock) -> None:
-    await tokens.issue(storage, account="old", expires_in=10)
-    clock.now += 29 * 86400
-    await tokens.issue(storage, account="recent", expires_in=10)
-    assert [token.account for token in await tokens.listed(storage)] == ["old", "recent"]
-    clock.now += 2 * 86400
-    await tokens.issue(storage, account="new")
-    assert [token.account for token in await tokens.listed(storage)] == ["recent", "new"]
-
-
-async def test_two_that_prune_at_once_both_get_their_token(storage: Storage, clock: Clock) -> None:
-    for _ in range(3):
-        await tokens.issue(storage, expires_in=10)
-    clock.now += 60 * 86400
-    secrets = await asyncio.gather(*(tokens.issue(storage) for _ in range(5)))
-    for secret in secrets:
-        assert await Tokens(storage).check(secret) is not None
-    assert len(await tokens.listed(storage)) == 5

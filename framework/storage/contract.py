@@ -191,6 +191,17 @@ class PurgeDead:
 
 
 @dataclass(frozen=True, slots=True)
+class Prune:
+    """Away with what is older than its age is allowed: dead letters and expired tokens; answers how many.
+
+    ``dead_before`` and ``expired_before`` in seconds since 1970.
+    """
+
+    dead_before: float
+    expired_before: float
+
+
+@dataclass(frozen=True, slots=True)
 class RecordPolicy:
     """The policy in force, as JSON text, for who has no definitions at hand."""
 
@@ -267,6 +278,7 @@ Operation = (
     | Purge
     | Redrive
     | PurgeDead
+    | Prune
     | RecordPolicy
     | BeginRequest
     | EndRequest

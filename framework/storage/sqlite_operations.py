@@ -23,6 +23,7 @@ from framework.storage.contract import (
     Executed,
     Insert,
     Operation,
+    Prune,
     StoredResponse,
     Update,
 )
@@ -47,6 +48,9 @@ _UNMARK = """
     DELETE FROM _framework_request
     WHERE account = ? AND method = ? AND path = ? AND key = ? AND process = ?"""
 
+_PRUNE_DEAD = "DELETE FROM _framework_dead WHERE died_at < ?"
+_PRUNE_TOKENS = "DELETE FROM _framework_token WHERE expires_at < ?"
+
 _IDLE = """
     SELECT id FROM _framework_process WHERE started_at < ? AND id NOT IN
         (SELECT owner FROM _framework_fifo WHERE item IS NOT NULL)"""
@@ -66,6 +70,7 @@ class Operations:
             Update: self._update,
             Delete: self._delete,
             **self.fifos.runners,
+            Prune: self._prune,
             BeginRequest: self._begin_request,
             EndRequest: self._end_request,
         }
@@ -121,6 +126,12 @@ class Operations:
         statement = self._codec.delete(op.table, op.key_column)
         if connection.execute(statement.sql, statement.bind({"key": op.key})).rowcount == 0:
             raise Gone(op.table.name, op.key)
+
+    # ---- what grows for ever ----------------------------------------------------------------
+
+    def _prune(self, connection: Connection, op: Prune) -> int:
+        dead = connection.execute(_PRUNE_DEAD, (op.dead_before,)).rowcount
+        return dead + connection.execute(_PRUNE_TOKENS, (op.expired_before,)).rowcount
 
     # ---- requests that may come twice -------------------------------------------------------
 

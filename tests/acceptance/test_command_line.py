@@ -169,7 +169,9 @@ def test_a_revoked_token_is_refused_soon(server: Server) -> None:
 
 
 def test_the_list_of_no_tokens_says_how_to_make_one(tmp_path: Path) -> None:
-    assert "framework.db" in run("token", cwd=tmp_path).err, "a database that was not there is made, and said to be"
+    assert "framework.db" in run("token", cwd=tmp_path).err, (
+        "a database that was not there is made, and said to be"
+    )
     assert run("token", "revoke", "1", cwd=tmp_path).code == 0
     assert run("token", "list", "--format", "json", cwd=tmp_path).out.strip() == "[]"
     assert "framework token" in run("token", "list", cwd=tmp_path).out
@@ -231,7 +233,9 @@ def test_the_database_may_come_from_the_environment(serve: Serve, tmp_path: Path
     token = run("token", cwd=elsewhere, env=env).out.strip()
     assert server.get("/v1/orders", token=token).code == 200
     assert run("call", "GET", "/v1/orders", "--url", server.url, cwd=elsewhere, env=env).code == 0
-    assert len(json.loads(run("token", "list", "--format", "json", cwd=elsewhere, env=env).out)) == 1, "call withdraws its own"
+    assert len(json.loads(run("token", "list", "--format", "json", cwd=elsewhere, env=env).out)) == 1, (
+        "call withdraws its own"
+    )
     assert not list(elsewhere.iterdir())
     # What is given wins.
     other = run("token", "--database", f"sqlite:///{tmp_path}/other.db", cwd=elsewhere, env=env).out.strip()
