@@ -343,6 +343,7 @@ async def test_blocks_of_other_fifos_may_be_nested(filled: Fifos) -> None:
     async with filled("q") as outer, filled("p") as inner:
         assert (outer, inner) == (0, "p")
     assert await take(filled) == 1
+    await filled.settlements.settle()
     assert await filled("p").length() == 0
 
 

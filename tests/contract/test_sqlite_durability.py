@@ -79,15 +79,23 @@ async def test_an_acknowledgement_comes_after_the_sync_of_its_write(url: str, tr
 
 
 @strace
-async def test_units_that_wait_share_a_commit(url: str, trace: Path) -> None:
+@pytest.mark.parametrize("failing", ["0", "1"])
+async def test_units_that_wait_share_a_commit(url: str, trace: Path, failing: str) -> None:
+    """Also when one of them fails: it is undone alone, and the others need no trips of their own."""
     child = await Child.start(
         """
         await db.write([Put("q", "0", 1.0)])
+        units = [[Put("q", str(n), 1.0)] for n in range(500)]
+        if sys.argv[2] == "1":
+            units[100].append(Acknowledge(Claim("q", 999_999, 1)))
         say("said", 1)
-        await asyncio.gather(*(db.write([Put("q", str(n), 1.0)]) for n in range(500)))
+        outcomes = await asyncio.gather(*map(db.write, units), return_exceptions=True)
         say("said", 2)
+        assert [type(outcome).__name__ for outcome in outcomes].count("ClaimLost") == int(sys.argv[2])
+        assert (await db.fifo_state("q")).length == 501 - int(sys.argv[2])
         """,
         url,
+        failing,
         before=tracing(trace),
     )
     await child.end()

@@ -38,7 +38,7 @@ RUN = """
     fill()
     for wave in range(6):
         await asyncio.gather(*(
-            put(f"{wave}-{n}", n % 7 * 9000, *([Insert(things, {"key": "there"})] if n % 10 == 9 else []))
+            put(f"{wave}-{n}", n % 7 * 20_000, *([Insert(things, {"key": "there"})] if n % 10 == 9 else []))
             for n in range(60)
         ))
     full = dict(outcomes)
