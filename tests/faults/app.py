@@ -39,7 +39,8 @@ script: |
               name = order.parameters.number
 
               def note(what):
-                  words = (what, os.getpid(), time.monotonic(), name, order.orderId, fifo.id, fifo.epoch, fifo.attempt)
+                  delivery = (fifo.id, fifo.epoch, fifo.attempt)
+                  words = (what, os.getpid(), time.monotonic(), name, order.orderId, *delivery)
                   log = os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
                   os.write(log, " ".join(map(str, words)).encode() + b"\\n")
                   os.close(log)

@@ -43,8 +43,8 @@ def start(url: str) -> Iterator[Callable[..., Program]]:
     """Start a program on the test's database; it is ended with the test."""
     programs: list[Program] = []
 
-    def start(body: str, *arguments: object, env: dict[str, str] | None = None) -> Program:
-        programs.append(Program(body, url, *arguments, env=env))
+    def start(body: str, *arguments: object, setup: str = "") -> Program:
+        programs.append(Program(body, url, *arguments, setup=setup))
         return programs[-1]
 
     yield start

@@ -42,6 +42,7 @@ def policy(**values):
 """
 
 _MAIN = """
+{setup}
 async def main():
     async with open_storage(URL) as db:
         session = Session()
@@ -53,14 +54,17 @@ asyncio.run(main())
 """
 
 
-def text(body: str) -> str:
+def text(body: str, setup: str = "") -> str:
     """A program that runs the body of an async function with ``db``, ``session`` and ``FIFO`` at hand."""
     body = textwrap.indent(textwrap.dedent(body).strip(), " " * 8)
-    return _PRELUDE.format(root=str(ROOT)) + _MAIN.format(body=body)
+    return _PRELUDE.format(root=str(ROOT)) + _MAIN.format(setup=textwrap.dedent(setup).strip(), body=body)
 
 
 class Program:
-    """A running program. ``line`` reads what it says; ``close`` ends it whatever state it is in."""
+    """A running program. ``line`` reads what it says; ``close`` ends it whatever state it is in.
+
+    ``setup`` runs before the database is opened, ``before`` is a command that it runs under.
+    """
 
     def __init__(
         self,
@@ -68,9 +72,10 @@ class Program:
         *arguments: object,
         env: Mapping[str, str] | None = None,
         before: Sequence[str] = (),
+        setup: str = "",
     ) -> None:
         self.process = subprocess.Popen(
-            [*before, sys.executable, "-c", text(body), *map(str, arguments)],
+            [*before, sys.executable, "-c", text(body, setup), *map(str, arguments)],
             env=environment(env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -86,11 +91,10 @@ class Program:
         """The next line it says; fails with its traceback when it has ended instead."""
         deadline = time.monotonic() + timeout
         while b"\n" not in self._read:
-            assert self._receive(max(deadline - time.monotonic(), 0)), (
-                f"the program ended: {self._errors()}"
-                if self.process.poll() is not None
-                else f"waited {timeout:g} s in vain for a line"
-            )
+            if not self._receive(max(deadline - time.monotonic(), 0)):
+                assert time.monotonic() < deadline, f"waited {timeout:g} s in vain for a line"
+                self.process.wait(10)
+                raise AssertionError(f"the program ended: {self._errors()}")
         line, _, self._read = self._read.partition(b"\n")
         return line.decode()
 

@@ -173,7 +173,7 @@ def assert_first_come_first_served(log: list[Note], posted: list[Posted]) -> Non
 
 @pytest.mark.parametrize(
     "kills",
-    [12, pytest.param(int(os.environ.get("FAULTS_KILLS", "300")), marks=pytest.mark.long, id="long")],
+    [10, pytest.param(int(os.environ.get("FAULTS_KILLS", "300")), marks=pytest.mark.long, id="long")],
 )
 @pytest.mark.timeout(1800)
 def test_nothing_is_lost_and_nothing_overtakes_whatever_happens_to_the_servers(
