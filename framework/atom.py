@@ -63,15 +63,17 @@ class Atom:
         **fields: Any,
     ) -> None:
         model = self._model
-        for name in fields:
-            if name not in model.fields:
-                raise _unknown(model, name, fields[name])
+        if not fields.keys() <= model.fields.keys():
+            name = next(name for name in fields if name not in model.fields)
+            raise _unknown(model, name, fields[name])
         values = self.__dict__
         values["_stored"] = None
         values["_destroyed"] = False
-        values["instance"] = _text(model, "instance", instance) or _new_instance(model.name)
-        values["xid"] = _text(model, "xid", xid)
-        values["xname"] = _text(model, "xname", xname)
+        values["instance"] = (
+            _new_instance(model.name) if instance is None else _text(model, "instance", instance)
+        )
+        values["xid"] = None if xid is None else _text(model, "xid", xid)
+        values["xname"] = None if xname is None else _text(model, "xname", xname)
         for name, field in model.fields.items():
             if name in fields:
                 values[name] = model.accept(name, fields[name])

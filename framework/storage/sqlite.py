@@ -1,7 +1,7 @@
 """The SQLite engine: an embedded file, no service.
 
 WAL and ``synchronous=FULL``; one writer with group commit, readers apart, so that neither waits for the
-other: a thread for rows by their key, aiosqlite for everything else.
+other: rows by their key are looked up in place, aiosqlite serves everything else.
 The database file is never opened but through SQLite: closing it otherwise drops SQLite's locks.
 """
 
@@ -46,10 +46,11 @@ from framework.storage.contract import (
     Skip,
 )
 from framework.storage.signals import Signal, Signals
-from framework.storage.sqlite_batches import WRITE_WAIT, read_batch, write_in_turn
+from framework.storage.sqlite_batches import WRITE_WAIT, write_in_turn
 from framework.storage.sqlite_errors import cannot_open, translate
 from framework.storage.sqlite_fifos import TRIGGERS
 from framework.storage.sqlite_locks import Locks
+from framework.storage.sqlite_lookups import Lookups
 from framework.storage.sqlite_operations import Operations
 from framework.storage.sqlite_transaction import HeldTransaction
 from framework.storage.sqlite_turns import Turns
@@ -79,10 +80,7 @@ class SqliteStorage:
             run_batch=partial(write_in_turn, self._turns),
             done=self._committed,
         )
-        # Rows by their key are so small that the hop costs more than the look-up: they share one.
-        self._lookups = BatchThread(
-            "framework-sqlite-lookups", connect=partial(_connect_lookups, path), run_batch=read_batch
-        )
+        self._lookups = Lookups(path)
         self._readers: list[aiosqlite.Connection] = []
         self._turn = 0
         self._registering = asyncio.Lock()
@@ -178,8 +176,7 @@ class SqliteStorage:
     async def load(self, table: Table, key_column: str, key: Any) -> Row | None:
         """See the contract."""
         query = self._codec.by_key(table, key_column)
-        parameters = query.bind({"key": key})
-        row = await self._lookups.run(lambda connection: connection.execute(query.sql, parameters).fetchone())
+        row = await self._lookups.row(query.sql, query.bind({"key": key}))
         return None if row is None else query.row(row)
 
     async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
@@ -306,13 +303,6 @@ def _connect_writer(path: str) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
-    return connection
-
-
-def _connect_lookups(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
-    connection.execute(f"PRAGMA busy_timeout = {WRITE_WAIT * 1000:.0f}")
-    connection.execute("PRAGMA query_only = ON")
     return connection
 
 

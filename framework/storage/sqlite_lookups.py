@@ -1,0 +1,77 @@
+"""Rows by their key: looked up in place, on the event loop's own thread, while that is quicker than a hop.
+
+A row by its key costs SQLite a few microseconds; handing it to a thread and back costs many times that, and
+more still under load, when two threads hand the interpreter to and fro. But nobody may wait for a slow disk:
+a look-up never waits for a lock, and one that took long sends the next ones to a thread for a while.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from framework.storage.batches import BatchThread
+from framework.storage.sqlite_batches import WRITE_WAIT, read_batch
+from framework.storage.sqlite_errors import translate
+
+SLOW = 0.002  # seconds that a look-up in place may take
+AWAY = 1.0  # seconds for which the thread does it, after one that took longer
+
+
+class Lookups:
+    """Two reading connections: one of the event loop's thread, one of a thread. ``close`` both."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._thread = BatchThread(
+            "framework-sqlite-lookups", connect=lambda: _connect(path, WRITE_WAIT), run_batch=read_batch
+        )
+        self._connection: sqlite3.Connection | None = None
+        self._away_until = 0.0
+
+    async def start(self) -> None:
+        """Open both connections; ``sqlite3.Error`` when that fails."""
+        self._connection = _connect(self._path, 0.0)
+        await self._thread.start()
+
+    async def row(self, sql: str, parameters: Sequence[Any]) -> Any:
+        """The first row, or None. ``Unavailable`` when the database cannot be read."""
+        began = time.monotonic()
+        if self._connection is not None and began >= self._away_until:
+            try:
+                row = _first(self._connection, sql, parameters)
+            except sqlite3.Error as error:
+                if not _is_busy(error):
+                    raise translate(error) from error
+                self._away_until = began + AWAY
+            else:
+                if time.monotonic() - began > SLOW:
+                    self._away_until = time.monotonic() + AWAY
+                return row
+        return await self._thread.run(lambda connection: _first(connection, sql, parameters))
+
+    async def close(self) -> None:
+        """Close both connections; may be called twice."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        await self._thread.close()
+
+
+def _first(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> Any:
+    # All rows are fetched (there is one at most): a statement that has not ended holds the log back.
+    rows = connection.execute(sql, parameters).fetchall()
+    return rows[0] if rows else None
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _connect(path: str, wait: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
+    connection.execute(f"PRAGMA busy_timeout = {wait * 1000:.0f}")
+    connection.execute("PRAGMA query_only = ON")
+    return connection
