@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -85,7 +84,7 @@ for goal in map(int, sys.argv[2:]):
 
 @pytest.mark.parametrize(
     ("waiting", "drained"),
-    [(30_000, 3_000), pytest.param(400_000, 400_000, marks=pytest.mark.long, id="long")],
+    [(30_000, 3_000), pytest.param(300_000, 100_000, marks=pytest.mark.long, id="long")],
 )
 @pytest.mark.timeout(900)
 async def test_the_memory_stays_flat_while_a_long_queue_is_worked_off(
@@ -100,7 +99,7 @@ async def test_the_memory_stays_flat_while_a_long_queue_is_worked_off(
 
 
 @pytest.mark.parametrize(
-    ("waiting", "seconds"), [(60_000, 2), pytest.param(1_000_000, 30, marks=pytest.mark.long, id="long")]
+    ("waiting", "seconds"), [(60_000, 3), pytest.param(1_000_000, 30, marks=pytest.mark.long, id="long")]
 )
 @pytest.mark.timeout(600)
 async def test_an_idle_server_with_a_long_paused_queue_uses_no_measurable_cpu(
@@ -114,6 +113,6 @@ async def test_an_idle_server_with_a_long_paused_queue_uses_no_measurable_cpu(
     time.sleep(seconds)
     used = (server.cpu_seconds() - before) / (time.monotonic() - began)
     print(f"{used:.2%} of a core with {waiting} items in a paused FIFO")
-    assert used < 0.01 + 1 / os.sysconf("SC_CLK_TCK") / seconds
+    assert used < 0.01
     shown = run("fifo", "show", "orders", "--database", "sqlite:///test.db", cwd=tmp_path)
     assert str(waiting) in shown.out.replace(",", ""), shown.out

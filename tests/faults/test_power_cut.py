@@ -150,7 +150,7 @@ async def cut(folder: Path, trace: Path, source: random.Random, *, share: float)
 
 @pytest.mark.parametrize(
     ("count", "share"),
-    [(40, 0.5), pytest.param(400, 0.5, marks=[pytest.mark.long, pytest.mark.timeout(1800)], id="long")],
+    [(40, 0.3), pytest.param(400, 0.5, marks=[pytest.mark.long, pytest.mark.timeout(1800)], id="long")],
 )
 async def test_what_was_acknowledged_before_a_power_cut_is_there_after_it(
     tmp_path: Path, source: random.Random, count: int, share: float
