@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from framework import callout, fifo, reflector, transaction
+from framework import callout, fifo, items, reflector, transaction
 from framework.cli import main as command_line
 from framework.definitions import check, load, render
 from framework.definitions.kinds import Kind
@@ -63,8 +63,8 @@ NOT_IN_EFFECT: Mapping[Kind, tuple[str, ...]] = {
 
 LIMITS: tuple[tuple[str, object, str], ...] = (
     ("wait for an item when a FIFO block is entered", fifo.FIFO_WAIT, "s"),
-    ("longest name of a FIFO", fifo.MAX_NAME_LENGTH, "characters"),
-    ("longest key of a `put`", fifo.MAX_KEY_LENGTH, "characters"),
+    ("longest name of a FIFO", items.MAX_NAME_LENGTH, "characters"),
+    ("longest key of a `put`", items.MAX_KEY_LENGTH, "characters"),
     ("a worker that found nothing is called again after", reflector.WATCH_INTERVAL, "s"),
     ("wait after an error outside a FIFO block, at first", reflector.ERROR_WAIT_FIRST, "s"),
     ("the same, at most", reflector.ERROR_WAIT_LAST, "s"),

@@ -14,20 +14,18 @@ from __future__ import annotations
 import base64
 import difflib
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-from sqlalchemy import ColumnElement, Integer, Select, Table, UnaryExpression, bindparam, select
+from sqlalchemy import ColumnElement, Integer, Select, UnaryExpression, bindparam, select
 
 from framework import yamltext
-from framework.definitions import AtomDefinition
 from framework.errors import FrameworkError, Gone, ValidationError
 from framework.identity import new_instance
 from framework.model import SEQUENCE, Model
 from framework.session import Session
 from framework.storage.contract import Delete, Insert, Row, Update
-from framework.transaction import Connection, Place
+from framework.transaction import Place
 
 # What every instance has besides its fields: the platform's own identity, and the ids of other systems.
 _IDENTITY = ("instance", "xid", "xname")
@@ -281,72 +279,6 @@ class Atom:
         return self
 
 
-class Atoms:
-    """The generated classes by name: what scripts see as ``atom``."""
-
-    def __init__(
-        self, definitions: Iterable[AtomDefinition], session: Session, scope: dict[str, Any]
-    ) -> None:
-        self._classes: dict[str, type[Atom]] = {
-            definition.name: _generate(Model(definition), session, scope) for definition in definitions
-        }
-
-    def __getattr__(self, name: str) -> type[Atom]:
-        try:
-            return self._classes[name]
-        except KeyError:
-            raise AttributeError(f"no ATOM class {name!r}{_did_you_mean(name, self._classes)}") from None
-
-    def __iter__(self) -> Iterator[type[Atom]]:
-        return iter(self._classes.values())
-
-    def __dir__(self) -> list[str]:
-        return sorted(self._classes)
-
-    @property
-    def records(self) -> list[Table]:
-        """The tables of all persisted classes, for the storage to make."""
-        return [generated._model.record for generated in self if generated._model.definition.persistent]
-
-
-class Models:
-    """The tables of the classes by name: what scripts see as ``model``."""
-
-    def __init__(self, atoms: Atoms, session: Session) -> None:
-        self._session = session
-        self._tables = {generated.__name__: generated._model.table for generated in atoms}
-
-    @asynccontextmanager
-    async def aiodb(self) -> AsyncIterator[Connection]:
-        """A connection for explicit transactions: ``async with conn.begin() as tran``."""
-        yield self._session.connection()
-
-    def __getattr__(self, name: str) -> Table:
-        try:
-            return self._tables[name]
-        except KeyError:
-            raise AttributeError(f"no table {name!r}{_did_you_mean(name, self._tables)}") from None
-
-    def __dir__(self) -> list[str]:
-        return sorted([*self._tables, "aiodb"])
-
-
-def _generate(model: Model, session: Session, scope: dict[str, Any]) -> type[Atom]:
-    return type(
-        model.name,
-        (Atom,),
-        {
-            "__doc__": f"ATOM class, defined at {model.definition.location}.",
-            "__module__": "atom",
-            "key_field": model.key_field,
-            "_model": model,
-            "_session": session,
-            "_scope": scope,
-            "_selects": {},
-        },
-    )
-
-
 def _select(
     model: Model, wanted: Mapping[str, Any], order: Iterable[str | ColumnElement[Any]]
 ) -> Select[Any]:
@@ -395,10 +327,10 @@ def _text(model: Model, name: str, value: Any) -> str | None:
 
 def _unknown(model: Model, name: str, value: Any) -> ValidationError:
     return ValidationError(
-        model.name, name, value, "unknown", f"no such field{_did_you_mean(name, model.fields)}"
+        model.name, name, value, "unknown", f"no such field{did_you_mean(name, model.fields)}"
     )
 
 
-def _did_you_mean(name: str, names: Iterable[str]) -> str:
+def did_you_mean(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -15,12 +15,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
-from contextvars import Token
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
 from framework import jsontext, trace
+from framework.block import BLOCKS, Block
 from framework.definitions import FifoPolicy
 from framework.errors import (
     ClaimLost,
@@ -31,6 +31,7 @@ from framework.errors import (
     Retry,
     Stopping,
 )
+from framework.items import checked_key, checked_name, payload
 from framework.mu import wrap
 from framework.policies import Policies, backoff
 from framework.session import CLAIMS, RUN, Session
@@ -38,7 +39,6 @@ from framework.settlements import Settlement, Settlements
 from framework.storage.contract import (
     Acknowledge,
     Bury,
-    Claim,
     Deliver,
     Delivery,
     Failure,
@@ -53,21 +53,16 @@ from framework.transaction import Place
 logger = logging.getLogger("framework.fifo")
 
 FIFO_WAIT = 1.0  # seconds that entering a block waits for an item before it gives None
-MAX_NAME_LENGTH = 200
-MAX_KEY_LENGTH = 1000
-MAX_ITEM_DEPTH = 200  # as deep as the JSON of a field; what is much deeper could not be delivered
 
 
 class Fifo:
     """One FIFO by its name; what scripts make by ``FIFO(name)``. Cheap: it holds nothing open."""
 
     def __init__(self, name: str, *, session: Session, settlements: Settlements, policies: Policies) -> None:
-        self.name = _checked_name(name)
+        self.name = checked_name(name)
         self._session = session
         self._settlements = settlements
         self._policy: FifoPolicy = policies.of(name)
-        self._entered = False
-        self._block: _Block | None = None
 
     def __repr__(self) -> str:
         return f"FIFO({self.name!r})"
@@ -94,9 +89,9 @@ class Fifo:
         policy = self._policy
         return Put(
             self.name,
-            _payload(self.name, item, policy.max_item_bytes),
+            payload(self.name, item, policy.max_item_bytes),
             time.time(),
-            _checked_key(key),
+            checked_key(key),
             policy.key_window,
             policy.max_length,
         )
@@ -124,31 +119,35 @@ class Fifo:
     # ---- working off ------------------------------------------------------------------------
 
     async def __aenter__(self) -> Any:
-        if self._entered or any(claim.fifo == self.name for claim in CLAIMS.get()):
+        if any(claim.fifo == self.name for claim in CLAIMS.get()):
             raise Nested(
                 f"FIFO {self.name!r} is entered inside a block of itself: at most one of its items is in "
                 "work at a time, so the inner block could never get one"
             )
-        self._entered = True
-        try:
-            delivery = await self._next()
-        except BaseException:
-            self._entered = False
-            raise
+        delivery = await self._next()
         run = RUN.get()
         if run:
             run.fifos.add(self.name)
             run.served = delivery is not None
         if delivery is None:
             return None
-        self._block = _Block(delivery, self._policy)
-        return wrap(jsontext.decode(delivery.payload))
+        item = self._decoded(delivery)
+        Block(self, delivery, self._policy)
+        return item
+
+    def _decoded(self, delivery: Delivery) -> Any:
+        """The item; one that cannot be read must not stay in work, nor come again."""
+        try:
+            return wrap(jsontext.decode(delivery.payload))
+        except (ValueError, RecursionError) as error:
+            failure = Failure(f"the item cannot be read: {error}", None, time.time())
+            self._settlements.hand_in(Bury(delivery.claim, failure))
+            raise ItemRefused(f"FIFO {self.name!r}: item {delivery.claim.item_id} cannot be read") from error
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace_: TracebackType | None
     ) -> None:
-        self._entered = False
-        block, self._block = self._block, None
+        block = self._innermost()
         if block is None:
             return
         overdue = block.leave(error)
@@ -166,7 +165,7 @@ class Fifo:
         if overdue is not None:
             raise overdue from error
 
-    def _settlement(self, block: _Block, error: BaseException) -> Settlement:
+    def _settlement(self, block: Block, error: BaseException) -> Settlement:
         """What becomes of an item whose block ended by an exception."""
         policy, claim, settled = self._policy, block.claim, block.acknowledged
         if not self._session.running and isinstance(error, asyncio.CancelledError | Stopping):
@@ -181,7 +180,7 @@ class Fifo:
             delay = max(float(error.after), 0.0)
         return Release(claim, failure, delay, settled=settled)
 
-    def _give_up(self, block: _Block, failure: Failure, *, hold: bool) -> Settlement:
+    def _give_up(self, block: Block, failure: Failure, *, hold: bool) -> Settlement:
         attempts = block.delivery.attempt
         logger.error(
             "FIFO %s: item %d %s after %d attempt%s: %s",
@@ -276,63 +275,15 @@ class Fifo:
         await self._session.write([Acknowledge(block.claim)], conn)
         block.acknowledge()
 
-    def _in_block(self) -> _Block:
-        if self._block is None:
+    def _in_block(self) -> Block:
+        block = self._innermost()
+        if block is None:
             raise NotInBlock(f"FIFO {self.name!r}: only inside its block is there an item")
-        return self._block
+        return block
 
-
-class _Block:
-    """One block in work: its claim in the context, its time-out, and the warning that it takes long."""
-
-    def __init__(self, delivery: Delivery, policy: FifoPolicy) -> None:
-        self.delivery = delivery
-        self.claim: Claim = delivery.claim
-        self.acknowledged = False
-        self._policy = policy
-        self._overdue = False
-        self._token: Token[tuple[Claim, ...]] = CLAIMS.set((*CLAIMS.get(), delivery.claim))
-        loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
-        self._began = loop.time()
-        self._slow = loop.call_later(policy.slow_after, self._warn)
-        self._limit = loop.call_later(policy.timeout, self._expire) if policy.timeout is not None else None
-
-    def acknowledge(self) -> None:
-        self.acknowledged = True
-        CLAIMS.set(tuple(claim for claim in CLAIMS.get() if claim != self.claim))
-
-    def leave(self, error: BaseException | None) -> TimeoutError | None:
-        """End the block; the error of a block that its own time-out cancelled."""
-        self._slow.cancel()
-        if self._limit is not None:
-            self._limit.cancel()
-        CLAIMS.reset(self._token)
-        if not self._overdue:
-            return None
-        # Take our own cancellation back, as asyncio.timeout does: the task itself is to go on.
-        task = self._task
-        if task is not None and task.uncancel() == 0 and isinstance(error, asyncio.CancelledError):
-            return TimeoutError(f"the block took longer than its time-out of {self._policy.timeout:g} s")
-        return None
-
-    def _expire(self) -> None:
-        self._overdue = True
-        if self._task is not None:
-            self._task.cancel()
-
-    def _warn(self) -> None:
-        loop = asyncio.get_running_loop()
-        place = trace.suspended_at(self._task) if self._task else None
-        logger.warning(
-            "FIFO %s: item %d is in work for %.0f s now%s",
-            self.claim.fifo,
-            self.claim.item_id,
-            loop.time() - self._began,
-            f", at {place}" if place else "",
-            extra={"action": "slow", "fifo": self.claim.fifo},
-        )
-        self._slow = loop.call_later(self._policy.slow_after, self._warn)
+    def _innermost(self) -> Block | None:
+        """The block of this object that the caller stands in; several tasks may share the object."""
+        return next((block for block in reversed(BLOCKS.get()) if block.owner is self), None)
 
 
 class Fifos:
@@ -366,58 +317,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, Reject):
         return text or "rejected"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _checked_name(name: object) -> str:
-    if not isinstance(name, str) or not name:
-        raise ItemRefused(f"a FIFO's name is a text that is not empty, not {name!r:.60}")
-    if len(name) > MAX_NAME_LENGTH:
-        raise ItemRefused(f"a FIFO's name has at most {MAX_NAME_LENGTH} characters, not {len(name)}")
-    if not name.isprintable():
-        raise ItemRefused(f"a FIFO's name has printable characters only: {name!r}")
-    return name
-
-
-def _checked_key(key: object) -> str | None:
-    if key is None:
-        return None
-    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
-        raise ItemRefused(f"a key is a text of 1 to {MAX_KEY_LENGTH} characters, not {key!r:.60}")
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        raise ItemRefused("a key cannot have lone surrogates: it could not be stored") from None
-    return key
-
-
-def _payload(fifo: str, item: object, most_bytes: int) -> str:
-    if item is None:
-        raise ItemRefused(f"FIFO {fifo!r}: None cannot be put; it is what an empty FIFO gives")
-    try:
-        _require_text_keys(item, MAX_ITEM_DEPTH)
-        text = jsontext.encode(item)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ItemRefused(f"FIFO {fifo!r}: the item is no JSON value: {error}") from None
-    size = len(text) if text.isascii() else len(text.encode())
-    if size > most_bytes:
-        raise ItemRefused(
-            f"FIFO {fifo!r}: the item has {size} bytes of JSON, {most_bytes} are allowed; "
-            "store the data in an ATOM and put its id"
-        )
-    return text
-
-
-def _require_text_keys(value: object, depth: int) -> None:
-    """JSON would turn the key 1 into "1": what goes in would not come back as it was."""
-    if isinstance(value, str | int | float) or value is None:
-        return
-    if depth == 0:
-        raise ValueError(f"it is nested deeper than {MAX_ITEM_DEPTH} levels")
-    if isinstance(value, Mapping):
-        for key, element in dict.items(value) if isinstance(value, dict) else value.items():
-            if not isinstance(key, str):
-                raise TypeError(f"the key {key!r} is no text")
-            _require_text_keys(element, depth - 1)
-    elif isinstance(value, list | tuple):
-        for element in value:
-            _require_text_keys(element, depth - 1)

@@ -14,7 +14,8 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from framework.atom import Atom, Atoms, Models
+from framework.atom import Atom
+from framework.atoms import Atoms, Models
 from framework.definitions import MODULES, Definitions
 from framework.errors import Duplicate, FrameworkError, Gone, Unavailable, ValidationError
 from framework.mu import MU
@@ -612,6 +613,7 @@ EDGES: list[dict[str, Any]] = [
     {"text": "\u2028\ufeff\U0010ffff\x7f", "whole": 2**63 - 1},
     {"whole": -(2**63), "real": 5e-324, "flag": False},
     {"real": 1.7976931348623157e308, "listed": [1, 1.0, True, 0, 0.0, False, None]},
+    {"mu": {"items": 1}, "thing": {"items": [1]}},
     {"thing": {"big": 10**4000, "negative": -(2**64)}, "mu": {"values": 1, "dictionary": 2}},
     {"thing": deep(190), "mu": deep(190), "mus": [deep(180)]},
     {"at": dt.datetime(1, 1, 1, tzinfo=UTC)},

@@ -529,3 +529,25 @@ async def test_outside_of_every_block_nothing_is_fenced(filled: Fifos, session: 
             raise KeyError
     await session.write([Insert(rows, {"key": "after an error"})])
     assert await session.load(rows, "key", "after an error") is not None
+
+
+async def test_two_tasks_may_share_the_object_and_the_second_waits_as_for_an_empty_one(fifos: Fifos) -> None:
+    shared = fifos("shared")
+    await shared.put_many([1, 2])
+    entered = asyncio.Event()
+    leave = asyncio.Event()
+
+    async def first() -> tuple[Any, int]:
+        async with shared as item:
+            entered.set()
+            await leave.wait()
+            return item, shared.attempt
+
+    task = asyncio.create_task(first())
+    await entered.wait()
+    async with shared as item:
+        assert item is None
+    leave.set()
+    assert await task == (1, 1)
+    async with shared as item:
+        assert item == 2

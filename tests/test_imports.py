@@ -19,13 +19,13 @@ ROOT = Path(framework.__file__).parent
 # The parts of the framework, lowest first. A part imports from the layers below its own, and from itself.
 LAYERS = (
     ("errors", "jsontext", "yamltext", "identity", "trace", "cache", "logs", "definitions"),
-    ("mu", "unbuilt", "watchdog"),
+    ("mu", "unbuilt", "watchdog", "items"),
     ("storage",),
     ("transaction", "policies", "settings", "tokens"),
     ("session",),
-    ("model", "settlements", "housekeeping"),
+    ("model", "settlements", "housekeeping", "block"),
     ("atom", "fifo", "reflector", "callout"),
-    ("debug",),
+    ("debug", "atoms"),
     ("scope", "gateway"),
     ("snapshot",),
     ("runtime",),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from framework.atom import Atoms, Models
+from framework.atoms import Atoms, Models
 from framework.definitions import MODULES, Definitions
 from framework.errors import CannotOpen, Duplicate
 from framework.mu import MU

@@ -11,7 +11,8 @@ import datetime as dt
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 Accept = Callable[[object], object]
 
@@ -225,9 +226,14 @@ def _inspect(value: object, depth: int) -> bool:
     raise _Inside("type", f"must be a JSON value, not {kind(value)}")
 
 
+def _pairs(value: Mapping[Any, object]) -> Iterable[tuple[Any, object]]:
+    """Keys and values. Those of a dict by dict's own method: in a subclass `items` may be a key's value."""
+    return dict.items(value) if isinstance(value, dict) else value.items()
+
+
 def _inspect_mapping(value: Mapping[object, object], depth: int) -> bool:
     rebuild = not isinstance(value, dict)
-    for key, item in value.items():
+    for key, item in _pairs(value):
         if type(key) is not str:
             raise _Inside("type", f"has the key {key!r}: a key must be text, not {kind(key)}")
         try:
@@ -273,7 +279,7 @@ def _unwrapped(value: str | int | float) -> str | int | float:
 
 def _rebuilt(value: object) -> object:
     if isinstance(value, Mapping):
-        return {key: _rebuilt(item) for key, item in value.items()}
+        return {key: _rebuilt(item) for key, item in _pairs(value)}
     if isinstance(value, list | tuple):
         return [_rebuilt(item) for item in value]
     if isinstance(value, str | int | float) and not isinstance(value, bool):

@@ -13,7 +13,8 @@ from urllib.parse import unquote
 
 from framework.callout import Response as CalloutResponse
 from framework.errors import HTTPError, StorageError
-from framework.gateway.execution import INSIDE, OPEN, OPERATOR, Call, Scripts
+from framework.gateway.calls import INSIDE, OPEN, OPERATOR, Call
+from framework.gateway.execution import Scripts
 from framework.gateway.paths import segments
 from framework.gateway.requests import ClientGone, Request, parameters, read_body
 from framework.gateway.responses import Response, from_http_error, make, problem

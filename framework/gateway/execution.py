@@ -10,34 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from framework.gateway import failures
+from framework.gateway.calls import Call
 from framework.gateway.idempotency import Idempotency
-from framework.gateway.requests import Request
 from framework.gateway.responses import Response, from_result, make, problem
 from framework.gateway.routing import Route
 from framework.mu import MU
 from framework.session import Session
 
 logger = logging.getLogger("framework.gateway")
-
-# Callers that have no account of their own.
-OPEN = ""  # a route that asks for no token
-INSIDE = "(inside)"  # callout
-OPERATOR = "(operator)"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request that has found its route and may call it."""
-
-    route: Route
-    request: Request
-    resources: dict[str, str]
-    parameters: dict[str, list[str]]
-    caller: str
 
 
 class Scripts:

@@ -12,7 +12,6 @@ import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from framework import jsontext
 from framework.errors import (
@@ -21,12 +20,10 @@ from framework.errors import (
     RequestMismatch,
     StorageError,
 )
+from framework.gateway.calls import Call
 from framework.gateway.responses import Response, problem
 from framework.session import Session
 from framework.storage.contract import BeginRequest, EndRequest, RequestKey, StoredResponse
-
-if TYPE_CHECKING:
-    from framework.gateway.execution import Call
 
 logger = logging.getLogger("framework.gateway")
 
@@ -36,8 +33,8 @@ LONGEST_KEY = 255
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 BeforeCommit = Callable[[Response], Awaitable[None]]
-Run = Callable[["Call", BeforeCommit], Awaitable[Response]]
-Failed = Callable[["Call", BaseException], Response]
+Run = Callable[[Call, BeforeCommit], Awaitable[Response]]
+Failed = Callable[[Call, BaseException], Response]
 
 
 class Idempotency:

@@ -119,10 +119,13 @@ class SqliteStorage:
     def _connect_in_turn(self) -> sqlite3.Connection:
         # Nobody can wait in SQLite for who turns a new database into one with a log: it says "locked" at once.
         try:
-            with self._turns.turn(time.monotonic() + WRITE_WAIT):
-                return _connect_writer(self._path)
+            self._turns.take(time.monotonic() + WRITE_WAIT)
         except OSError as error:
             raise translate(error) from error
+        try:
+            return _connect_writer(self._path)
+        finally:
+            self._turns.give()
 
     async def ensure_tables(self, tables: Sequence[Table]) -> None:
         """See the contract; ``CannotOpen`` lists the differences that could lose data."""

@@ -38,11 +38,15 @@ def write_in_turn(
 ) -> None:
     """As ``write_batch``, when it is this process's turn; ``Unavailable`` for all if that does not come."""
     try:
-        with turns.turn(batch[0].handed_in + WRITE_WAIT):
-            write_batch(connection, batch)
+        turns.take(batch[0].handed_in + WRITE_WAIT)
     except (Unavailable, OSError) as error:
         for unit in batch:
             unit.error = translate(error)
+        return
+    try:
+        write_batch(connection, batch)
+    finally:
+        turns.give()
 
 
 def write_batch(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:

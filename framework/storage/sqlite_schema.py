@@ -38,7 +38,13 @@ def ensure(connection: sqlite3.Connection, dialect: Dialect, tables: Sequence[Ta
             "Restore the definition, or move the data to a new database."
         )
     for statement in found.statements:
-        connection.execute(statement)
+        try:
+            connection.execute(statement)
+        except sqlite3.IntegrityError as error:  # a unique index over rows that are not
+            raise CannotOpen(
+                f"the tables do not fit the definitions: {error}. Rows with the same value are there already; "
+                "make them differ, or take `field_unique` away."
+            ) from None
 
 
 def plan(connection: sqlite3.Connection, dialect: Dialect, tables: Sequence[Table]) -> Plan:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 
 from framework.errors import Unavailable
 from framework.storage.sqlite_locks import Lock, Locks
@@ -28,12 +27,13 @@ class Turns:
         self._locks = locks
         self._next: Lock | None = None
         self._turn: Lock | None = None
+        self._signature = f"{os.getpid()} {socket.gethostname()}"
 
-    @contextmanager
-    def turn(self, deadline: float) -> Iterator[None]:
-        """A block in which no other process writes. ``Unavailable`` names who held on beyond ``deadline``.
+    def take(self, deadline: float) -> None:
+        """Wait for this process's turn: from then on no other writes, until ``give``.
 
-        ``deadline`` is a time of ``time.monotonic()``; with one that has passed it is tried once.
+        ``Unavailable`` names who held on beyond ``deadline``, a time of ``time.monotonic()``; with one that
+        has passed it is tried once.
         """
         if self._next is None or self._turn is None:
             self._next = self._locks.lock("writer-next")
@@ -46,16 +46,18 @@ class Turns:
                 turn.release()
             raise self._late(self._next if free else turn)
         try:
-            self._sign(self._next)
+            self._next.sign(self._signature)
             if not self._acquire(turn, deadline):
                 raise self._late(turn)
         finally:
             self._next.release()
-        try:
-            self._sign(turn)
-            yield
-        finally:
-            turn.release()
+        turn.sign(self._signature)
+
+    def give(self) -> None:
+        """The turn is over. Never raises: what was committed is committed."""
+        if self._turn is not None:
+            with suppress(OSError):
+                self._turn.release()
 
     def close(self) -> None:
         """Close both files."""
@@ -71,9 +73,6 @@ class Turns:
             time.sleep(wait)
             wait = min(wait * 1.5, _LOOK_LAST)
         return True
-
-    def _sign(self, lock: Lock) -> None:
-        lock.sign(f"{os.getpid()} {socket.gethostname()}")
 
     def _late(self, lock: Lock) -> Unavailable:
         pid, _, host = lock.signature().partition(" ")

@@ -147,7 +147,12 @@ class FifoMachine(RuleBasedStateMachine):
     @rule()
     def deliver(self) -> None:
         block = self.node.fifos("q")
-        given = self.run(block.__aenter__())
+
+        async def enter() -> tuple[Any, int]:
+            given = await block.__aenter__()
+            return given, 0 if given is None else block.attempt
+
+        given, attempt = self.run(enter())
         self.bury_crashed()
         if self.paused or not self.waiting:
             assert given is None
@@ -155,7 +160,7 @@ class FifoMachine(RuleBasedStateMachine):
             return
         head = self.waiting[0]
         assert given == head.payload, "the head is delivered, and nothing else"
-        assert block.attempt == head.attempts + 1
+        assert attempt == head.attempts + 1
         self.working, self.node.block = head, block
 
     @precondition(lambda self: self.working is not None)

@@ -1,0 +1,73 @@
+"""A FIFO's block in work: its claim in the context, its time-out, and the warning that it takes long."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextvars import ContextVar, Token
+
+from framework import trace
+from framework.definitions import FifoPolicy
+from framework.session import CLAIMS
+from framework.storage.contract import Claim, Delivery
+
+logger = logging.getLogger("framework.fifo")
+
+# The blocks around the caller, innermost last.
+BLOCKS: ContextVar[tuple[Block, ...]] = ContextVar("blocks", default=())
+
+
+class Block:
+    """Begins where it is made, in the task that works; ``leave`` must be called in the same task."""
+
+    def __init__(self, owner: object, delivery: Delivery, policy: FifoPolicy) -> None:
+        self.owner = owner
+        self.delivery = delivery
+        self.claim: Claim = delivery.claim
+        self.acknowledged = False
+        self._policy = policy
+        self._overdue = False
+        self._claims: Token[tuple[Claim, ...]] = CLAIMS.set((*CLAIMS.get(), delivery.claim))
+        self._blocks: Token[tuple[Block, ...]] = BLOCKS.set((*BLOCKS.get(), self))
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._began = loop.time()
+        self._slow = loop.call_later(policy.slow_after, self._warn)
+        self._limit = loop.call_later(policy.timeout, self._expire) if policy.timeout is not None else None
+
+    def acknowledge(self) -> None:
+        self.acknowledged = True
+        CLAIMS.set(tuple(claim for claim in CLAIMS.get() if claim != self.claim))
+
+    def leave(self, error: BaseException | None) -> TimeoutError | None:
+        """End the block; the error of a block that its own time-out cancelled."""
+        self._slow.cancel()
+        if self._limit is not None:
+            self._limit.cancel()
+        CLAIMS.reset(self._claims)
+        BLOCKS.reset(self._blocks)
+        if not self._overdue:
+            return None
+        # Take our own cancellation back, as asyncio.timeout does: the task itself is to go on.
+        task = self._task
+        if task is not None and task.uncancel() == 0 and isinstance(error, asyncio.CancelledError):
+            return TimeoutError(f"the block took longer than its time-out of {self._policy.timeout:g} s")
+        return None
+
+    def _expire(self) -> None:
+        self._overdue = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _warn(self) -> None:
+        loop = asyncio.get_running_loop()
+        place = trace.suspended_at(self._task) if self._task else None
+        logger.warning(
+            "FIFO %s: item %d is in work for %.0f s now%s",
+            self.claim.fifo,
+            self.claim.item_id,
+            loop.time() - self._began,
+            f", at {place}" if place else "",
+            extra={"action": "slow", "fifo": self.claim.fifo},
+        )
+        self._slow = loop.call_later(self._policy.slow_after, self._warn)
