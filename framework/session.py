@@ -126,11 +126,11 @@ class Session:
 
     def collected(self) -> AbstractAsyncContextManager[None]:
         """A block whose writes are one transaction, stored at its end."""
-        return Collected(self.storage, CLAIMS.get())
+        return Collected(self.storage, CLAIMS.get)
 
     def connection(self) -> Connection:
         """A connection for explicit transactions."""
-        return Connection(self.storage, CLAIMS.get())
+        return Connection(self.storage, CLAIMS.get)
 
     def require_free(self, what: str) -> None:
         """``TransactionHeld`` if this task holds a transaction, which ``what`` would wait for."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from types import TracebackType
@@ -63,9 +63,9 @@ BEGUN: ContextVar[Connection | None] = ContextVar("begun", default=None)
 class _Holder:
     """A transaction that takes the writer when it must, and gives it back at its end."""
 
-    def __init__(self, storage: Storage, fences: Sequence[Claim]) -> None:
+    def __init__(self, storage: Storage, claims: Callable[[], Sequence[Claim]]) -> None:
         self._storage = storage
-        self._fences = fences
+        self._claims = claims  # asked when it is written: a connection may be older than the block
         self._manager: AbstractAsyncContextManager[Transaction] | None = None
         self._held: Transaction | None = None
         self._ended = False
@@ -88,7 +88,7 @@ class _Holder:
             def expired() -> str:
                 return _too_long(task)
 
-            manager = self._storage.transaction(hold=TRANSACTION_HOLD, expired=expired, fences=self._fences)
+            manager = self._storage.transaction(hold=TRANSACTION_HOLD, expired=expired, fences=self._claims())
             self._held = await manager.__aenter__()
             self._manager = manager
         return self._held
@@ -109,8 +109,8 @@ class _Holder:
 class Collected(_Holder):
     """A block whose writes are one transaction: all stored at its end, none when it raises."""
 
-    def __init__(self, storage: Storage, fences: Sequence[Claim]) -> None:
-        super().__init__(storage, fences)
+    def __init__(self, storage: Storage, claims: Callable[[], Sequence[Claim]]) -> None:
+        super().__init__(storage, claims)
         self._operations: list[Operation] = []
 
     async def write(self, operations: Sequence[Operation]) -> list[Any]:
@@ -146,7 +146,7 @@ class Collected(_Holder):
             return
         self._ended = True
         if self._operations:
-            await self._storage.write(self._operations, fences=self._fences)
+            await self._storage.write(self._operations, fences=self._claims())
 
     def _pending(self) -> bool:
         self.require_open()
@@ -163,8 +163,8 @@ class Collected(_Holder):
 class Connection(_Holder):
     """``conn`` of the scripts: what is given it takes part in its transaction, once one was begun."""
 
-    def __init__(self, storage: Storage, fences: Sequence[Claim]) -> None:
-        super().__init__(storage, fences)
+    def __init__(self, storage: Storage, claims: Callable[[], Sequence[Claim]]) -> None:
+        super().__init__(storage, claims)
         self._begun = False
 
     @asynccontextmanager
@@ -193,7 +193,7 @@ class Connection(_Holder):
         self.require_open()
         if self._begun:
             return await (await self.hold()).write(operations)
-        return await self._storage.write(operations, fences=self._fences)
+        return await self._storage.write(operations, fences=self._claims())
 
     async def load(self, table: Table, key_column: str, key: Any, *, for_update: bool = False) -> Row | None:
         """One row, with what the transaction wrote; ``for_update`` keeps others from writing until its end."""

@@ -9,14 +9,19 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-import time
+from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from framework.errors import Unavailable
 
 # Enough to share one commit among all who wait, few enough that none of them waits long.
 BATCH = 256
+
+
+# A unit waits until its batch starts. Whether it starts or is given up is decided under the thread's lock.
+WAITING, STARTED, EXPIRED = range(3)
 
 
 class Closable(Protocol):
@@ -30,7 +35,7 @@ Orphaned = Callable[[Any, BaseException | None], None]
 class Unit(Generic[C]):
     """Work on the connection, the future of who waits for it, and the FIFOs that it changes."""
 
-    __slots__ = ("error", "exclusive", "future", "handed_in", "orphaned", "result", "wakes", "work")
+    __slots__ = ("deadline", "error", "exclusive", "future", "orphaned", "result", "state", "wakes", "work")
 
     def __init__(
         self,
@@ -45,15 +50,22 @@ class Unit(Generic[C]):
         self.wakes = wakes
         self.orphaned = orphaned
         self.exclusive = exclusive  # a batch of its own: it may take long
-        self.handed_in = time.monotonic()
+        self.deadline = 0.0  # on the loop's clock
+        self.state = WAITING
         self.result: Any = None
         self.error: BaseException | None = None
+
+
+Start = Callable[[], list[Unit[C]]]
 
 
 class BatchThread(Generic[C]):
     """Runs units in a thread of its own. Made and closed on the event loop's thread.
 
-    ``run_batch`` leaves a ``result`` or an ``error`` on each unit; ``done`` is told which FIFOs changed.
+    ``run_batch`` waits for whatever it has to, calls ``start`` for the units that are still wanted, leaves a
+    ``result`` or an ``error`` on each, and returns them. A unit that has not started ``patience`` seconds
+    after it was handed in fails with ``late()``, and is never run. ``done`` is told which FIFOs changed;
+    ``after_batch`` runs in the thread when the batch was answered, and must not raise.
     """
 
     def __init__(
@@ -61,12 +73,21 @@ class BatchThread(Generic[C]):
         name: str,
         *,
         connect: Callable[[], C],
-        run_batch: Callable[[C, list[Unit[C]]], None],
+        run_batch: Callable[[C, Start[C]], list[Unit[C]]],
+        patience: float,
+        late: Callable[[], Exception],
         done: Callable[[set[str]], None] | None = None,
+        after_batch: Callable[[C], None] | None = None,
     ) -> None:
         self._connect = connect
         self._run_batch = run_batch
+        self._patience = patience
+        self._late = late
+        self._deciding = threading.Lock()
+        self._handed_in: deque[Unit[C]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self._done = done
+        self._after_batch = after_batch
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[Unit[C] | None] = queue.SimpleQueue()
         self._kept: Unit[C] | None = None  # taken from the queue, for the next batch
@@ -76,9 +97,12 @@ class BatchThread(Generic[C]):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     async def start(self) -> None:
-        """Open the connection in the thread; raises what opening it raised."""
+        """Open the connection in the thread; raises what opening it raised, or ``late()``."""
         self._thread.start()
-        await self._opened
+        await asyncio.wait({self._opened}, timeout=self._patience)
+        if not self._opened.done():
+            raise self._late()
+        self._opened.result()
 
     async def run(
         self,
@@ -97,6 +121,7 @@ class BatchThread(Generic[C]):
             raise Unavailable("the database is closed")
         future = self._loop.create_future()
         unit = Unit(work, future, wakes, orphaned, exclusive)
+        self._watch(unit)
         self._queue.put(unit)
         try:
             return await future
@@ -107,18 +132,48 @@ class BatchThread(Generic[C]):
             raise
 
     async def close(self) -> None:
-        """Finish what was handed in, then close the connection. May be called twice."""
+        """Finish what was handed in, then close the connection. May be called twice.
+
+        A thread that still waits for its turn after ``patience`` is left behind; it ends with the process.
+        """
         if not self._closed:
             self._closed = True
             self._queue.put(None)
         if self._thread.ident is not None:
-            await self._ended
-            self._thread.join()
+            await asyncio.wait({self._ended}, timeout=self._patience)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def tell_done(self, wakes: set[str]) -> None:
         """Tell of changes that no unit named beforehand."""
         if self._done:
             self._done(wakes)
+
+    # ---- patience ---------------------------------------------------------------------------
+
+    def _watch(self, unit: Unit[C]) -> None:
+        unit.deadline = self._loop.time() + self._patience
+        self._handed_in.append(unit)
+        if self._timer is None:
+            self._timer = self._loop.call_at(unit.deadline, self._expire)
+
+    def _expire(self) -> None:
+        """Give up the units that have waited too long; the timer is for the oldest that may still start."""
+        self._timer = None
+        now = self._loop.time()
+        error: Exception | None = None
+        while self._handed_in and (self._handed_in[0].deadline <= now or self._handed_in[0].state != WAITING):
+            unit = self._handed_in.popleft()
+            with self._deciding:
+                if unit.state != WAITING:
+                    continue  # it runs, or has run: its own outcome is its answer
+                unit.state = EXPIRED
+            error = error or self._late()
+            unit.error = error
+            self._answer_one(unit)
+        if self._handed_in:
+            self._timer = self._loop.call_at(self._handed_in[0].deadline, self._expire)
 
     # ---- the thread -------------------------------------------------------------------------
 
@@ -132,11 +187,21 @@ class BatchThread(Generic[C]):
         self._tell(_set_result, self._opened)
         try:
             while (batch := self._take()) is not None:
-                self._run_batch(connection, batch)
-                self._tell(self._answer, batch)
+                ran = self._run_batch(connection, partial(self._start_batch, batch))
+                self._tell(self._answer, ran)
+                if self._after_batch is not None:
+                    self._after_batch(connection)
         finally:
             connection.close()
             self._tell(_set_result, self._ended)
+
+    def _start_batch(self, batch: list[Unit[C]]) -> list[Unit[C]]:
+        """Those of the batch that nobody has given up; from now on nobody can."""
+        with self._deciding:
+            wanted = [unit for unit in batch if unit.state == WAITING]
+            for unit in wanted:
+                unit.state = STARTED
+        return wanted
 
     def _take(self) -> list[Unit[C]] | None:
         """All units that wait, at least one; None when it was closed and nothing is left."""
@@ -168,18 +233,23 @@ class BatchThread(Generic[C]):
     def _answer(self, batch: list[Unit[C]]) -> None:
         wakes: set[str] = set()
         for unit in batch:
-            future = unit.future
             if unit.error is None:
                 wakes.update(unit.wakes)
-            if future.done():  # the caller was cancelled; the unit has run all the same
-                if unit.orphaned:
-                    unit.orphaned(unit.result, unit.error)
-            elif unit.error is None:
-                future.set_result(unit.result)
-            else:
-                future.set_exception(unit.error)
+            self._answer_one(unit)
+        while self._handed_in and self._handed_in[0].state != WAITING:
+            self._handed_in.popleft()
         if wakes and self._done:
             self._done(wakes)
+
+    def _answer_one(self, unit: Unit[C]) -> None:
+        future = unit.future
+        if future.done():  # the caller was cancelled
+            if unit.orphaned:
+                unit.orphaned(unit.result, unit.error)
+        elif unit.error is None:
+            future.set_result(unit.result)
+        else:
+            future.set_exception(unit.error)
 
 
 def _set_result(future: asyncio.Future[None]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from functools import partial
@@ -47,6 +46,7 @@ from framework.storage.contract import (
 )
 from framework.storage.signals import Signal, Signals
 from framework.storage.sqlite_batches import WRITE_WAIT, write_in_turn
+from framework.storage.sqlite_checkpoints import Checkpoints
 from framework.storage.sqlite_errors import cannot_open, translate
 from framework.storage.sqlite_fifos import TRIGGERS
 from framework.storage.sqlite_locks import Locks
@@ -78,7 +78,10 @@ class SqliteStorage:
             "framework-sqlite-writer",
             connect=self._connect_in_turn,
             run_batch=partial(write_in_turn, self._turns),
+            patience=WRITE_WAIT,
+            late=self._turns.late,
             done=self._committed,
+            after_batch=Checkpoints(self._turns).after_batch,
         )
         self._lookups = Lookups(path)
         self._readers: list[aiosqlite.Connection] = []
@@ -119,7 +122,7 @@ class SqliteStorage:
     def _connect_in_turn(self) -> sqlite3.Connection:
         # Nobody can wait in SQLite for who turns a new database into one with a log: it says "locked" at once.
         try:
-            self._turns.take(time.monotonic() + WRITE_WAIT)
+            self._turns.take()
         except OSError as error:
             raise translate(error) from error
         try:
@@ -302,7 +305,7 @@ def _connect_writer(path: str) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = ON")  # macOS: a plain fsync does not reach the disk
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
     except BaseException:
         connection.close()
         raise

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 
 from framework.errors import Unavailable
-from framework.storage.batches import Unit
+from framework.storage.batches import Start, Unit
 from framework.storage.sqlite_errors import translate
 from framework.storage.sqlite_turns import Turns
 
@@ -24,29 +24,36 @@ class _RolledBack(Exception):
     """SQLite ended the whole transaction by itself."""
 
 
-def read_batch(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:
+def read_batch(
+    connection: sqlite3.Connection, start: Start[sqlite3.Connection]
+) -> list[Unit[sqlite3.Connection]]:
     """Run each unit by itself: every one sees all that was committed before it was handed in."""
+    batch = start()
     for unit in batch:
         try:
             unit.result = unit.work(connection)
         except Exception as error:
             unit.error = translate(error)
+    return batch
 
 
 def write_in_turn(
-    turns: Turns, connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]
-) -> None:
-    """As ``write_batch``, when it is this process's turn; ``Unavailable`` for all if that does not come."""
+    turns: Turns, connection: sqlite3.Connection, start: Start[sqlite3.Connection]
+) -> list[Unit[sqlite3.Connection]]:
+    """Wait for this process's turn, then run those units that are still wanted as one batch."""
     try:
-        turns.take(batch[0].handed_in + WRITE_WAIT)
-    except (Unavailable, OSError) as error:
+        turns.take()
+    except OSError as error:
+        batch = start()
         for unit in batch:
             unit.error = translate(error)
-        return
+        return batch
     try:
+        batch = start()
         write_batch(connection, batch)
     finally:
         turns.give()
+    return batch
 
 
 def write_batch(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from framework.errors import Unavailable
 from framework.storage.batches import BatchThread
 from framework.storage.sqlite_batches import WRITE_WAIT, read_batch
 from framework.storage.sqlite_errors import translate
@@ -26,7 +27,11 @@ class Lookups:
     def __init__(self, path: str) -> None:
         self._path = path
         self._thread = BatchThread(
-            "framework-sqlite-lookups", connect=lambda: _connect(path, WRITE_WAIT), run_batch=read_batch
+            "framework-sqlite-lookups",
+            connect=lambda: _connect(path, WRITE_WAIT),
+            run_batch=read_batch,
+            patience=WRITE_WAIT,
+            late=lambda: Unavailable("the disk does not answer"),
         )
         self._connection: sqlite3.Connection | None = None
         self._away_until = 0.0

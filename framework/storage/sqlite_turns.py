@@ -1,27 +1,25 @@
 """Fair turns of the writers of several processes, before SQLite is asked at all.
 
 SQLite's own ``busy_timeout`` lets the one who asks at the right moment win, and starves others for
-seconds. Here a writer first takes the lock ``next`` and then the lock ``turn``, and gives ``next`` away: so
-whoever just wrote stands behind the one who waits. Both are freed by the system when their holder dies.
+seconds. Here a writer waits in the system's own queue, for the lock ``writer-next``, and with it for the
+lock ``writer-turn``: so whoever just wrote stands behind the one who waits. Both are freed by the system
+when their holder dies. A wait in the system has no time limit; who waits for the units has one.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import time
 from contextlib import suppress
 
 from framework.errors import Unavailable
 from framework.storage.sqlite_locks import Lock, Locks
 
-# A waiting writer looks again after this long, at first and at last (seconds).
-_LOOK_FIRST = 0.00005
-_LOOK_LAST = 0.002
+_NEXT, _TURN = "writer-next", "writer-turn"
 
 
 class Turns:
-    """One process's place among the writers. Used by the writer's thread alone."""
+    """One process's place among the writers. ``take`` and ``give`` are the writer's thread's alone."""
 
     def __init__(self, locks: Locks) -> None:
         self._locks = locks
@@ -29,29 +27,18 @@ class Turns:
         self._turn: Lock | None = None
         self._signature = f"{os.getpid()} {socket.gethostname()}"
 
-    def take(self, deadline: float) -> None:
-        """Wait for this process's turn: from then on no other writes, until ``give``.
-
-        ``Unavailable`` names who held on beyond ``deadline``, a time of ``time.monotonic()``; with one that
-        has passed it is tried once.
-        """
+    def take(self) -> None:
+        """Wait for this process's turn: from then on no other writes, until ``give``."""
         if self._next is None or self._turn is None:
-            self._next = self._locks.lock("writer-next")
-            self._turn = self._locks.lock("writer-turn")
-        turn = self._turn
-        if not self._acquire(self._next, deadline):
-            # Who was stopped while it waited holds up all behind it; else whoever writes does.
-            free = turn.try_acquire()
-            if free:
-                turn.release()
-            raise self._late(self._next if free else turn)
+            self._next = self._locks.lock(_NEXT)
+            self._turn = self._locks.lock(_TURN)
+        self._next.acquire()
         try:
             self._next.sign(self._signature)
-            if not self._acquire(turn, deadline):
-                raise self._late(turn)
+            self._turn.acquire()
         finally:
             self._next.release()
-        turn.sign(self._signature)
+        self._turn.sign(self._signature)
 
     def give(self) -> None:
         """The turn is over. Never raises: what was committed is committed."""
@@ -59,24 +46,33 @@ class Turns:
             with suppress(OSError):
                 self._turn.release()
 
+    def late(self) -> Unavailable:
+        """The error of who has waited too long: it names the process that holds all others up."""
+        try:
+            holder = self._holder()
+        except OSError:
+            holder = ""
+        pid, _, host = holder.partition(" ")
+        return Unavailable(
+            f"process {pid or '?'} on {host or 'this machine'} holds the database in a write and does not end it; "
+            "nothing was written. It may be stopped or hang: look at it, and continue or end it"
+        )
+
     def close(self) -> None:
         """Close both files."""
         for lock in (self._next, self._turn):
             if lock is not None:
                 lock.close()
 
-    def _acquire(self, lock: Lock, deadline: float) -> bool:
-        wait = _LOOK_FIRST
-        while not lock.try_acquire():
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(wait)
-            wait = min(wait * 1.5, _LOOK_LAST)
-        return True
-
-    def _late(self, lock: Lock) -> Unavailable:
-        pid, _, host = lock.signature().partition(" ")
-        return Unavailable(
-            f"process {pid or '?'} on {host or 'this machine'} holds the database in a write and does not end it; "
-            "nothing was written. It may be stopped or hang: look at it, and continue or end it"
-        )
+    def _holder(self) -> str:
+        """Who has the turn; if nobody has, who is the next and does not take it."""
+        signature = ""
+        for name in (_TURN, _NEXT):
+            probe = self._locks.lock(name)  # files of our own: the thread is waiting with the others
+            try:
+                signature = signature or probe.signature()
+                if not probe.try_acquire():
+                    return probe.signature()
+            finally:
+                probe.close()
+        return signature

@@ -104,7 +104,6 @@ async def test_a_task_that_outlives_the_time_out_of_its_block_changes_nothing(
     assert await fifos("q").length() == 0
 
 
-@pytest.mark.xfail(reason="a connection carries the claims of where it was made, not of where it is used")
 async def test_a_connection_made_before_the_block_is_fenced_by_it_as_well(session: Session) -> None:
     fifos = Fifos(session, Policies([POLICY]))
     await fifos("q").put("item")
