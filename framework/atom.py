@@ -15,6 +15,7 @@ import base64
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from sqlalchemy import ColumnElement, Integer, Select, UnaryExpression, bindparam, select
@@ -169,18 +170,29 @@ class Atom:
         row = model.encode(values | accepted if accepted else values)
         row["xid"], row["xname"] = values["xid"], values["xname"]
         stored = self._stored
+        before = {name: values[name] for name in accepted}
         if stored is None:
             row["instance"] = values["instance"]
-            await self._session.write([Insert(model.record, row)], conn)
+            undo = partial(self._restore, None, {}, before)
+            await self._session.write([Insert(model.record, row)], conn, undo)
             values["_stored"] = row
         else:
             changes = {name: value for name, value in row.items() if stored[name] != value}
             if changes:
                 key = values[model.key_column]
-                await self._session.write([Update(model.record, model.key_column, key, changes)], conn)
+                undo = partial(self._restore, stored, {name: stored[name] for name in changes}, before)
+                await self._session.write([Update(model.record, model.key_column, key, changes)], conn, undo)
                 stored.update(changes)
         values.update(accepted)
         return self
+
+    def _restore(
+        self, stored: dict[str, Any] | None, changed: dict[str, Any], before: dict[str, Any]
+    ) -> None:
+        """Back to before a save that was not stored after all, so that a second one writes it."""
+        if stored is not None:
+            stored.update(changed)
+        self.__dict__.update(before, _stored=stored, _destroyed=False)
 
     async def destroy(
         self,
@@ -196,7 +208,8 @@ class Atom:
             raise Gone(model.name, key)
         if delay_seconds > 0:
             await self._session.sleep(delay_seconds)
-        await self._session.write([Delete(model.record, model.key_column, key)], conn)
+        undo = partial(self._restore, self._stored, {}, {})
+        await self._session.write([Delete(model.record, model.key_column, key)], conn, undo)
         self.__dict__["_destroyed"] = True
 
     @classmethod

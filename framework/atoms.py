@@ -53,7 +53,11 @@ class Models:
     @asynccontextmanager
     async def aiodb(self) -> AsyncIterator[Connection]:
         """A connection for explicit transactions: ``async with conn.begin() as tran``."""
-        yield self._session.connection()
+        connection = self._session.connection()
+        try:
+            yield connection
+        finally:
+            connection.close()
 
     def __getattr__(self, name: str) -> Table:
         try:

@@ -17,7 +17,7 @@ from sqlalchemy import Select, Table
 
 from framework.errors import TransactionHeld, Unavailable
 from framework.storage.contract import Claim, Operation, Orphaned, Row, Storage
-from framework.transaction import BEGUN, JOINED, Collected, Connection, Place
+from framework.transaction import BEGUN, JOINED, Collected, Connection, Place, Undo
 
 CLAIMS: ContextVar[tuple[Claim, ...]] = ContextVar("claims", default=())
 
@@ -78,11 +78,16 @@ class Session:
         except TimeoutError:
             pass
 
-    async def write(self, operations: Sequence[Operation], conn: Place | None = None) -> list[Any]:
-        """In ``conn``, else in the script's transaction, else one unit by itself."""
+    async def write(
+        self, operations: Sequence[Operation], conn: Place | None = None, undo: Undo | None = None
+    ) -> list[Any]:
+        """In ``conn``, else in the script's transaction, else one unit by itself.
+
+        ``undo`` is called when the transaction that it was written in is not stored after all.
+        """
         place = conn or self._joined()
         if place is not None:
-            return await place.write(operations)
+            return await place.write(operations, undo)
         return await self.storage.write(operations, fences=CLAIMS.get())
 
     async def load(
@@ -118,7 +123,8 @@ class Session:
 
     async def deliver(self, operations: Sequence[Operation], orphaned: Orphaned) -> list[Any]:
         """A delivery: a unit by itself always, since its claim must be seen by everybody."""
-        if JOINED.get() is not None or BEGUN.get() is not None:
+        begun = BEGUN.get()
+        if JOINED.get() is not None or (begun is not None and not begun.ended):
             raise TransactionHeld(
                 "a FIFO block inside a transaction: enter the FIFO first, and begin the transaction in its block"
             )
@@ -135,11 +141,12 @@ class Session:
     def require_free(self, what: str) -> None:
         """``TransactionHeld`` if this task holds a transaction, which ``what`` would wait for."""
         joined, begun = JOINED.get(), BEGUN.get()
-        if begun is not None or (joined is not None and joined.holding):
+        if (begun is not None and not begun.ended) or (joined is not None and joined.holding):
             raise TransactionHeld(f"{what} would wait for the transaction that it stands in: do it outside")
 
     def _joined(self) -> Place | None:
-        if BEGUN.get() is not None:
+        begun = BEGUN.get()
+        if begun is not None and not begun.ended:
             raise TransactionHeld(
                 "a save, destroy or put without conn= inside `conn.begin()` would wait for the very transaction "
                 "that it stands in: give it conn=conn, or do it outside the block"

@@ -39,10 +39,13 @@ logger = logging.getLogger("framework.transaction")
 TRANSACTION_HOLD = 2.0  # seconds
 
 
-class Place(Protocol):
-    """Where writes and reads go: the storage itself, or a transaction on it."""
+Undo = Callable[[], None]
 
-    async def write(self, operations: Sequence[Operation]) -> list[Any]: ...
+
+class Place(Protocol):
+    """Where writes and reads go: a transaction on the storage, or its connection."""
+
+    async def write(self, operations: Sequence[Operation], undo: Undo | None = None) -> list[Any]: ...
 
     async def load(
         self, table: Table, key_column: str, key: Any, *, for_update: bool = False
@@ -56,19 +59,24 @@ class Place(Protocol):
 # The transaction that a write without `conn=` joins by itself.
 JOINED: ContextVar[Collected | None] = ContextVar("joined", default=None)
 
-# The explicit transaction that this task has begun.
-BEGUN: ContextVar[Connection | None] = ContextVar("begun", default=None)
+# The explicit transaction that this task, or the task that started it, has begun.
+BEGUN: ContextVar[Begun | None] = ContextVar("begun", default=None)
 
 
 class _Holder:
-    """A transaction that takes the writer when it must, and gives it back at its end."""
+    """A transaction that takes the writer when it must, and gives it back at its end.
+
+    Several tasks may use it at once: whatever takes the writer, or ends it, does so one at a time.
+    """
 
     def __init__(self, storage: Storage, claims: Callable[[], Sequence[Claim]]) -> None:
         self._storage = storage
-        self._claims = claims  # asked when it is written: a connection may be older than the block
+        self._claims = claims
+        self._lock = asyncio.Lock()
         self._manager: AbstractAsyncContextManager[Transaction] | None = None
         self._held: Transaction | None = None
-        self._ended = False
+        self._undos: list[Undo] = []
+        self.ended = False
 
     @property
     def holding(self) -> bool:
@@ -76,11 +84,16 @@ class _Holder:
         return self._held is not None
 
     def require_open(self) -> None:
-        if self._ended:
+        """``TransactionEnded`` once it is over."""
+        if self.ended:
             raise TransactionEnded
 
     async def hold(self) -> Transaction:
         """The writer, taken now if it was not before."""
+        async with self._lock:
+            return await self._hold()
+
+    async def _hold(self) -> Transaction:
         self.require_open()
         if self._held is None:
             task = asyncio.current_task()
@@ -93,17 +106,29 @@ class _Holder:
             self._manager = manager
         return self._held
 
-    async def end(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        """Commit, or roll back when there is an error."""
-        self._ended = True
-        manager, self._manager, self._held = self._manager, None, None
-        if manager is not None:
-            await manager.__aexit__(kind, error, traceback)
+    def _remember(self, undo: Undo | None) -> None:
+        if undo is not None:
+            self._undos.append(undo)
+
+    async def _end(self, error: BaseException | None) -> None:
+        """Commit, or roll back when there is an error; what was remembered is undone if nothing is stored."""
+        async with self._lock:
+            self.ended = True
+            manager, self._manager, self._held = self._manager, None, None
+            stored = False
+            try:
+                if manager is not None:
+                    kind = None if error is None else type(error)
+                    await manager.__aexit__(kind, error, None if error is None else error.__traceback__)
+                stored = error is None
+            finally:
+                self._settle(stored)
+
+    def _settle(self, stored: bool) -> None:
+        undos, self._undos = self._undos, []
+        if not stored:
+            for undo in reversed(undos):
+                undo()
 
 
 class Collected(_Holder):
@@ -112,10 +137,12 @@ class Collected(_Holder):
     def __init__(self, storage: Storage, claims: Callable[[], Sequence[Claim]]) -> None:
         super().__init__(storage, claims)
         self._operations: list[Operation] = []
+        self._failed: Exception | None = None
 
-    async def write(self, operations: Sequence[Operation]) -> list[Any]:
+    async def write(self, operations: Sequence[Operation], undo: Undo | None = None) -> list[Any]:
         """Collect; the answers are not known yet (``None``) unless a read has taken the writer before."""
-        self.require_open()
+        self._require_whole()
+        self._remember(undo)
         if self._held is not None:
             return await self._held.write(operations)
         self._operations += operations
@@ -141,82 +168,146 @@ class Collected(_Holder):
     ) -> None:
         """Store everything that was collected, or nothing; an error of a collected write comes here."""
         JOINED.reset(self._token)
-        if error is not None or self._held is not None:
-            await self.end(kind, error, trace)
+        if error is not None or self._failed is not None or self._held is not None:
+            await self._end(error or self._failed)
+            if error is None and self._failed is not None:
+                raise self._failed
             return
-        self._ended = True
-        if self._operations:
-            await self._storage.write(self._operations, fences=self._claims())
+        self.ended = True
+        operations, self._operations = self._operations, []
+        stored = False
+        try:
+            if operations:
+                await self._storage.write(operations, fences=self._claims())
+            stored = True
+        finally:
+            self._settle(stored)
+
+    def _require_whole(self) -> None:
+        """A collected write that failed cannot be passed over: the rest must not be stored without it."""
+        self.require_open()
+        if self._failed is not None:
+            raise self._failed
 
     def _pending(self) -> bool:
-        self.require_open()
+        self._require_whole()
         return self._held is not None or bool(self._operations)
 
     async def _flush(self) -> Transaction:
-        held = await self.hold()
-        operations, self._operations = self._operations, []
-        if operations:
-            await held.write(operations)
-        return held
+        async with self._lock:
+            held = await self._hold()
+            operations, self._operations = self._operations, []
+            if operations:
+                try:
+                    await held.write(operations)
+                except Exception as error:
+                    self._failed = error
+                    raise
+            return held
 
 
-class Connection(_Holder):
-    """``conn`` of the scripts: what is given it takes part in its transaction, once one was begun."""
+class Begun(_Holder):
+    """One explicit transaction of a connection: from ``begin`` to the end of its block."""
+
+    async def write(self, operations: Sequence[Operation], undo: Undo | None = None) -> list[Any]:
+        """Run operations inside; errors come at once, and a failing call is undone alone."""
+        answers = await (await self.hold()).write(operations)
+        self._remember(undo)
+        return answers
+
+    async def end(self, error: BaseException | None) -> None:
+        """Commit, or roll back when there is an error."""
+        await self._end(error)
+
+
+class Connection:
+    """``conn`` of the scripts: what is given it takes part in its transaction, once one was begun.
+
+    Where none was begun, each write is one by itself. A task that outlives the transaction in which it
+    was started gets ``TransactionEnded``.
+    """
 
     def __init__(self, storage: Storage, claims: Callable[[], Sequence[Claim]]) -> None:
-        super().__init__(storage, claims)
-        self._begun = False
+        self._storage = storage
+        self._claims = claims
+        self._begun: Begun | None = None
+        self._closed = False
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Self]:
         """A transaction: committed at the end of the block, rolled back when it raises."""
-        self.require_open()
-        if self._begun or BEGUN.get() is not None:
+        self._require_free()
+        if self._begun is not None:
             raise TransactionHeld(
                 "a transaction inside a transaction would wait for it: end the first one before"
             )
-        self._begun = True
-        token = BEGUN.set(self)
+        if JOINED.get() is not None:
+            raise TransactionHeld(
+                "the script is one transaction already (`transaction: true`): begin none inside it"
+            )
+        begun = self._begun = Begun(self._storage, self._claims)
+        token = BEGUN.set(begun)
         try:
             yield self
         except BaseException as error:
-            await self.end(type(error), error, error.__traceback__)
+            await begun.end(error)
             raise
         else:
-            await self.end()
+            await begun.end(None)
         finally:
+            self._begun = None
             BEGUN.reset(token)
-            self._begun = self._ended = False
 
-    async def write(self, operations: Sequence[Operation]) -> list[Any]:
+    def close(self) -> None:
+        """The block of ``aiodb()`` has ended."""
+        self._closed = True
+
+    async def write(self, operations: Sequence[Operation], undo: Undo | None = None) -> list[Any]:
         """Run operations in the transaction, or by themselves where none was begun."""
-        self.require_open()
-        if self._begun:
-            return await (await self.hold()).write(operations)
+        begun = self._current()
+        if begun is not None:
+            return await begun.write(operations, undo)
+        self._require_free()
         return await self._storage.write(operations, fences=self._claims())
 
     async def load(self, table: Table, key_column: str, key: Any, *, for_update: bool = False) -> Row | None:
         """One row, with what the transaction wrote; ``for_update`` keeps others from writing until its end."""
-        self.require_open()
-        if for_update and not self._begun:
+        begun = self._current()
+        if for_update and begun is None:
             raise TransactionHeld("for_update needs a transaction: `async with conn.begin()`")
-        place = await self.hold() if for_update else self._held or self._storage
+        place = await begun.hold() if begun and (for_update or begun.holding) else self._storage
         return await place.load(table, key_column, key)
 
     async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Rows, with what the transaction wrote."""
-        self.require_open()
-        return await (self._held or self._storage).select(statement, parameters)
+        begun = self._current()
+        place = await begun.hold() if begun and begun.holding else self._storage
+        return await place.select(statement, parameters)
 
     async def execute(self, statement: Executable) -> Result:
         """Run a SQLAlchemy Core statement; its rows, or how many it touched."""
-        if isinstance(statement, Select) and self._held is None:
-            self.require_open()
-            rows = await self._storage.select(statement)
-            columns = tuple(column.key or "" for column in statement.selected_columns)
-            return Result(Executed(columns, [tuple(row.values()) for row in rows], len(rows)))
+        begun = self._current()
+        if isinstance(statement, Select) and not (begun and begun.holding):
+            return Result(await self._storage.rows(statement))
         [executed] = await self.write([Execute(statement)])
         return Result(executed)
+
+    def _current(self) -> Begun | None:
+        """The transaction that the caller stands in; ``TransactionEnded`` for one who has outlived it."""
+        inherited = BEGUN.get()
+        if self._closed or (inherited is not None and inherited.ended):
+            raise TransactionEnded
+        return self._begun
+
+    def _require_free(self) -> None:
+        """``TransactionHeld`` if the caller would wait for a transaction that it stands in itself."""
+        if self._closed:
+            raise TransactionEnded
+        joined, begun = JOINED.get(), BEGUN.get()
+        if (joined is not None and joined.holding) or (begun is not None and not begun.ended):
+            raise TransactionHeld(
+                "a second transaction would wait for the one that it stands in: end that one before"
+            )
 
 
 class Result:

@@ -437,6 +437,9 @@ class Storage(Protocol):
     async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """The rows of a SQLAlchemy Core statement; ``parameters`` fill its required bind parameters."""
 
+    async def rows(self, statement: Select[Any]) -> Executed:
+        """The rows of a statement as tuples: columns may have the same name."""
+
     async def fifo_names(self) -> list[str]:
         """The names of all FIFOs that were ever filled or have a policy, sorted."""
 

@@ -32,6 +32,7 @@ from framework.storage.contract import (
     DeadLetter,
     Deliver,
     Drop,
+    Executed,
     FifoState,
     ItemState,
     Operation,
@@ -189,6 +190,12 @@ class SqliteStorage:
         """See the contract."""
         query = self._codec.query(statement)
         return [query.row(row) for row in await self._fetch(query, parameters or {})]
+
+    async def rows(self, statement: Select[Any]) -> Executed:
+        """See the contract."""
+        query = self._codec.executable(statement)
+        fetched = await self._fetch(query, {})
+        return Executed(query.names, [query.values(row) for row in fetched], len(fetched))
 
     async def fifo_names(self) -> list[str]:
         """See the contract."""
