@@ -50,11 +50,16 @@ def parameters(query: bytes) -> dict[str, list[str]]:
 
 
 async def read_body(scope: Any, receive: Any, limit: int) -> bytes:
-    """The whole body; ``HTTPError(413)`` beyond the limit, as soon as that is known."""
+    """The whole body; ``HTTPError(413)`` beyond the limit, as soon as that is known.
+
+    ``ClientGone`` when the client goes away before all of it is here: a part is never taken for the whole.
+    """
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > limit:
             raise _too_large(limit)
     message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         if len(body) > limit:

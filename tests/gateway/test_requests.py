@@ -87,14 +87,12 @@ async def test_a_body_that_is_announced_too_large_is_refused_before_it_is_read(s
         assert (await client.post("/size", chunks=[b""], headers=headers)).code == 413
 
 
-async def test_a_script_does_not_run_for_a_client_that_is_gone(serving: Serving) -> None:
+@pytest.mark.parametrize("before", [[], [{"type": "http.request", "body": b"half", "more_body": True}]])
+async def test_a_script_does_not_run_for_a_client_that_is_gone(
+    serving: Serving, before: list[object]
+) -> None:
     async with serving(route("/a", "context.settings.NO_SUCH")) as client:
-        messages = iter(
-            [
-                {"type": "http.request", "body": b"half", "more_body": True},
-                {"type": "http.disconnect"},
-            ]
-        )
+        messages = iter([*before, {"type": "http.disconnect"}])
 
         async def receive() -> object:
             return next(messages)
