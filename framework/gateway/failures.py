@@ -35,7 +35,7 @@ def response(error: BaseException, *, route: Route, method: str, body: bytes) ->
     if isinstance(error, HTTPError):
         try:
             return from_http_error(error)
-        except (TypeError, ValueError) as unsendable:  # its body or reason is no text and no JSON
+        except Exception as unsendable:  # its body or reason is no text and no JSON
             return _unexpected(unsendable.with_traceback(error.__traceback__), route, method)
     if isinstance(error, ValidationError):
         return problem(422, str(error), field=error.field, rule=error.rule)

@@ -84,16 +84,23 @@ def _content(body: Any) -> tuple[bytes, str | None]:
 
 
 def problem(code: int, detail: str | None = None, **members: Any) -> Response:
-    """An error as problem+json; ``title`` is the status's own phrase."""
+    """An error as problem+json; ``title`` is the status's own phrase.
+
+    What no UTF-8 can carry (lone surrogates: a client may name a field so) is sent as an escape of it.
+    """
     try:
         title = HTTPStatus(code).phrase
     except ValueError:
         title = "Error"
     content: dict[str, Any] = {"type": "about:blank", "title": title, "status": code}
     if detail and detail != title:
-        content["detail"] = detail
-    content |= members
+        content["detail"] = _escaped(detail)
+    content |= {name: _escaped(value) for name, value in members.items()}
     return Response(code, jsontext.encode(content).encode(), {"content-type": _PROBLEM})
+
+
+def _escaped(value: Any) -> Any:
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def from_http_error(error: HTTPError) -> Response:

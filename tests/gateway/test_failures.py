@@ -67,6 +67,7 @@ async def test_an_error_may_bring_its_own_body_and_more_information(serving: Ser
         "Error(404, moreInfo=float('nan'))",
         "HTTPError(404, reason=object())",
         "HTTPError(404, reason=b'bytes')",
+        "Error(404, body=type('Bad', (), {'dictionary': property(lambda self: 1 / 0)})())",
     ],
 )
 async def test_an_http_error_that_cannot_be_sent_is_500(
@@ -162,6 +163,29 @@ async def test_a_field_that_does_not_accept_its_value_is_422(serving: Serving) -
         answer = await answered(serving, "atom.Thing(**json.loads(request.body))", body, more=THING)
         assert answer.code == 422
         assert answer.problem()["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"key": "k", "\\ud800": 1}', "\\ud800"),
+        (b'{"key": "k", "\\udfff\\u6ce8": 1}', "\\udfff注"),
+        (b'{"key": "k", "colour": "\\ud800"}', "colour"),
+    ],
+)
+async def test_what_no_utf_8_can_carry_is_told_in_escapes(
+    serving: Serving, caplog: pytest.LogCaptureFixture, body: bytes, told: str
+) -> None:
+    answer = await answered(serving, "atom.Thing(**json.loads(request.body))", body, more=THING)
+    assert answer.code == 422
+    assert told in answer.problem()["detail"]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_a_reason_that_no_utf_8_can_carry_is_told_in_escapes(serving: Serving) -> None:
+    script = "raise Error(404, 'no ' + json.loads(request.body), moreInfo='\\ud801')"
+    content = (await answered(serving, script, b'"\\ud800"')).problem()
+    assert (content["detail"], content["moreInfo"]) == ("no \\ud800", "\\ud801")
 
 
 async def test_a_second_insert_of_a_key_is_409(serving: Serving) -> None:
