@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 
 from framework import trace
 from framework.definitions import FifoPolicy
@@ -20,15 +20,14 @@ BLOCKS: ContextVar[tuple[Block, ...]] = ContextVar("blocks", default=())
 class Block:
     """Begins where it is made, in the task that works; ``leave`` must be called in the same task."""
 
-    def __init__(self, owner: object, delivery: Delivery, policy: FifoPolicy) -> None:
-        self.owner = owner
+    def __init__(self, delivery: Delivery, policy: FifoPolicy) -> None:
         self.delivery = delivery
         self.claim: Claim = delivery.claim
         self.acknowledged = False
         self._policy = policy
         self._overdue = False
-        self._claims: Token[tuple[Claim, ...]] = CLAIMS.set((*CLAIMS.get(), delivery.claim))
-        self._blocks: Token[tuple[Block, ...]] = BLOCKS.set((*BLOCKS.get(), self))
+        CLAIMS.set((*CLAIMS.get(), delivery.claim))
+        BLOCKS.set((*BLOCKS.get(), self))
         loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._began = loop.time()
@@ -44,8 +43,9 @@ class Block:
         self._slow.cancel()
         if self._limit is not None:
             self._limit.cancel()
-        CLAIMS.reset(self._claims)
-        BLOCKS.reset(self._blocks)
+        # By value: a block may be left in another context than it was entered in, where a token would fail.
+        CLAIMS.set(tuple(claim for claim in CLAIMS.get() if claim != self.claim))
+        BLOCKS.set(tuple(block for block in BLOCKS.get() if block is not self))
         if not self._overdue:
             return None
         # Take our own cancellation back, as asyncio.timeout does: the task itself is to go on.

@@ -30,6 +30,8 @@ A mistake in a definition is no exception but a value: see ``framework.definitio
 
 from __future__ import annotations
 
+import math
+from datetime import timedelta
 from http import HTTPStatus
 
 
@@ -175,11 +177,14 @@ class Reject(FifoError):
 
 
 class Retry(FifoError):
-    """Raised by a script in a FIFO block: try this item again, ``after`` seconds from now."""
+    """Raised by a script in a FIFO block: try this item again, ``after`` seconds (or a timedelta) from now."""
 
-    def __init__(self, message: str = "to be tried again", *, after: float | None = None) -> None:
+    def __init__(self, message: str = "to be tried again", *, after: float | timedelta | None = None) -> None:
         super().__init__(message)
-        self.after = after
+        seconds = after.total_seconds() if isinstance(after, timedelta) else after
+        if seconds is not None and not (isinstance(seconds, int | float) and math.isfinite(seconds)):
+            raise ValueError(f"Retry(after=) takes seconds or a timedelta, not {after!r}")
+        self.after = None if seconds is None else max(float(seconds), 0.0)
 
 
 class Stopping(FrameworkError):

@@ -63,6 +63,8 @@ class Fifo:
         self._session = session
         self._settlements = settlements
         self._policy: FifoPolicy = policies.of(name)
+        # Who has entered and not left, with the block or without an item: several tasks may share the object.
+        self._entered: list[tuple[asyncio.Task[Any] | None, Block | None]] = []
 
     def __repr__(self) -> str:
         return f"FIFO({self.name!r})"
@@ -119,7 +121,7 @@ class Fifo:
     # ---- working off ------------------------------------------------------------------------
 
     async def __aenter__(self) -> Any:
-        if any(claim.fifo == self.name for claim in CLAIMS.get()):
+        if any(block.claim.fifo == self.name for block in BLOCKS.get()):
             raise Nested(
                 f"FIFO {self.name!r} is entered inside a block of itself: at most one of its items is in "
                 "work at a time, so the inner block could never get one"
@@ -130,9 +132,10 @@ class Fifo:
             run.fifos.add(self.name)
             run.served = delivery is not None
         if delivery is None:
+            self._entered.append((asyncio.current_task(), None))
             return None
         item = self._decoded(delivery)
-        Block(self, delivery, self._policy)
+        self._entered.append((asyncio.current_task(), Block(delivery, self._policy)))
         return item
 
     def _decoded(self, delivery: Delivery) -> Any:
@@ -147,7 +150,7 @@ class Fifo:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace_: TracebackType | None
     ) -> None:
-        block = self._innermost()
+        block = self._leave()
         if block is None:
             return
         overdue = block.leave(error)
@@ -159,9 +162,9 @@ class Fifo:
                 run.finished = True
             return
         settlement = self._settlement(block, failed)
+        self._settlements.hand_in(settlement)
         if run:
             run.charged, run.fate = failed, _fate(settlement)
-        self._settlements.hand_in(settlement)
         if overdue is not None:
             raise overdue from error
 
@@ -171,13 +174,15 @@ class Fifo:
         if not self._session.running and isinstance(error, asyncio.CancelledError | Stopping):
             return Release(claim, settled=settled)
         failure = Failure(_reason(error), trace.text(error), time.time())
+        if settled:
+            return Release(claim, failure, settled=True)  # it is done already, whatever came after
         if isinstance(error, Reject):
             return self._give_up(block, failure, hold=False)
         if block.delivery.attempt >= policy.max_attempts:
             return self._give_up(block, failure, hold=policy.on_exhausted == "hold")
         delay = backoff(policy, block.delivery.attempt)
         if isinstance(error, Retry) and error.after is not None:
-            delay = max(float(error.after), 0.0)
+            delay = error.after
         return Release(claim, failure, delay, settled=settled)
 
     def _give_up(self, block: Block, failure: Failure, *, hold: bool) -> Settlement:
@@ -276,14 +281,23 @@ class Fifo:
         block.acknowledge()
 
     def _in_block(self) -> Block:
-        block = self._innermost()
+        own = [block for _, block in self._entered]
+        block = next((block for block in reversed(BLOCKS.get()) if block in own), None)
         if block is None:
             raise NotInBlock(f"FIFO {self.name!r}: only inside its block is there an item")
         return block
 
-    def _innermost(self) -> Block | None:
-        """The block of this object that the caller stands in; several tasks may share the object."""
-        return next((block for block in reversed(BLOCKS.get()) if block.owner is self), None)
+    def _leave(self) -> Block | None:
+        """The block that the caller leaves, if it got an item.
+
+        An async generator may be closed by another task than ran it; then it is the last one entered.
+        """
+        if not self._entered:
+            return None
+        task = asyncio.current_task()
+        tasks = [entered for entered, _ in self._entered]
+        position = len(tasks) - 1 - tasks[::-1].index(task) if task in tasks else -1
+        return self._entered.pop(position)[1]
 
 
 class Fifos:
@@ -313,7 +327,7 @@ def _fate(settlement: Settlement) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    text = str(error).strip().partition("\n")[0]
+    text = trace.message(error).strip().partition("\n")[0]
     if isinstance(error, Reject):
         return text or "rejected"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

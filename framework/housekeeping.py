@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 
-from framework.errors import StorageError
 from framework.session import Session
 from framework.storage.contract import Prune
 
@@ -27,7 +26,7 @@ async def keep_house(session: Session) -> None:
             [pruned] = await session.storage.write(
                 [Prune(now - DEAD_LETTERS_KEPT, now - EXPIRED_TOKENS_KEPT)]
             )
-        except StorageError as error:
+        except Exception as error:
             logger.warning("nothing was pruned: %s", error)
         else:
             if pruned:

@@ -13,9 +13,10 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from framework import trace
+from framework.block import BLOCKS
 from framework.definitions import WorkerDefinition
 from framework.errors import Reject, Retry, StorageError
-from framework.session import RUN, Run, Session
+from framework.session import CLAIMS, RUN, Run, Session
 
 logger = logging.getLogger("framework.reflector")
 
@@ -38,6 +39,7 @@ class Reflector:
         self._session = session
         self._scope = scope
         self._tasks: list[asyncio.Task[None]] = []
+        self.deaf = False  # some script did not end when it was cancelled: the process has to be ended
 
     def start(self) -> None:
         """Run each worker's top level once, then its function in a task of its own.
@@ -61,6 +63,7 @@ class Reflector:
             _, deaf = await asyncio.wait(late, timeout=_LAST_WORD)
             for task in deaf:
                 logger.error("%s does not end; its item is offered again at the next start", task.get_name())
+                self.deaf = True
         self._tasks.clear()
 
     def _prepare(self, worker: WorkerDefinition) -> Callable[[], Awaitable[Any]]:
@@ -74,16 +77,15 @@ class Reflector:
         return function
 
     async def _run(self, worker: WorkerDefinition, function: Callable[[], Awaitable[Any]]) -> None:
-        try:
-            async with self._place(worker):
-                logger.info(
-                    "worker %s runs", worker.name, extra={"action": "worker_start", "worker": worker.name}
-                )
-                await self._repeat(worker, function)
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            logger.exception("worker %s has ended by an error of the framework itself", worker.name)
+        record = {"action": "worker_start", "worker": worker.name}
+        while self._session.running:
+            try:
+                async with self._place(worker):
+                    logger.info("worker %s runs", worker.name, extra=record)
+                    await self._repeat(worker, function)
+            except Exception:  # of the framework or the system: no more files can be opened, say
+                logger.exception("worker %s could not go on; it is tried again", worker.name)
+                await self._session.sleep(WATCH_INTERVAL)
 
     def _place(self, worker: WorkerDefinition) -> AbstractAsyncContextManager[Any]:
         if worker.mode == "single":
@@ -96,6 +98,9 @@ class Reflector:
         while self._session.running:
             run = Run(worker.name)
             token = RUN.set(run)
+            # Nothing of the last call is carried over, not even of a block that was left in another context.
+            CLAIMS.set(())
+            BLOCKS.set(())
             # Watched from before the call: what changes between its last look and our wait is not missed.
             with self._session.storage.watch(known) as signal:
                 try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from framework.errors import ClaimLost, StorageError
+from framework.errors import ClaimLost
 from framework.session import Session
 from framework.storage.contract import Acknowledge, Bury, Release
 
@@ -32,6 +32,8 @@ class Settlements:
     def hand_in(self, settlement: Settlement) -> None:
         """Owe it; it is written as soon as the event loop turns, unless ``take`` comes first."""
         fifo = settlement.claim.fifo
+        if other := self._owed.get(fifo):
+            self._start(fifo, other)  # of an item that was acknowledged before its block ended
         self._owed[fifo] = settlement
         asyncio.get_running_loop().call_soon(self._start, fifo, settlement)
 
@@ -69,7 +71,7 @@ class Settlements:
             except ClaimLost as error:
                 logger.error("%s", error, extra={"action": "claim_lost", "fifo": claim.fifo})
                 return
-            except StorageError as error:
+            except Exception as error:
                 logger.warning(
                     "FIFO %s: the end of item %d cannot be written yet: %s",
                     claim.fifo,

@@ -36,7 +36,24 @@ def running_at(stack: traceback.StackSummary) -> str | None:
 
 def text(error: BaseException) -> str:
     """The traceback without the framework's frames above the script's first: what a user can act on."""
-    return "".join(traceback.format_exception(type(error), error, _from_script(error.__traceback__))).rstrip()
+    try:
+        lines = traceback.format_exception(type(error), error, _from_script(error.__traceback__))
+    except Exception:  # an error whose text cannot be made
+        lines = [f"{type(error).__name__}: {message(error)}"]
+    return storable("".join(lines).rstrip())
+
+
+def message(error: BaseException) -> str:
+    """The error's own text, also where it cannot make one."""
+    try:
+        return storable(str(error))
+    except Exception as second:
+        return f"<its text cannot be made: {type(second).__name__}>"
+
+
+def storable(text: str) -> str:
+    """The text with lone surrogates written out: UTF-8 has no place for them."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def shown(path: str) -> str:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
-import mmap
 import os
 import weakref
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 # A standby looks this often whether the holder has died: a syscall each, far below 0.1 % of a core.
@@ -24,11 +23,10 @@ STANDBY_INTERVAL = 0.05
 class Lock:
     """An open lock file. Closing it frees the lock."""
 
-    __slots__ = ("__weakref__", "_fd", "_page")
+    __slots__ = ("__weakref__", "_fd")
 
     def __init__(self, path: Path, *, create: bool) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
-        self._page: mmap.mmap | None = None
         _open.add(self)
 
     def acquire(self) -> None:
@@ -48,11 +46,9 @@ class Lock:
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def sign(self, text: str) -> None:
-        """Leave a line for those who wait; the holder's to write. Costs no system call after the first."""
-        if self._page is None:
-            os.ftruncate(self._fd, _SIGNATURE)
-            self._page = mmap.mmap(self._fd, _SIGNATURE)
-        self._page[:] = text.encode()[:_SIGNATURE].ljust(_SIGNATURE)
+        """Leave a line for those who wait; the holder's to write. It serves a message only: it never raises."""
+        with suppress(OSError):
+            os.pwrite(self._fd, text.encode()[:_SIGNATURE].ljust(_SIGNATURE), 0)
 
     def signature(self) -> str:
         """What the last holder left."""
@@ -60,9 +56,6 @@ class Lock:
 
     def close(self) -> None:
         """Free the lock and close the file; may be called twice."""
-        if self._page is not None:
-            self._page.close()
-            self._page = None
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

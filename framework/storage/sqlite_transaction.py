@@ -16,6 +16,8 @@ from framework.errors import TransactionEnded, TransactionTooLong, Unavailable
 from framework.storage.batches import BatchThread
 from framework.storage.sqlite_errors import translate
 
+_CHANCE = 0.02  # seconds
+
 Work = Callable[[sqlite3.Connection], Any]
 
 
@@ -26,12 +28,13 @@ class _RollBack(Exception):
 class _Step:
     """One piece of work inside the transaction, or its end (``work`` is None)."""
 
-    __slots__ = ("commit", "future", "work")
+    __slots__ = ("commit", "future", "verdict", "work")
 
     def __init__(self, future: asyncio.Future[Any], work: Work | None, *, commit: bool = False) -> None:
         self.future = future
         self.work = work
         self.commit = commit
+        self.verdict: int | None = None  # too long: valid if no step has come since this many
 
 
 class HeldTransaction:
@@ -48,6 +51,7 @@ class HeldTransaction:
         self._begun: asyncio.Future[None] = self._loop.create_future()
         self._unit: asyncio.Task[Any] | None = None
         self._too_long: str | None = None
+        self._handed_in = 0
 
     async def begin(self, check: Work) -> None:
         """Wait for the writer and run ``check`` (the fences) first; its error is raised here."""
@@ -91,6 +95,7 @@ class HeldTransaction:
     async def _hand_in(self, step: _Step) -> Any:
         if self._unit is None or self._unit.done():
             raise self._over()
+        self._handed_in += 1
         self._steps.put(step)
         await asyncio.wait({step.future, self._unit}, return_when=asyncio.FIRST_COMPLETED)
         if step.future.done():
@@ -108,20 +113,37 @@ class HeldTransaction:
 
     def _work(self, connection: sqlite3.Connection) -> None:
         self._tell(self._begun, None, None)
+        ran = 0
         while True:
             try:
                 step = self._steps.get(timeout=self._hold)
             except queue.Empty:
-                self._loop.call_soon_threadsafe(self._expire)
-                raise TransactionTooLong from None
+                self._loop.call_soon_threadsafe(self._suspect, ran)
+                step = self._steps.get()
+            if step.verdict is not None:
+                if step.verdict == ran:
+                    raise TransactionTooLong
+                continue  # it went on meanwhile
             if step.work is None:
                 if step.commit:
                     return
                 raise _RollBack
+            ran += 1
             self._run(connection, step)
 
-    def _expire(self) -> None:
-        self._too_long = self._expired()
+    def _suspect(self, ran: int) -> None:
+        """Nothing came for too long. Was it the transaction's own doing, or did the loop itself not turn?
+
+        When the loop turns again, the task gets its chance before the verdict is out.
+        """
+        self._loop.call_later(_CHANCE, self._condemn, ran)
+
+    def _condemn(self, ran: int) -> None:
+        if self._handed_in == ran:
+            self._too_long = self._expired()
+        verdict = _Step(self._loop.create_future(), None)
+        verdict.verdict = ran
+        self._steps.put(verdict)
 
     def _run(self, connection: sqlite3.Connection, step: _Step) -> None:
         assert step.work is not None

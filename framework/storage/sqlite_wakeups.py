@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 logger = logging.getLogger("framework.storage")
@@ -36,6 +37,7 @@ class Wakeups:
         self._name = f"{_PREFIX}{os.getpid()}-{os.urandom(4).hex()}"
         self._receiver: socket.socket | None = None
         self._sender: socket.socket | None = None
+        self._tried = False
         self._folder_fd = -1
         self._peers: list[str] = []
         self._read_at = 0.0
@@ -43,14 +45,17 @@ class Wakeups:
 
     def listen(self) -> None:
         """Begin to receive, if that has not begun; where it cannot, waiting takes up to a second longer."""
-        if self._receiver is not None:
+        if self._tried:
             return
-        receiver = _datagram()
+        self._tried = True
+        receiver = None
         try:
+            receiver = _datagram()
             self._folder.mkdir(mode=0o700, exist_ok=True)
             receiver.bind(self._address(self._name))
         except OSError as error:
-            receiver.close()
+            if receiver is not None:
+                receiver.close()
             logger.warning("no wake-ups from other processes: %s", error)
             return
         self._receiver = receiver
@@ -58,6 +63,10 @@ class Wakeups:
 
     def send(self, fifos: Iterable[str]) -> None:
         """Tell all other processes; never waits and never fails."""
+        with suppress(OSError):  # no more files can be opened, say: the others look by themselves in a second
+            self._send(fifos)
+
+    def _send(self, fifos: Iterable[str]) -> None:
         peers = self._others()
         if not peers:
             return

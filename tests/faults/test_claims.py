@@ -55,7 +55,7 @@ async def test_a_task_that_outlives_the_time_out_of_its_block_changes_nothing(
             await fifos("other").put(2)
 
     tasks = []
-    with pytest.raises(TimeoutError):  # noqa: PT012 - the block is what raises
+    with pytest.raises(TimeoutError):
         async with fifo as item:
             assert item == "item"
             claim = Claim("q", fifo.id, fifo.epoch)
@@ -115,7 +115,7 @@ async def test_a_connection_made_before_the_block_is_fenced_by_it_as_well(sessio
         async with conn.begin():
             await fifos("other").put(1, conn=conn)
 
-    with pytest.raises(KeyError):  # noqa: PT012 - the block is what raises
+    with pytest.raises(KeyError):
         async with fifos("q"):
             task = asyncio.create_task(outlive())
             raise KeyError

@@ -1,0 +1,136 @@
+"""However a block ends, its item comes to an end: done, offered again, or dead. Never stuck in work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from framework.block import BLOCKS
+from framework.errors import Nested, Reject, Retry
+from framework.fifo import Fifos
+from framework.session import CLAIMS
+from framework.storage import Storage
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 0.05)
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+async def in_work(storage: Storage) -> Any:
+    state = await storage.fifo_state("q")
+    assert state is not None
+    return state.in_work
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("a lone surrogate: \ud800"),
+        Reject("\ud800"),
+        Unprintable(),
+        Retry(after=timedelta(minutes=1)),
+        Retry("\udfff", after=0.5),
+        BaseExceptionGroup("several", [KeyError("x"), ValueError("\ud800")]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_an_item_leaves_work_whatever_its_block_raises(
+    fifos: Fifos, storage: Storage, error: BaseException
+) -> None:
+    await fifos("q").put("item")
+    with pytest.raises(type(error)):
+        async with fifos("q") as item:
+            assert item == "item"
+            raise error
+    await asyncio.wait_for(fifos.settlements.settle(), 2)
+    assert await in_work(storage) is None
+    letters = await storage.dead_letters("q", 10)
+    items = await storage.peek("q", 10)
+    assert len(letters) + len(items) == 1
+
+
+@pytest.mark.parametrize("after", [float("nan"), float("inf"), "60", "60 s"])
+async def test_a_retry_after_what_is_no_time_is_refused_where_it_is_raised(after: Any) -> None:
+    with pytest.raises(ValueError, match="after"):
+        Retry(after=after)
+
+
+async def test_a_block_in_a_generator_that_another_task_closes(fifos: Fifos, storage: Storage) -> None:
+    async def items() -> AsyncIterator[Any]:
+        async with fifos("q") as item:
+            yield item
+
+    await fifos("q").put("item")
+    generator = items()
+    assert await anext(generator) == "item"
+    await asyncio.create_task(generator.aclose())  # type: ignore[attr-defined]
+    await asyncio.wait_for(fifos.settlements.settle(), 2)
+    assert await in_work(storage) is None
+    CLAIMS.set(())
+    BLOCKS.set(())
+
+
+async def test_two_blocks_of_a_fifo_that_end_in_the_same_turn_of_the_loop(
+    fifos: Fifos, storage: Storage
+) -> None:
+    """The first has acknowledged early, so the second could begin; both are settled."""
+    await fifos("q").put_many([1, 2])
+    acknowledged, leave = asyncio.Event(), asyncio.Event()
+
+    async def first() -> None:
+        fifo = fifos("q")
+        async with fifo:
+            await fifo.ack()
+            acknowledged.set()
+            await leave.wait()
+
+    async def second() -> None:
+        await acknowledged.wait()
+        async with fifos("q") as item:
+            assert item == 2
+            await leave.wait()
+
+    tasks = [asyncio.create_task(second()), asyncio.create_task(first())]
+    await acknowledged.wait()
+    await asyncio.sleep(0.1)
+    leave.set()
+    await asyncio.gather(*tasks)
+    await asyncio.wait_for(fifos.settlements.settle(), 2)
+    assert await in_work(storage) is None
+    assert await fifos("q").length() == 0
+
+
+async def test_after_an_early_acknowledgement_the_block_is_still_a_block(fifos: Fifos) -> None:
+    await fifos("q").put_many([1, 2])
+    fifo = fifos("q")
+    async with fifo:
+        await fifo.ack()
+        with pytest.raises(Nested):
+            await fifos("q").__aenter__()
+        assert fifo.attempt == 1
+
+
+async def test_what_raises_after_an_early_acknowledgement_does_not_bring_the_item_back(
+    fifos: Fifos, storage: Storage
+) -> None:
+    await fifos("q").put(1)
+    fifo = fifos("q")
+    with pytest.raises(Reject):
+        async with fifo:
+            await fifo.ack()
+            raise Reject("too late")
+    await asyncio.wait_for(fifos.settlements.settle(), 2)
+    assert await fifos("q").length() == 0
+    assert await storage.dead_letters("q", 10) == []
