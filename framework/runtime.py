@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from framework.callout import Callout
@@ -90,10 +90,38 @@ class Runtime:
             self.session.storage.wake_all()
 
     async def stop(self, grace: float = SHUTDOWN_GRACE) -> None:
-        """Let the blocks in work end, cancel what takes longer than ``grace`` seconds, settle, close."""
-        self.ask_to_stop()
-        if self._reflector is not None:
-            await self._reflector.stop(grace)
+        """Let the blocks in work end, cancel what takes longer than ``grace`` seconds, settle.
+
+        Requests may still be in work: what their scripts use stays open until ``close``. May be called
+        again: what was owed since then is settled.
+        """
+
+        async def asked() -> None:
+            self.ask_to_stop()
+
+        async def workers() -> None:
+            if self._reflector is not None:
+                await self._reflector.stop(grace)
+
+        await _each({"the wait of the workers": asked, "the workers": workers, "the FIFOs": self._settle})
+
+    async def close(self) -> None:
+        """Close what requests and workers used; both have ended. May be called again."""
+
+        async def housekeeping() -> None:
+            task, self._housekeeping = self._housekeeping, None
+            if task is not None:
+                await task
+
+        async def watchdog() -> None:
+            if self._watchdog is not None:
+                self._watchdog.stop()
+
+        await _each(
+            {"the housekeeping": housekeeping, "the watchdog": watchdog, "the callouts": self.callout.close}
+        )
+
+    async def _settle(self) -> None:
         try:
             async with asyncio.timeout(SETTLE_GRACE):
                 await self._fifos.settlements.settle()
@@ -102,11 +130,20 @@ class Runtime:
                 "the ends of some items could not be written; they are offered again at the next start"
             )
             await self._fifos.settlements.abandon()
-        if self._housekeeping is not None:
-            await self._housekeeping
-        if self._watchdog is not None:
-            self._watchdog.stop()
-        await self.callout.close()
+
+
+async def _each(parts: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
+    """End each part; the failure of one is logged and keeps no other from its end."""
+    cancelled: asyncio.CancelledError | None = None
+    for name, end in parts.items():
+        try:
+            await end()
+        except asyncio.CancelledError as error:
+            cancelled = error
+        except Exception:
+            logger.exception("%s could not be ended", name)
+    if cancelled is not None:
+        raise cancelled
 
 
 @asynccontextmanager
@@ -125,4 +162,7 @@ async def open_runtime(
             app = await runtime.start(storage, workers=workers, gateway=gateway)
             yield runtime, app
         finally:
-            await runtime.stop(grace)
+            try:
+                await runtime.stop(grace)
+            finally:
+                await runtime.close()

@@ -25,6 +25,7 @@ logger = logging.getLogger("framework.server")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STOPPED_AT_ONCE = 130
+_LAST_WORD = 2.0  # seconds that cancelled requests get to end
 
 
 class _Uvicorn(uvicorn.Server):
@@ -63,10 +64,11 @@ async def serve(
     listener: socket.socket | None,
     workers: bool,
     started: Callable[[Runtime], None],
-) -> None:
-    """Serve until a signal comes. ``listener`` is None for a process without a gateway."""
+) -> int:
+    """Serve until a signal comes; the exit code. ``listener`` is None for a process without a gateway."""
     stop = asyncio.Event()
     _on_signal(stop)
+    code = 0
     try:
         async with open_runtime(definitions, url, workers=workers, gateway=listener is not None) as (
             runtime,
@@ -81,10 +83,13 @@ async def serve(
             runtime.ask_to_stop()
             if server is not None:
                 server.uvicorn.should_exit = True
-                await asyncio.gather(server.task, runtime.stop(), return_exceptions=True)
+                # The workers end beside the requests; what both use is closed after them.
+                await asyncio.gather(server.ended(), runtime.stop())
+                code = server.code(asked=stop.is_set())
     finally:
         if listener is not None:
             listener.close()
+    return code
 
 
 class _Serving:
@@ -93,6 +98,26 @@ class _Serving:
     def __init__(self, server: uvicorn.Server, listener: socket.socket) -> None:
         self.uvicorn = server
         self.task = asyncio.create_task(server.serve(sockets=[listener]), name="gateway")
+
+    async def ended(self) -> None:
+        """Wait for the last request, those that were cancelled at the end of the grace included."""
+        await asyncio.wait({self.task})
+        if self.task.cancelled() or self.task.exception() is not None:
+            await self.uvicorn.shutdown()  # it has left its sockets open
+        cancelled = set(self.uvicorn.server_state.tasks)
+        if cancelled:
+            await asyncio.wait(cancelled, timeout=_LAST_WORD)
+
+    def code(self, *, asked: bool) -> int:
+        """0 if it has ended because it was asked to; 1, with a word in the log, if not."""
+        error = None if self.task.cancelled() else self.task.exception()
+        if error is not None:
+            logger.error(
+                "the gateway has ended by an error", exc_info=error, extra={"action": "gateway_error"}
+            )
+        elif not asked:
+            logger.error("the gateway has ended unasked", extra={"action": "gateway_error"})
+        return 0 if asked and error is None else 1
 
 
 def _start(app: Gateway | None, listener: socket.socket | None) -> _Serving | None:

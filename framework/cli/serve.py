@@ -92,9 +92,11 @@ def _run(
             address = ":".join(map(str, listener.getsockname()[:2])) if listener else None
             logger.info("started", extra={"action": "started", "address": address, "database": database})
 
-    uvloop.run(
+    code = uvloop.run(
         serve_definitions(definitions, url=database, listener=listener, workers=workers, started=started)
     )
+    if code:
+        raise SystemExit(code)
 
 
 def _printer(log_format: str):  # type: ignore[no-untyped-def]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.gateway.backend import running
+
 from .app import app, begun, ended, notes, route
 from .conftest import Serve
 from .server import Answer, Server, until
@@ -137,6 +139,27 @@ def test_requests_in_flight_are_answered_and_new_ones_are_not_taken(
         thread.join()
     assert [(answer.code, answer.body) for answer in answers] == [(200, b"late")] * 3
     assert server.wait(5) == 0
+    assert_nothing_is_left(server)
+
+
+def test_a_callout_of_a_request_in_flight_gets_its_answer(serve: Serve, tmp_path: Path) -> None:
+    definitions = app(tmp_path)
+    with running() as backend:
+        script = (
+            f"answers = [await callout(url='{backend.url}/slow/1') for _ in range(2)]\n"
+            "return 200, [[answer.code, answer.body.decode()] for answer in answers]"
+        )
+        (definitions / "out.yaml").write_text(route("/out", script))
+        server = serve(definitions)
+        answers: list[Answer] = []
+        asking = threading.Thread(target=lambda: answers.append(server.get("/out", token=None)))
+        asking.start()
+        until(lambda: backend.requests)
+        server.send()
+        asking.join()
+        assert [(answer.code, answer.json()) for answer in answers] == [(200, [[200, "late"]] * 2)]
+        assert server.wait(5) == 0
+    assert "Unclosed" not in server.err
     assert_nothing_is_left(server)
 
 

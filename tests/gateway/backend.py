@@ -12,7 +12,10 @@ from typing import Any
 
 
 class Backend(ThreadingHTTPServer):
-    """``/status/CODE`` answers so, ``/flaky/N`` fails N times first, ``/echo`` tells, ``/hang`` waits."""
+    """``/status/CODE`` answers so, ``/flaky/N`` fails N times first, ``/echo`` tells, ``/hang`` waits.
+
+    ``/slow/SECONDS`` answers late.
+    """
 
     daemon_threads = True
 
@@ -47,6 +50,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif kind == "flaky":
             seen = sum(request["path"] == self.path for request in self.server.requests)
             self._answer(503 if seen <= int(argument) else 200, str(seen).encode())
+        elif kind == "slow":
+            self.server.closing.wait(float(argument))
+            self._answer(200, b"late")
         elif kind == "hang":
             self.server.closing.wait(30)
             self.close_connection = True

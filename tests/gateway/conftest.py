@@ -47,5 +47,6 @@ def serving(tmp_path: Path) -> Serving:
                 yield Client(app, runtime)
             finally:
                 await runtime.stop(grace=2)
+                await runtime.close()
 
     return serve

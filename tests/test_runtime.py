@@ -1,0 +1,94 @@
+"""The end of a runtime and of the server: total, repeatable, and never silent about an error."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from framework import server
+from framework.definitions import Definitions
+from framework.runtime import Runtime, open_runtime
+
+pytestmark = pytest.mark.anyio
+
+Define = Callable[..., Definitions]
+
+APP = (
+    "- proxy:\n    path: /a\n    authorization: {auth_mode: none}\n  request_forbidden_process: return 1, 2\n"
+)
+WORKER = "name: W\nmode: multi\nscript: |\n  async def consume():\n      pass\n"
+
+
+async def broken(*arguments: object) -> None:
+    raise RuntimeError("broken")
+
+
+async def test_an_error_of_one_part_does_not_keep_the_others_from_their_end(
+    define: Define, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_runtime(define(APP, WORKER), url) as (runtime, _):
+        parts: Any = runtime
+        runtime.ask_to_stop()
+        await parts._reflector.stop()
+        ended: list[str] = []
+        settlements, callout, watchdog = parts._fifos.settlements, runtime.callout, parts._watchdog
+
+        async def settle() -> None:
+            ended.append("settle")
+
+        async def close() -> None:
+            ended.append("callout")
+
+        parts._reflector.stop = broken
+        settlements.settle, callout.close = settle, close  # type: ignore[method-assign]
+        parts._housekeeping.cancel()
+        parts._housekeeping = asyncio.ensure_future(broken())
+        await runtime.stop()
+        assert ended == ["settle"]
+        assert watchdog.watching
+        await runtime.close()
+        assert ended == ["settle", "callout"]
+        assert watchdog._task.cancelling()
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert told[:2] == ["the workers could not be ended", "the housekeeping could not be ended"]
+
+
+async def test_a_stop_and_a_close_may_come_again_and_before_any_start(define: Define, url: str) -> None:
+    unstarted = Runtime(define(APP, WORKER))
+    for _ in range(2):
+        await unstarted.stop()
+        await unstarted.close()
+    async with open_runtime(define(APP, WORKER), url) as (runtime, _):
+        for _ in range(2):
+            await runtime.stop()
+        for _ in range(2):
+            await runtime.close()
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"), [(broken, "ended by an error"), (lambda *_: asyncio.sleep(0), "ended unasked")]
+)
+async def test_a_gateway_that_ends_by_itself_is_logged_and_the_exit_code_is_1(
+    define: Define,
+    url: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    ends: Any,
+    said: str,
+) -> None:
+
+    async def main_loop(uvicorn: object) -> None:
+        await asyncio.sleep(0.05)
+        await ends()
+
+    monkeypatch.setattr(server._Uvicorn, "main_loop", main_loop)
+    with server.listen("127.0.0.1", 0) as listener:
+        code = await server.serve(
+            define(APP), url=url, listener=listener, workers=False, started=lambda runtime: None
+        )
+    assert code == 1
+    assert said in caplog.text
