@@ -151,7 +151,10 @@ class Callout:
 
         async def send() -> Response:
             if self._client is None:
-                self._client = aiohttp.ClientSession(auto_decompress=True)
+                # One client for all scripts: a cookie that one is given is not another's to send.
+                self._client = aiohttp.ClientSession(
+                    auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar()
+                )
             try:
                 async with self._client.request(
                     call.method,

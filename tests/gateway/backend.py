@@ -14,7 +14,7 @@ from typing import Any
 class Backend(ThreadingHTTPServer):
     """``/status/CODE`` answers so, ``/flaky/N`` fails N times first, ``/echo`` tells, ``/hang`` waits.
 
-    ``/slow/SECONDS`` answers late.
+    ``/slow/SECONDS`` answers late, ``/cookie`` gives a cookie.
     """
 
     daemon_threads = True
@@ -50,6 +50,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif kind == "flaky":
             seen = sum(request["path"] == self.path for request in self.server.requests)
             self._answer(503 if seen <= int(argument) else 200, str(seen).encode())
+        elif kind == "cookie":
+            self._answer(200, b"", {"Set-Cookie": "session=mine; Path=/"})
         elif kind == "slow":
             self.server.closing.wait(float(argument))
             self._answer(200, b"late")

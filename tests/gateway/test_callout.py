@@ -181,6 +181,20 @@ async def test_a_redirect_is_returned_and_not_followed(serving: Serving, backend
     assert len(backend.requests) == 1
 
 
+async def test_a_cookie_that_one_script_was_given_is_not_sent_by_another(
+    serving: Serving, backend: Backend
+) -> None:
+    url = backend.url.replace("127.0.0.1", "localhost")  # addresses have no cookies in any case
+    scripts = [
+        f"r = await callout(url='{url}/{path}')\nreturn r.headers.get('Set-Cookie')"
+        for path in ("cookie", "echo")
+    ]
+    async with serving(route("/one", scripts[0]), route("/two", scripts[1])) as client:
+        assert b"session=mine" in (await client.get("/one")).body
+        assert (await client.get("/two")).code == 200
+    assert [request["headers"].get("cookie") for request in backend.requests] == [None, None]
+
+
 async def test_response_jsonify_decodes_what_is_json_and_leaves_the_rest(
     serving: Serving, backend: Backend
 ) -> None:
