@@ -186,7 +186,7 @@ async def test_a_cookie_that_one_script_was_given_is_not_sent_by_another(
 ) -> None:
     url = backend.url.replace("127.0.0.1", "localhost")  # addresses have no cookies in any case
     scripts = [
-        f"r = await callout(url='{url}/{path}')\nreturn r.headers.get('Set-Cookie')"
+        f"r = await callout(url='{url}/{path}')\nreturn r.headers.get('Set-Cookie', '')"
         for path in ("cookie", "echo")
     ]
     async with serving(route("/one", scripts[0]), route("/two", scripts[1])) as client:
