@@ -57,16 +57,22 @@ def response(error: BaseException, *, route: Route, method: str, body: bytes) ->
 
 def _full(error: BaseException, route: Route, method: str) -> Response:
     logger.warning("%s %s: %s", method, route.path, error, extra={"action": "fifo_full"})
-    answer = problem(503, "the queue is full; nothing was stored. Try again later.")
+    answer = problem(503, f"the queue is full; {_stored(route)}. Try again later.")
     answer.headers["retry-after"] = "10"
     return answer
 
 
 def _unavailable(error: BaseException, route: Route, method: str) -> Response:
     logger.error("%s %s: %s", method, route.path, error, extra={"action": "unavailable"})
-    answer = problem(503, "the database cannot take this now; nothing was stored. Try again later.")
+    answer = problem(503, f"the database cannot take this now; {_stored(route)}. Try again later.")
     answer.headers["retry-after"] = "1"
     return answer
+
+
+def _stored(route: Route) -> str:
+    """What of the script is in the database: all or nothing only where it is one transaction."""
+    whole = route.definition.transaction or route.definition.idempotency
+    return "nothing was stored" if whole else "what the script stored before stays"
 
 
 def _unexpected(error: BaseException, route: Route, method: str) -> Response:

@@ -278,6 +278,32 @@ async def test_a_database_that_cannot_be_written_is_503(
             assert (await client.get(path)).code == 200
 
 
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({}, "what the script stored before stays"),
+        ({"transaction": True}, "nothing was stored"),
+        ({"idempotency": True}, "nothing was stored"),
+    ],
+)
+@pytest.mark.parametrize(
+    "ends", ["import framework.errors\nraise framework.errors.Unavailable('x')", "await FIFO('full').put(2)"]
+)
+async def test_a_503_tells_what_is_stored(
+    serving: Serving, keys: dict[str, object], told: str, ends: str
+) -> None:
+    full = "fifo: full\nmax_length: 1\n"
+    fill = route("/fill", "await FIFO('full').put(1)")
+    script = f"await atom.Thing(key='k').save()\n{ends}"
+    count = route("/count", "return len(await atom.Thing.retrieve())")
+    async with serving(THING, full, fill, count, route("/a", script, **keys)) as client:
+        assert (await client.post("/fill")).code == 200
+        answer = await client.post("/a", b"{}")
+        assert answer.code == 503
+        assert told in answer.problem()["detail"]
+        assert (await client.get("/count")).json() == (0 if keys else 1)
+
+
 async def test_a_request_whose_client_goes_away_is_cancelled_and_harms_nobody(serving: Serving) -> None:
     script = "await asyncio.sleep(30)"
     async with serving(route("/slow", script), route("/a", "return 1")) as client:
