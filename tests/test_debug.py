@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import pytest
 
-from framework.debug import DebugChannel, rendered
+from framework import debug
+from framework.debug import DebugChannel, Printer, rendered
 from framework.mu import MU
 
 
@@ -101,3 +103,44 @@ def test_what_cannot_be_shown_does_not_break_a_script() -> None:
 )
 def test_how_values_are_shown(value: object, text: str) -> None:
     assert rendered(value) == text
+
+
+@pytest.mark.parametrize(("texts", "characters"), [(3, 1000), (1000, 6)])
+def test_a_printer_that_cannot_write_drops_the_oldest_and_tells_how_many(
+    monkeypatch: pytest.MonkeyPatch, texts: int, characters: int
+) -> None:
+    monkeypatch.setattr(debug, "MOST_TEXTS", texts)
+    monkeypatch.setattr(debug, "MOST_CHARACTERS", characters)
+    written: list[str] = []
+    begun, free = threading.Event(), threading.Event()
+
+    def write(text: str) -> None:
+        begun.set()
+        free.wait(5)
+        written.append(text)
+
+    printer = Printer(write)
+    printer("first")
+    assert begun.wait(5)
+    for number in range(10, 20):
+        printer(str(number))
+    assert not printer.flush(0.05)
+    free.set()
+    assert printer.flush(5)
+    assert written == ["first", "<qprint: 7 texts were dropped: nobody read them>", "17", "18", "19"]
+    printer("x" * 5000)  # a text is never too large by itself
+    assert printer.flush(5)
+    assert written[-1] == "x" * 5000
+
+
+def test_a_printer_whose_output_is_gone_says_so_once_and_ends(caplog: pytest.LogCaptureFixture) -> None:
+    def write(text: str) -> None:
+        raise BrokenPipeError("gone")
+
+    printer = Printer(write)
+    for _ in range(3):
+        printer("a")
+        assert printer.flush(5)
+    assert [record.getMessage() for record in caplog.records] == [
+        "what scripts print cannot be written any more: gone"
+    ]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import select
 import shlex
 import socket
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("framework.server")
+
+_FLUSH = 1.0  # seconds that a reader of standard output gets at the end
 
 
 @click.command(short_help="Serve the definitions: API, database and workers.")
@@ -82,29 +88,54 @@ def _run(
 ) -> None:
     import uvloop
 
+    from framework.debug import Printer
     from framework.server import serve as serve_definitions
 
+    printer = Printer(_to_stdout())
+
     def started(runtime: Runtime) -> None:
-        runtime.debug.listen(_printer(log_format))
         if log_format == "text":
-            click.echo(_banner(definitions, database, listener, workers))
+            printer(_banner(definitions, database, listener, workers))
+            runtime.debug.listen(printer)
         else:
+            runtime.debug.listen(_to_log())
             address = ":".join(map(str, listener.getsockname()[:2])) if listener else None
             logger.info("started", extra={"action": "started", "address": address, "database": database})
 
-    code = uvloop.run(
-        serve_definitions(definitions, url=database, listener=listener, workers=workers, started=started)
-    )
+    try:
+        code = uvloop.run(
+            serve_definitions(definitions, url=database, listener=listener, workers=workers, started=started)
+        )
+    finally:
+        printer.flush(_FLUSH)
     if code:
         raise SystemExit(code)
 
 
-def _printer(log_format: str):  # type: ignore[no-untyped-def]
-    """What scripts qprint goes to standard output, or into the log where that is for machines."""
-    if log_format == "json":
-        logger = logging.getLogger("framework.qprint")
-        return lambda text: logger.info(text, extra={"action": "qprint"})
-    return click.echo
+def _to_log() -> Callable[[str], None]:
+    """What scripts qprint goes into the log where that is for machines."""
+    logger = logging.getLogger("framework.qprint")
+    return lambda text: logger.info(text, extra={"action": "qprint"})
+
+
+def _to_stdout() -> Callable[[str], None]:
+    """Writes a line to standard output; by its number, since a thread that waits in ``sys.stdout`` at the
+    end of the process would hold its lock and break the end."""
+    if sys.stdout is None:  # closed by who started us
+        return lambda text: None
+    sys.stdout.flush()
+    number, encoding = sys.stdout.fileno(), sys.stdout.encoding
+    plain = not sys.stdout.isatty()
+
+    def write(text: str) -> None:
+        left = (f"{click.unstyle(text) if plain else text}\n").encode(encoding, "backslashreplace")
+        while left:
+            try:
+                left = left[os.write(number, left) :]
+            except BlockingIOError:
+                select.select([], [number], [])
+
+    return write
 
 
 def _banner(definitions: Definitions, database: str, listener: socket.socket | None, workers: bool) -> str:
