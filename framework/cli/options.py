@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import re
 from collections.abc import Coroutine
 from typing import Any, NoReturn, TypeVar
@@ -15,6 +16,7 @@ DEFAULT_FOLDER = "definitions"
 
 T = TypeVar("T")
 
+_LONGEST_DAYS = 3650
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 folder = click.argument("folder", metavar="[DIR]", default=DEFAULT_FOLDER, type=click.Path())
@@ -38,7 +40,7 @@ database = click.option(
 
 
 class Duration(click.ParamType[float]):
-    """``90s``, ``15m``, ``12h``, ``30d``; a bare number is seconds."""
+    """``90s``, ``15m``, ``12h``, ``30d``; a bare number is seconds. Ten years at most."""
 
     name = "duration"
 
@@ -48,7 +50,18 @@ class Duration(click.ParamType[float]):
         match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)", value.strip())
         if not match or float(match[1]) == 0:
             self.fail(f"{value!r} is no duration; write 90s, 15m, 12h or 30d", param, ctx)
-        return float(match[1]) * _UNITS[match[2] or "s"]
+        seconds = float(match[1]) * _UNITS[match[2] or "s"]
+        if seconds > _LONGEST_DAYS * 86400:
+            self.fail(f"{value!r} is longer than 10 years ({_LONGEST_DAYS}d), which is the most", param, ctx)
+        return seconds
+
+
+def shown_time(seconds: float, timespec: str = "seconds") -> str:
+    """A time as ISO 8601; one that no calendar has, as its number: a list must show every entry."""
+    try:
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec=timespec)
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:g} s after 1970"
 
 
 def cannot_run(message: str) -> NoReturn:

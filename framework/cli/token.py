@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import time
 
@@ -91,8 +90,8 @@ async def _list(database: str) -> list[dict[str, object]]:
         {
             "id": token.id,
             "account": token.account,
-            "created_at": _shown(token.created_at),
-            "expires_at": _shown(token.expires_at),
+            "created_at": options.shown_time(token.created_at),
+            "expires_at": options.shown_time(token.expires_at),
             "valid": token.valid(now),
         }
         for token in found
@@ -105,7 +104,3 @@ async def _revoke(database: str, number: int) -> bool:
 
     async with open_storage(database, create=False) as storage:
         return await tokens.revoke(storage, number)
-
-
-def _shown(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")

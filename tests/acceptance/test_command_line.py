@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import sqlite3
 import time
 from pathlib import Path
 
@@ -139,11 +141,31 @@ def test_an_expired_token_is_refused(server: Server) -> None:
     assert time.monotonic() - issued > 1
 
 
-@pytest.mark.parametrize("expires", ["0", "0s", "-1h", "1x", "soon", "", "1e9", "99999999999d"])
+@pytest.mark.parametrize(
+    "expires", ["0", "0s", "-1h", "1x", "soon", "", "1e9", "99999999999d", "999999999d", "3651d"]
+)
 def test_what_is_no_duration_is_2(tmp_path: Path, expires: str) -> None:
     result = run("token", "--expires", expires, cwd=tmp_path)
     assert (result.code, result.out) == (2, "")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_duration_that_is_too_long_says_what_the_most_is(tmp_path: Path) -> None:
+    assert "3650d" in run("token", "--expires", "999999999d", cwd=tmp_path).err
+    assert run("token", "--expires", "3650d", cwd=tmp_path).code == 0
+    assert run("token", "list", cwd=tmp_path).code == 0
+
+
+def test_a_token_whose_time_no_calendar_has_is_listed(tmp_path: Path) -> None:
+    assert run("token", cwd=tmp_path).code == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "framework.db")) as database, database:
+        [(table,)] = database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%expires_at%'"
+        )
+        database.execute(f"UPDATE {table} SET expires_at = 1e15")
+    listed = run("token", "list", cwd=tmp_path)
+    assert (listed.code, listed.err) == (0, "")
+    assert "1e+15" in listed.out
 
 
 def test_a_revoked_token_is_refused_soon(server: Server) -> None:

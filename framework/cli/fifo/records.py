@@ -5,12 +5,12 @@ Times are ISO 8601 in UTC; payloads are the JSON values themselves.
 
 from __future__ import annotations
 
-import datetime
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from framework import jsontext
+from framework.cli import options
 
 if TYPE_CHECKING:
     from framework.definitions import FifoPolicy
@@ -146,7 +146,7 @@ def iso(seconds: float | None) -> str | None:
     """A point in time, to the millisecond."""
     if seconds is None:
         return None
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="milliseconds")
+    return options.shown_time(seconds, "milliseconds")
 
 
 def lasting(seconds: float) -> str:
