@@ -17,7 +17,7 @@ from framework.gateway.calls import INSIDE, OPEN, OPERATOR, Call
 from framework.gateway.execution import Scripts
 from framework.gateway.paths import segments
 from framework.gateway.requests import ClientGone, Request, parameters, read_body
-from framework.gateway.responses import Response, from_http_error, make, problem
+from framework.gateway.responses import WITHOUT_BODY, Response, from_http_error, make, problem
 from framework.gateway.routing import Routes
 from framework.session import Session
 from framework.tokens import Token, Tokens
@@ -101,7 +101,7 @@ class Gateway:
         except HTTPError as error:
             return from_http_error(error)
         except StorageError as error:
-            logger.error("%s %s: %s", scope["method"], scope["path"], error, extra={"action": "unavailable"})
+            logger.error("%s %r: %s", scope["method"], scope["path"], error, extra={"action": "unavailable"})
             return problem(503, "the database cannot be read now. Try again later.")
         return await self._scripts.answer(call)
 
@@ -134,7 +134,8 @@ def _unauthorised(scope: Any) -> Response:
 
 async def _send(send: Any, response: Response) -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
-    headers.append((b"content-length", str(len(response.body)).encode()))
+    if response.code not in WITHOUT_BODY:  # RFC 9110, 8.6: a 204 must not tell a length
+        headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.code, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
 

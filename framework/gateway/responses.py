@@ -20,7 +20,7 @@ _PROBLEM = "application/problem+json"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _FRAMING = ("connection", "content-length", "transfer-encoding")
-_WITHOUT_BODY = (204, 304)
+WITHOUT_BODY = (204, 304)
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ def make(code: Any, body: Any, headers: Mapping[str, Any] | None = None) -> Resp
     """A response of these parts; its content type by the body's type, unless ``headers`` has one."""
     if isinstance(code, bool) or not isinstance(code, int) or not 200 <= code <= 599:
         raise TypeError(f"a script returned the status {code!r}; it is a number from 200 to 599")
-    content, content_type = _content(None if code in _WITHOUT_BODY else body)
+    content, content_type = _content(None if code in WITHOUT_BODY else body)
     if headers is not None and not isinstance(headers, Mapping):
         raise TypeError(f"a script returned headers that are no mapping but a {type(headers).__name__}")
     sent = {str(name).lower(): str(value) for name, value in (headers or {}).items()}

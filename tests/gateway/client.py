@@ -115,6 +115,7 @@ def _well_formed(messages: list[Any]) -> Answer:
     headers = {name.decode(): value.decode("latin-1") for name, value in pairs}
     if start["status"] in (204, 304):
         assert body == b""
+        assert "content-length" not in headers
     else:
         assert int(headers["content-length"]) == len(body)
     assert "transfer-encoding" not in headers

@@ -256,7 +256,9 @@ async def test_a_database_that_cannot_be_written_is_503(
         "/none": "return 1",
     }
     routes = [route(path, script) for path, script in scripts.items()]
-    async with serving(THING, *routes, route("/axis", "return 1", auth="axis"), through=through) as client:
+    async with serving(
+        THING, *routes, route("/axis/{a}", "return 1", auth="axis"), through=through
+    ) as client:
         failing[0].writes = True
         for path in ("/save", "/put"):
             answer = await client.post(path, b"{}")
@@ -271,7 +273,8 @@ async def test_a_database_that_cannot_be_written_is_503(
         assert (await client.get("/load")).code == 503
         assert (await client.get("/-/ready")).code == 503
         assert (await client.get("/-/live")).code == 200
-        assert (await client.get("/axis", headers={"x-auth-token": "t"})).code == 503
+        assert (await client.get("/axis/%0Aforged", headers={"x-auth-token": "t"})).code == 503
+        assert "'/axis/\\nforged'" in caplog.text
 
         failing[0].writes = failing[0].reads = False
         for path in ("/save", "/put", "/load", "/-/ready"):
