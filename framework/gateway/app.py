@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from framework.callout import Response as CalloutResponse
 from framework.errors import HTTPError, StorageError
@@ -26,6 +26,8 @@ from framework.transaction import JOINED
 logger = logging.getLogger("framework.gateway")
 
 MAX_BODY = 1024 * 1024
+
+_ASCII = "".join(map(chr, range(128)))
 
 _UNAUTHORISED = {
     "missing": "this call needs a token in the header X-Auth-Token; make one with `framework token`",
@@ -54,7 +56,7 @@ class Gateway:
 
     async def call(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> CalloutResponse:
         """A request from inside the process: the same pipeline, without a token."""
-        raw_path, _, query = path.partition("?")
+        raw_path, _, query = quote(path, safe=_ASCII).partition("?")
         listed = [
             (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
         ]

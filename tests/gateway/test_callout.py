@@ -63,6 +63,10 @@ async def called(serving: Serving, arguments: str, *texts: str) -> Answer:
         ("'/closed', headers={'X-A': 'é'}", ["GET", "/closed", {}, {}, "", "é", None]),
         ("'/closed/%C3%A9'", ["GET", "/closed/é", {"key": "é"}, {}, "", None, None]),
         ("'/closed/é'", ["GET", "/closed/é", {"key": "é"}, {}, "", None, None]),
+        (
+            "'/closed/é?é=注&a=%C3%A9'",
+            ["GET", "/closed/é", {"key": "é"}, {"é": ["注"], "a": ["é"]}, "", None, None],
+        ),
         ("'/closed/a b', auto_url_encode=True", ["GET", "/closed/a b", {"key": "a b"}, {}, "", None, None]),
     ],
 )
