@@ -29,6 +29,7 @@ class Scripts:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._idempotency = Idempotency(session)
+        self._warned: set[str] = set()
 
     async def answer(self, call: Call) -> Response:
         """The response to a call, whatever its script does."""
@@ -40,41 +41,58 @@ class Scripts:
                 return await self._idempotency.answer(call, self._in_transaction, _failed)
             if definition.transaction:
                 async with self._session.collected():
-                    return await _run(call)
-            return await _run(call)
+                    return await self._run(call)
+            return await self._run(call)
         except (Exception, asyncio.CancelledError, SystemExit) as error:
             return _failed(call, error)
 
     async def _in_transaction(self, call: Call, before_commit: Any) -> Response:
         async with self._session.collected():
-            response = await _run(call)
+            response = await self._run(call)
             await before_commit(response)
             return response
 
+    async def _run(self, call: Call) -> Response:
+        """What the script answers within its time limit. Made before any commit: what cannot be sent is not stored."""
+        finished: list[Response] = []
 
-async def _run(call: Call) -> Response:
-    """What the script answers within its time limit. Made before any commit: what cannot be sent is not stored."""
-    finished: list[Response] = []
+        def finish(body: Any = None, code: int = 200, headers: Mapping[str, Any] | None = None) -> None:
+            """Answer with this, whatever the script returns later. The first call counts."""
+            finished.append(make(code, body, headers))
 
-    def finish(body: Any = None, code: int = 200, headers: Mapping[str, Any] | None = None) -> None:
-        """Answer with this, whatever the script returns later. The first call counts."""
-        finished.append(make(code, body, headers))
+        route = call.route
+        assert route.request_script is not None
+        limit = asyncio.timeout(route.definition.request_timeout)
+        try:
+            async with limit:
+                result = await route.request_script(
+                    call.request, call.resources, call.parameters, route, finish, MU()
+                )
+        except TimeoutError as error:
+            if limit.expired():
+                raise failures.TooSlow(route.definition.request_timeout) from error
+            raise
+        if finished:
+            return finished[0]
+        if result is None:
+            return _no_forwarding(route)
+        self._warn_of_bare_status(route, result)
+        return from_result(result)
 
-    route = call.route
-    assert route.request_script is not None
-    limit = asyncio.timeout(route.definition.request_timeout)
-    try:
-        async with limit:
-            result = await route.request_script(
-                call.request, call.resources, call.parameters, route, finish, MU()
-            )
-    except TimeoutError as error:
-        if limit.expired():
-            raise failures.TooSlow(route.definition.request_timeout) from error
-        raise
-    if finished:
-        return finished[0]
-    return _no_forwarding(route) if result is None else from_result(result)
+    def _warn_of_bare_status(self, route: Route, result: Any) -> None:
+        """Once a route: ``return 204`` is the body 204 with the status 200, and seldom meant so."""
+        if type(result) is not int or not 100 <= result <= 599 or route.path in self._warned:
+            return
+        self._warned.add(route.path)
+        logger.warning(
+            "%s: %s: the script returned the number %d alone, which is sent as a body with the status 200; "
+            "for the status write `return %d, None`",
+            route.definition.location,
+            route.path,
+            result,
+            result,
+            extra={"action": "bare_status"},
+        )
 
 
 def _failed(call: Call, error: BaseException) -> Response:

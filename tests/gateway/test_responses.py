@@ -62,6 +62,22 @@ async def test_a_script_answers_by_what_it_returns(
     assert (answer.code, answer.headers.get("content-type"), answer.body) == (code, content_type, body)
 
 
+async def test_a_status_alone_is_a_body_and_warned_of_once_a_route(
+    serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    scripts = ["return 204", "return 404", "return 99", "return True", "return 204, None", "return 200, 404"]
+    routes = [route(f"/{number}", script) for number, script in enumerate(scripts)]
+    async with serving(*routes) as client:
+        for _ in range(2):
+            answers = [await client.get(f"/{number}") for number in range(len(scripts))]
+    assert [(answer.code, answer.body) for answer in answers[:2]] == [(200, b"204"), (200, b"404")]
+    warned = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(warned) == 2
+    for number, code in enumerate((204, 404)):
+        assert f"00{number}.yaml:" in warned[number]
+        assert f"`return {code}, None`" in warned[number]
+
+
 async def test_an_atom_is_sent_as_its_fields(serving: Serving) -> None:
     script = "thing = atom.Thing(key='k', number=2)\nreturn 200, {'one': thing, 'all': [thing]}"
     async with serving(THING, route("/a", script)) as client:
