@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from framework.cli import options
 
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
     from framework.definitions import Checked
 
 
-def load(folder: str, host: str, port: int) -> Checked:
+def load(
+    folder: str, host: str, port: int, cannot_run: Callable[[str], NoReturn] = options.cannot_run
+) -> Checked:
     """The checked definitions, with a warning for what this version does not act on yet."""
     from framework import unbuilt
     from framework.definitions import CannotRun, check
@@ -22,7 +25,7 @@ def load(folder: str, host: str, port: int) -> Checked:
         hint = ""
         if folder == options.DEFAULT_FOLDER:
             hint = ". Name the folder with your definitions, or change to the one that holds it"
-        options.cannot_run(f"{error}{hint}")
+        cannot_run(f"{error}{hint}")
     problems = sorted(
         (*checked.problems, *unbuilt.warnings(checked.definitions)),
         key=lambda problem: (problem.location.path, problem.location.line, problem.location.column),

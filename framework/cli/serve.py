@@ -9,7 +9,7 @@ import shlex
 import socket
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -17,6 +17,7 @@ from framework.cli import loading, options
 
 if TYPE_CHECKING:
     from framework.definitions import Checked, Definitions
+    from framework.definitions.problem import Problem
     from framework.runtime import Runtime
 
 
@@ -50,10 +51,11 @@ def serve(
     from framework import logs, trace
     from framework.errors import FrameworkError
 
-    if no_workers and no_gateway:
-        options.cannot_run("--no-workers and --no-gateway together leave nothing to run")
-    checked = _checked(folder, host, port)
     logs.configure(log_format)
+    cannot_run = _not_started if log_format == "json" else options.cannot_run
+    if no_workers and no_gateway:
+        cannot_run("--no-workers and --no-gateway together leave nothing to run")
+    checked = _checked(folder, host, port, log_format, cannot_run)
     listener = None
     try:
         from framework.server import listen
@@ -66,21 +68,55 @@ def serve(
             logger.error("not started: %s failed\n%s", place, trace.text(error))
             raise SystemExit(1) from None
         if not isinstance(error, FrameworkError):
+            if log_format == "json" and isinstance(error, Exception):
+                logger.exception("ended by an error of the framework itself")
+                raise SystemExit(1) from None
             raise
-        options.cannot_run(str(error))
+        cannot_run(str(error))
 
 
-def _checked(folder: str, host: str, port: int) -> Checked:
+def _not_started(message: str) -> NoReturn:
+    """Say why in the log, for machines, and leave with exit code 2."""
+    logger.error("not started: %s", message, extra={"action": "not_started"})
+    raise SystemExit(2)
+
+
+def _checked(
+    folder: str, host: str, port: int, log_format: str, cannot_run: Callable[[str], NoReturn]
+) -> Checked:
     """The definitions without mistakes; warnings are shown, errors stop the start."""
     from framework.definitions import render
 
-    checked = loading.load(folder, host, port)
-    if checked.problems:
+    checked = loading.load(folder, host, port, cannot_run)
+    if log_format == "json":
+        for problem in checked.problems:
+            _log(problem)
+    elif checked.problems:
         click.echo(render(checked, "text"), err=True)
     if checked.errors:
-        click.echo("framework: not started, the definitions have mistakes", err=True)
+        message = "not started, the definitions have mistakes"
+        if log_format == "json":
+            logger.error(message, extra={"action": "not_started"})
+        else:
+            click.echo(f"framework: {message}", err=True)
         raise SystemExit(1)
     return checked
+
+
+def _log(problem: Problem) -> None:
+    location = problem.location
+    logger.log(
+        logging.ERROR if problem.severity == "error" else logging.WARNING,
+        problem.message,
+        extra={
+            "action": "definition",
+            "code": problem.code,
+            "path": location.path,
+            "line": location.line,
+            "column": location.column,
+            "hint": problem.hint,
+        },
+    )
 
 
 def _run(

@@ -175,6 +175,39 @@ def test_tables_that_do_not_fit_stop_the_start_and_lose_nothing(serve: Serve, tm
     assert [order["parameters"] for order in serve(definitions, "--no-workers").orders()] == [{"name": "a"}]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["broken"], 1, "definitions have mistakes"),
+        (["nowhere"], 2, "nowhere"),
+        (["definitions", "--no-workers", "--no-gateway"], 2, "--no-gateway"),
+        (["definitions", "--port", "PORT"], 2, "address already in use"),
+        (["definitions", "--database", "sqlite:///no-such-folder/a.db"], 2, "no-such-folder"),
+        (["failing"], 1, "KeyError"),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else None,
+)
+def test_what_stops_a_start_is_json_where_the_log_is(
+    tmp_path: Path, arguments: list[str], code: int, said: str
+) -> None:
+    app(tmp_path)
+    shutil.copytree(BROKEN / "two-mistakes-in-two-files", tmp_path / "broken")
+    shutil.copytree(tmp_path / "definitions", tmp_path / "failing")
+    (tmp_path / "failing" / "fails.yaml").write_text("name: m\ncode: |\n  {}['x']\n")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        given = [port if argument == "PORT" else argument for argument in arguments]
+        result = run("serve", *(given if "PORT" in arguments else ["--port", "0", *given]),
+                     "--log-format", "json", cwd=tmp_path)  # fmt: skip
+    assert (result.code, result.out) == (code, "")
+    lines = [json.loads(line) for line in result.err.splitlines()]
+    assert any(said in line["message"] for line in lines if line["level"] == "error")
+    if arguments == ["broken"]:
+        assert len({line["path"] for line in lines if line.get("action") == "definition"}) == 2
+
+
 # ---- what it says ------------------------------------------------------------------------------
 
 
