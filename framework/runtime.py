@@ -83,6 +83,11 @@ class Runtime:
         if names:
             await storage.write([RecordPolicy(name, texts.get(name)) for name in sorted(names)])
 
+    @property
+    def deaf(self) -> bool:
+        """Did a worker not end although it was cancelled? Then only the end of the process ends it."""
+        return self._reflector is not None and self._reflector.deaf
+
     def ask_to_stop(self) -> None:
         """``Runtime.running()`` turns false and everybody who waits wakes; nothing is cancelled yet."""
         if self.session.running:

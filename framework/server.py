@@ -86,6 +86,10 @@ async def serve(
                 # The workers end beside the requests; what both use is closed after them.
                 await asyncio.gather(server.ended(), runtime.stop())
                 code = server.code(asked=stop.is_set())
+            else:
+                await runtime.stop()
+            if runtime.deaf or (server is not None and server.deaf):
+                _end_the_process()  # while the storage is open: what the deaf one works on is still ours
     finally:
         if listener is not None:
             listener.close()
@@ -98,6 +102,7 @@ class _Serving:
     def __init__(self, server: uvicorn.Server, listener: socket.socket) -> None:
         self.uvicorn = server
         self.task = asyncio.create_task(server.serve(sockets=[listener]), name="gateway")
+        self.deaf = False  # some request's script did not end when it was cancelled
 
     async def ended(self) -> None:
         """Wait for the last request, those that were cancelled at the end of the grace included."""
@@ -106,7 +111,8 @@ class _Serving:
             await self.uvicorn.shutdown()  # it has left its sockets open
         cancelled = set(self.uvicorn.server_state.tasks)
         if cancelled:
-            await asyncio.wait(cancelled, timeout=_LAST_WORD)
+            _, deaf = await asyncio.wait(cancelled, timeout=_LAST_WORD)
+            self.deaf = bool(deaf)
 
     def code(self, *, asked: bool) -> int:
         """0 if it has ended because it was asked to; 1, with a word in the log, if not."""
@@ -118,6 +124,13 @@ class _Serving:
         elif not asked:
             logger.error("the gateway has ended unasked", extra={"action": "gateway_error"})
         return 0 if asked and error is None else 1
+
+
+def _end_the_process() -> None:
+    """A script that swallows its cancellation would keep the process for ever; nothing else is left to do."""
+    logger.error("the process is ended: a script does not end by itself", extra={"action": "ended_by_force"})
+    logging.shutdown()
+    os._exit(1)
 
 
 def _start(app: Gateway | None, listener: socket.socket | None) -> _Serving | None:

@@ -177,3 +177,28 @@ def test_a_client_that_keeps_its_connection_does_not_hold_up_the_stop(serve: Ser
         assert time.monotonic() - asked < 4
     kept.close()
     assert_nothing_is_left(server)
+
+
+DEAF = """
+while True:
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        pass
+"""
+
+
+@pytest.mark.long
+def test_a_script_that_does_not_end_is_ended_with_the_process(serve: Serve, tmp_path: Path) -> None:
+    """It swallows its cancellation; the grace and the last word go by, and the item is offered again."""
+    server = serve(app(tmp_path, work=DEAF))
+    server.order("a")
+    until(lambda: begun(tmp_path) == ["a"])
+    assert server.stop(timeout=20) == 1
+    assert "does not end" in server.err
+    definitions = tmp_path / "definitions"
+    text = (definitions / "Dispatcher.yaml").read_text()
+    (definitions / "Dispatcher.yaml").write_text(text.replace("while True:", "for _ in ():"))
+    server = serve(definitions)
+    until(lambda: server.statuses() == ["done"])
+    assert begun(tmp_path) == ["a", "a"]
