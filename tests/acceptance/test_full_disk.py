@@ -64,7 +64,7 @@ def test_a_full_disk_is_a_503_and_work_goes_on_when_there_is_space(
             codes.append(answer.code)
             if answer.code == 503:
                 assert answer.headers["retry-after"] == "1"
-                assert "nothing was stored" in answer.problem()["detail"]
+                assert "stored before stays" in answer.problem()["detail"]
         assert codes[-1] == 503, "the disk was never full"
         assert set(codes) <= {202, 503}
         assert server.get("/v1/orders", token=token).code == 200, "reading goes on"
