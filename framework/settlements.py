@@ -46,7 +46,9 @@ class Settlements:
         while self._owed or self._tasks:
             for fifo, settlement in list(self._owed.items()):
                 self._start(fifo, settlement)
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+            await asyncio.sleep(0)  # a task that is done leaves the set by a callback, which needs its turn
 
     async def abandon(self) -> None:
         """Give up what could not be written; it is offered again at the next start."""

@@ -15,11 +15,14 @@ from .problem import Report
 from .source import Source
 
 _MAX_WORDED = 256 * 1024
+_MAX_OPENED = 1000  # brackets: the pure parser looks at all that are open again for each token
+_TOO_DEEP = "exceeded maximum nesting depth"
 
 
 def _worded(source: Source, error: yaml.YAMLError) -> yaml.YAMLError:
     """The same mistake in the words of the pure parser, which says more; a long file is not read again."""
-    if len(source.text) <= _MAX_WORDED:
+    opened = source.text.count("[") + source.text.count("{")
+    if len(source.text) <= _MAX_WORDED and opened <= _MAX_OPENED:
         try:
             for _ in yaml.parse(source.text, Loader=yaml.SafeLoader):
                 pass
@@ -75,6 +78,11 @@ def _visible(source: Source, index: int) -> int:
 
 def report_yaml_error(source: Source, report: Report, error: yaml.YAMLError) -> None:
     """Report where and why a text is not YAML."""
+    if _TOO_DEEP in str(getattr(error, "problem", "")):  # libyaml's own bound, which is beyond ours
+        mark = getattr(error, "problem_mark", None)
+        location = source.location(mark.index if mark is not None else 0)
+        report.error(location, "too-large", "nested deeper than can be read")
+        return
     error = _worded(source, error)
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     said = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
