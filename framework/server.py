@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -77,6 +78,9 @@ async def serve(
             server = _start(app, listener)
             if server is not None:
                 await _until_up(server)
+            # What the start has made stays for ever: the collector need not look through it again and again.
+            gc.collect()
+            gc.freeze()
             started(runtime)
             await _first(stop.wait(), server)
             logger.info("stopping: requests and blocks in work may end within %g s", SHUTDOWN_GRACE)
