@@ -30,6 +30,7 @@ from framework.errors import (
     Reject,
     Retry,
     Stopping,
+    Unavailable,
 )
 from framework.items import checked_key, checked_name, payload
 from framework.mu import wrap
@@ -173,6 +174,9 @@ class Fifo:
         policy, claim, settled = self._policy, block.claim, block.acknowledged
         if not self._session.running and isinstance(error, asyncio.CancelledError | Stopping):
             return Release(claim, settled=settled)
+        if isinstance(error, Unavailable) and not settled:
+            # The database's fault, not the item's: a full disk must not send the orders to the dead letters.
+            return Release(claim, delay=backoff(policy, 1))
         failure = Failure(_reason(error), trace.text(error), time.time())
         if settled:
             return Release(claim, failure, settled=True)  # it is done already, whatever came after

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from framework.block import BLOCKS
-from framework.errors import Nested, Reject, Retry
+from framework.errors import Nested, Reject, Retry, Unavailable
 from framework.fifo import Fifos
 from framework.session import CLAIMS
 from framework.storage import Storage
+from framework.storage.contract import RetryNow
 
 pytestmark = pytest.mark.anyio
 
@@ -134,3 +135,21 @@ async def test_what_raises_after_an_early_acknowledgement_does_not_bring_the_ite
     await asyncio.wait_for(fifos.settlements.settle(), 2)
     assert await fifos("q").length() == 0
     assert await storage.dead_letters("q", 10) == []
+
+
+async def test_a_database_that_cannot_be_written_is_not_counted_against_the_item(
+    fifos: Fifos, storage: Storage
+) -> None:
+    await fifos("q").put(1)
+    for _ in range(7):  # more than max_attempts
+        with pytest.raises(Unavailable):
+            async with fifos("q") as item:
+                assert item == 1
+                raise Unavailable("the disk is full")
+        await asyncio.wait_for(fifos.settlements.settle(), 2)
+        state = await storage.fifo_state("q")
+        assert state is not None
+        assert state.head is not None
+        assert (state.head.attempts, state.dead) == (0, 0)
+        assert 0 < state.head.retry_in <= 0.5, "but it waits a little, so that nothing spins"
+        assert await storage.write([RetryNow("q")]) == [True]

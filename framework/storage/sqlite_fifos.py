@@ -76,7 +76,8 @@ _LET_GO_FENCED = (
 _FENCE = "SELECT 1 FROM _framework_fifo WHERE name = ? AND epoch = ? AND item = ?"
 
 _DELETE = "DELETE FROM _framework_item WHERE id = ?"
-_GIVE_BACK = "UPDATE _framework_item SET attempts = attempts - 1 WHERE id = ?"
+_GIVE_BACK = """
+    UPDATE _framework_item SET attempts = attempts - 1, not_before = ?, delay = ? WHERE id = ?"""
 _HOLD_BACK = """
     UPDATE _framework_item SET held = ?, not_before = ?, delay = ?, reason = ?, traceback = ? WHERE id = ?"""
 _HOLD = "UPDATE _framework_item SET held = 1, reason = ?, traceback = coalesce(?, traceback) WHERE id = ?"
@@ -205,7 +206,7 @@ class FifoOperations:
             return
         item_id, failure = op.claim.item_id, op.failure
         if failure is None:
-            connection.execute(_GIVE_BACK, (item_id,))
+            connection.execute(_GIVE_BACK, (time.monotonic() + op.delay, op.delay, item_id))
             return
         until = time.monotonic() + op.delay
         values = (op.hold, until, op.delay, failure.reason, failure.traceback, item_id)
