@@ -165,6 +165,7 @@ async def test_a_forked_child_does_not_keep_a_dead_owner_alive(storage: Storage,
         _alive(forked)
     finally:
         os.kill(forked, signal.SIGKILL)
+        await owner.process.communicate()  # its pipes are closed before the loop is
 
 
 def _alive(pid: int) -> None:
