@@ -171,15 +171,16 @@ class Fifo:
 
     def _settlement(self, block: Block, error: BaseException) -> Settlement:
         """What becomes of an item whose block ended by an exception."""
-        policy, claim, settled = self._policy, block.claim, block.acknowledged
+        policy, claim = self._policy, block.claim
         if not self._session.running and isinstance(error, asyncio.CancelledError | Stopping):
-            return Release(claim, settled=settled)
-        if isinstance(error, Unavailable) and not settled:
+            return Release(claim, settled=block.acknowledged)
+        if isinstance(error, Unavailable) and not block.acknowledged:
             # The database's fault, not the item's: a full disk must not send the orders to the dead letters.
             return Release(claim, delay=backoff(policy, 1))
         failure = Failure(_reason(error), trace.text(error), time.time())
-        if settled:
-            return Release(claim, failure, settled=True)  # it is done already, whatever came after
+        if block.acknowledged:
+            # Done already, whatever came after; unless its transaction was rolled back: then this attempt counts.
+            return Release(claim, failure, settled=True)
         if isinstance(error, Reject):
             return self._give_up(block, failure, hold=False)
         if block.delivery.attempt >= policy.max_attempts:
@@ -187,7 +188,7 @@ class Fifo:
         delay = backoff(policy, block.delivery.attempt)
         if isinstance(error, Retry) and error.after is not None:
             delay = error.after
-        return Release(claim, failure, delay, settled=settled)
+        return Release(claim, failure, delay)
 
     def _give_up(self, block: Block, failure: Failure, *, hold: bool) -> Settlement:
         attempts = block.delivery.attempt
@@ -202,8 +203,8 @@ class Fifo:
             extra={"action": "held" if hold else "dead_letter", "fifo": self.name},
         )
         if hold:
-            return Release(block.claim, failure, hold=True, settled=block.acknowledged)
-        return Bury(block.claim, failure, settled=block.acknowledged)
+            return Release(block.claim, failure, hold=True)
+        return Bury(block.claim, failure)
 
     async def _next(self) -> Delivery | None:
         """The head, claimed; None after ``FIFO_WAIT`` without one, at once when the runtime stops."""
@@ -321,6 +322,8 @@ class Fifos:
 
 def _fate(settlement: Settlement) -> str:
     """What becomes of the item, for the log."""
+    if settlement.settled:
+        return "its item may have been acknowledged before; if it was, it does not come again"
     if isinstance(settlement, Bury):
         return "its item went to the dead letters"
     if isinstance(settlement, Release) and settlement.hold:

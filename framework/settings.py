@@ -1,4 +1,4 @@
-"""What comes from the environment: ``FRAMEWORK_DATABASE``, and ``context.settings`` of the scripts.
+"""What scripts take from the environment: ``context.settings``.
 
 Values are secrets until proven otherwise: they show as ``***`` wherever an object is printed.
 """
@@ -9,14 +9,7 @@ import difflib
 import os
 from collections.abc import Mapping
 
-from framework.storage import DEFAULT_URL
-
 _PREFIX = "FRAMEWORK_SETTING_"
-
-
-def database_url(given: str | None, environ: Mapping[str, str] = os.environ) -> str:
-    """The database: as given, else ``FRAMEWORK_DATABASE``, else ``framework.db`` in the current folder."""
-    return given or environ.get("FRAMEWORK_DATABASE") or DEFAULT_URL
 
 
 class Settings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from framework.settings import Settings, database_url
+from framework.settings import Settings
 
 ENVIRON = {
     "FRAMEWORK_SETTING_API_KEY": "geheim",
@@ -48,9 +48,3 @@ def test_they_are_those_of_the_start() -> None:
     settings = Settings(environ)
     environ["FRAMEWORK_SETTING_API_KEY"] = "changed"
     assert settings.API_KEY == "geheim"
-
-
-def test_the_database_is_as_given_else_of_the_environment_else_the_default() -> None:
-    assert database_url("sqlite:///given.db", ENVIRON) == "sqlite:///given.db"
-    assert database_url(None, ENVIRON) == "sqlite:////x.db"
-    assert database_url(None, {}) == database_url("", {"FRAMEWORK_DATABASE": ""}) == "sqlite:///framework.db"

@@ -30,12 +30,6 @@ from framework.mu import wrap
 metadata = MetaData()
 
 
-class Encoded(str):
-    """JSON text that need not be encoded again."""
-
-    __slots__ = ()
-
-
 class Json(TypeDecorator[Any]):
     """A JSON value as text: key order and integers of any size survive on every engine."""
 
@@ -46,7 +40,7 @@ class Json(TypeDecorator[Any]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         if value is None:
             return None
-        return str.__str__(value) if type(value) is Encoded else jsontext.encode(value)
+        return jsontext.encode(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         return None if value is None else jsontext.decode(value)
