@@ -25,7 +25,8 @@ from framework.errors import FrameworkError, Gone, ValidationError
 from framework.identity import new_instance
 from framework.model import SEQUENCE, Model
 from framework.session import Session
-from framework.storage.contract import Delete, Insert, Row, Update
+from framework.storage.contract import Row
+from framework.storage.operations import Delete, Insert, Update
 from framework.transaction import Place
 
 # What every instance has besides its fields: the platform's own identity, and the ids of other systems.

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from framework import trace
 from framework.definitions import FifoPolicy
 from framework.session import CLAIMS
-from framework.storage.contract import Claim, Delivery
+from framework.storage.operations import Claim, Delivery
 
 logger = logging.getLogger("framework.fifo")
 

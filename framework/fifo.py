@@ -37,7 +37,7 @@ from framework.mu import wrap
 from framework.policies import Policies, backoff
 from framework.session import CLAIMS, RUN, Session
 from framework.settlements import Settlement, Settlements
-from framework.storage.contract import (
+from framework.storage.operations import (
     Acknowledge,
     Bury,
     Deliver,

@@ -9,7 +9,7 @@ import logging
 import time
 
 from framework.session import Session
-from framework.storage.contract import Prune
+from framework.storage.operations import Prune
 
 logger = logging.getLogger("framework.housekeeping")
 

@@ -24,7 +24,7 @@ from framework.session import Session
 from framework.settings import Settings
 from framework.snapshot import Snapshot, bind
 from framework.storage import Storage, open_storage
-from framework.storage.contract import RecordPolicy
+from framework.storage.operations import RecordPolicy
 from framework.tokens import Tokens
 from framework.watchdog import Watchdog
 

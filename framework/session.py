@@ -16,7 +16,8 @@ from typing import Any
 from sqlalchemy import Select, Table
 
 from framework.errors import TransactionHeld, Unavailable
-from framework.storage.contract import Claim, Operation, Orphaned, Row, Storage
+from framework.storage.contract import Orphaned, Row, Storage
+from framework.storage.operations import Claim, Operation
 from framework.transaction import BEGUN, JOINED, Collected, Connection, Place, Undo
 
 CLAIMS: ContextVar[tuple[Claim, ...]] = ContextVar("claims", default=())

@@ -11,7 +11,7 @@ import logging
 
 from framework.errors import ClaimLost
 from framework.session import Session
-from framework.storage.contract import Acknowledge, Bury, Release
+from framework.storage.operations import Acknowledge, Bury, Release
 
 logger = logging.getLogger("framework.fifo")
 

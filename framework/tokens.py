@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from sqlalchemy import LargeBinary, bindparam, select
 
 from framework.errors import Gone
-from framework.storage.contract import Delete, Insert, Storage
+from framework.storage.contract import Storage
+from framework.storage.operations import Delete, Insert
 from framework.storage.tables import TOKEN
 
 DEFAULT_EXPIRY = 12 * 3600.0  # seconds

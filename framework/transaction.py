@@ -24,15 +24,8 @@ from sqlalchemy import Executable, Select, Table
 
 from framework import trace
 from framework.errors import TransactionEnded, TransactionHeld
-from framework.storage.contract import (
-    Claim,
-    Execute,
-    Executed,
-    Operation,
-    Row,
-    Storage,
-    Transaction,
-)
+from framework.storage.contract import Row, Storage, Transaction
+from framework.storage.operations import Claim, Execute, Executed, Operation
 
 logger = logging.getLogger("framework.transaction")
 

@@ -12,7 +12,7 @@ from framework.definitions import Definitions, check
 from framework.fifo import Fifos
 from framework.session import Session
 from framework.storage import Storage, open_storage
-from framework.storage.contract import Operation
+from framework.storage.operations import Operation
 
 REFERENCE_APP = Path(__file__).parent / "fixtures" / "reference-app"
 

@@ -21,7 +21,7 @@ from framework.errors import Duplicate, FrameworkError, Gone, Unavailable, Valid
 from framework.mu import MU
 from framework.session import Session
 from framework.storage import Storage
-from framework.storage.contract import Insert, Update
+from framework.storage.operations import Insert, Update
 
 from .conftest import REFERENCE_APP, Recorder
 from .test_mu import JSON, TEXT

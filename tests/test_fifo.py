@@ -15,7 +15,7 @@ from framework.fifo import Fifos
 from framework.mu import MU
 from framework.session import Session
 from framework.storage import Storage
-from framework.storage.contract import Claim, Insert, Release
+from framework.storage.operations import Claim, Insert, Release
 from framework.storage.tables import RowNumber
 
 from .conftest import Recorder

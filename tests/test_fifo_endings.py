@@ -14,7 +14,7 @@ from framework.errors import Nested, Reject, Retry, Unavailable
 from framework.fifo import Fifos
 from framework.session import CLAIMS
 from framework.storage import Storage
-from framework.storage.contract import RetryNow
+from framework.storage.operations import RetryNow
 
 pytestmark = pytest.mark.anyio
 

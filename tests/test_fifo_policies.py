@@ -20,7 +20,7 @@ from framework.mu import MU
 from framework.policies import Policies
 from framework.session import Session
 from framework.storage import Storage
-from framework.storage.contract import DeadLetter, Insert
+from framework.storage.operations import DeadLetter, Insert
 from framework.storage.tables import RowNumber
 
 pytestmark = pytest.mark.anyio

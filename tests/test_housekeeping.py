@@ -11,7 +11,7 @@ from framework import housekeeping, tokens
 from framework.errors import Unavailable
 from framework.session import Session
 from framework.storage import Storage
-from framework.storage.contract import Bury, Deliver, Delivery, Failure, Put
+from framework.storage.operations import Bury, Deliver, Delivery, Failure, Put
 
 from .conftest import Recorder
 

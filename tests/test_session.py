@@ -11,7 +11,7 @@ from sqlalchemy import select
 from framework.errors import Unavailable
 from framework.session import Session
 from framework.storage import Storage
-from framework.storage.contract import Put
+from framework.storage.operations import Put
 from framework.storage.tables import ITEM
 
 pytestmark = pytest.mark.anyio

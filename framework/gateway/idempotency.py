@@ -23,7 +23,7 @@ from framework.errors import (
 from framework.gateway.calls import Call
 from framework.gateway.responses import Response, problem
 from framework.session import Session
-from framework.storage.contract import BeginRequest, EndRequest, RequestKey, StoredResponse
+from framework.storage.operations import BeginRequest, EndRequest, RequestKey, StoredResponse
 
 logger = logging.getLogger("framework.gateway")
 

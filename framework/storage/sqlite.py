@@ -24,7 +24,8 @@ from framework.errors import CannotOpen, Unavailable
 from framework.storage import sqlite_schema, sqlite_views, tables
 from framework.storage.batches import BatchThread
 from framework.storage.codec import Codec, Query
-from framework.storage.contract import (
+from framework.storage.contract import Orphaned, Row
+from framework.storage.operations import (
     Acknowledge,
     BeginRequest,
     Bury,
@@ -36,13 +37,11 @@ from framework.storage.contract import (
     FifoState,
     ItemState,
     Operation,
-    Orphaned,
     Pause,
     Put,
     Redrive,
     Release,
     RetryNow,
-    Row,
     Skip,
 )
 from framework.storage.signals import Signal, Signals

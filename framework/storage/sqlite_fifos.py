@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from framework.errors import ClaimLost, FifoFull, InWork
-from framework.storage.contract import (
+from framework.storage.operations import (
     Acknowledge,
     Bury,
     Claim,

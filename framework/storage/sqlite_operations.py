@@ -14,7 +14,7 @@ from typing import Any
 
 from framework.errors import ClaimLost, Gone, RequestInProgress, RequestMismatch
 from framework.storage.codec import Codec
-from framework.storage.contract import (
+from framework.storage.operations import (
     BeginRequest,
     Claim,
     Delete,

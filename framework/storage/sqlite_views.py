@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from framework.storage.contract import DeadLetter, FifoState, InWorkState, ItemState
+from framework.storage.operations import DeadLetter, FifoState, InWorkState, ItemState
 
 Read = Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]]
 

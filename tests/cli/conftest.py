@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from framework.cli import main
 from framework.storage import Storage, open_storage
-from framework.storage.contract import Bury, DeadLetter, Deliver, Delivery, Failure, FifoState, Put, Release
+from framework.storage.operations import Bury, DeadLetter, Deliver, Delivery, Failure, FifoState, Put, Release
 from tests.acceptance.server import Result, Server, run
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from framework.storage import open_storage
-from framework.storage.contract import Put
+from framework.storage.operations import Put
 from tests.acceptance.server import COMMAND, environment, run, until
 
 from .conftest import Database, Work

@@ -101,7 +101,7 @@ def test_damage_is_an_error(database: Database) -> None:
 KILLED = """
 import asyncio, os, sys
 from framework.storage import open_storage
-from framework.storage.contract import Deliver, Put
+from framework.storage.operations import Deliver, Put
 async def main():
     async with open_storage(sys.argv[1]) as storage:
         await storage.write([Put("orders", "[1]", 1.0)])

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from framework.cli import main
 from framework.policies import from_json, to_json
 from framework.storage import Storage
-from framework.storage.contract import Deliver, Pause, RecordPolicy
+from framework.storage.operations import Deliver, Pause, RecordPolicy
 from tests.acceptance.server import run
 
 from .conftest import Database
@@ -93,7 +93,7 @@ def test_ls_says_of_each_fifo_what_it_does(database: Database) -> None:
 DIES = """
 import asyncio, os, sys
 from framework.storage import open_storage
-from framework.storage.contract import Deliver
+from framework.storage.operations import Deliver
 async def main():
     async with open_storage(sys.argv[1]) as storage:
         await storage.write([Deliver("gone", 1.0, "Mortal")])
@@ -123,7 +123,7 @@ def test_show_has_the_policy_and_the_last_error(database: Database) -> None:
 async def test_an_item_in_work_is_shown_with_its_owner(database: Database) -> None:
     database_url = database.url
     from framework.storage import open_storage
-    from framework.storage.contract import Put
+    from framework.storage.operations import Put
 
     async with open_storage(database_url) as storage:
         await storage.write([Put("orders", "[1]", time.time())])

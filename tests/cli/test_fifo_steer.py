@@ -7,7 +7,7 @@ import json
 import pytest
 
 from framework.policies import from_json, to_json
-from framework.storage.contract import Deliver, Delivery, RecordPolicy, Undelivered
+from framework.storage.operations import Deliver, Delivery, RecordPolicy, Undelivered
 
 from .conftest import Database
 

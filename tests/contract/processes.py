@@ -15,7 +15,7 @@ import asyncio, os, signal, sys, time
 sys.path.insert(0, {root!r})
 from framework.errors import *
 from framework.storage import open_storage
-from framework.storage.contract import *
+from framework.storage.operations import *
 URL = sys.argv[1]
 def say(*words):
     sys.stdout.write(" ".join(map(str, words)) + "\\n")  # in one piece

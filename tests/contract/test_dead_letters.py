@@ -9,7 +9,7 @@ from sqlalchemy import Table
 
 from framework.errors import ClaimLost, Duplicate, FifoFull, InWork
 from framework.storage import Storage, open_storage
-from framework.storage.contract import (
+from framework.storage.operations import (
     Acknowledge,
     Bury,
     Claim,

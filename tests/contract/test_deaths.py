@@ -11,7 +11,7 @@ import pytest
 
 from framework.errors import ClaimLost
 from framework.storage import Storage, open_storage
-from framework.storage.contract import Acknowledge, Claim, Deliver, Delivery, Put, Undelivered
+from framework.storage.operations import Acknowledge, Claim, Deliver, Delivery, Put, Undelivered
 
 from .processes import Child
 

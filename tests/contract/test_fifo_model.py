@@ -30,7 +30,7 @@ from framework.fifo import Fifo, Fifos
 from framework.policies import Policies
 from framework.session import Session
 from framework.storage import Storage, open_storage
-from framework.storage.contract import Drop, Purge, Redrive, Skip
+from framework.storage.operations import Drop, Purge, Redrive, Skip
 
 T = TypeVar("T")
 

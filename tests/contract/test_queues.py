@@ -13,7 +13,7 @@ from sqlalchemy import Table
 
 from framework.errors import ClaimLost, Duplicate
 from framework.storage import Storage, open_storage
-from framework.storage.contract import (
+from framework.storage.operations import (
     Acknowledge,
     Bury,
     Claim,

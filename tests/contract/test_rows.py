@@ -11,7 +11,7 @@ from sqlalchemy import Table, bindparam, select
 from framework.errors import Duplicate, Gone
 from framework.mu import MU
 from framework.storage import Storage
-from framework.storage.contract import Delete, Insert, Update
+from framework.storage.operations import Delete, Insert, Update
 
 pytestmark = pytest.mark.anyio
 

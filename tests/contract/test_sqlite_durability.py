@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from framework.storage import open_storage
-from framework.storage.contract import Deliver, Put, Undelivered
+from framework.storage.operations import Deliver, Put, Undelivered
 
 from .processes import Child
 

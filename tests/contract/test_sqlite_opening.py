@@ -11,7 +11,7 @@ import pytest
 
 from framework.errors import CannotOpen
 from framework.storage import open_storage
-from framework.storage.contract import Put
+from framework.storage.operations import Put
 
 from .processes import program
 from .test_sqlite_full_disk import mounting

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Double, Index, MetaData, Tab
 
 from framework.errors import CannotOpen, Duplicate
 from framework.storage import Storage
-from framework.storage.contract import Insert
+from framework.storage.operations import Insert
 from framework.storage.tables import RowNumber
 
 pytestmark = pytest.mark.anyio

@@ -11,7 +11,7 @@ from sqlalchemy import Table, func, select
 
 from framework.errors import Duplicate, Gone, Unavailable
 from framework.storage import Storage, open_storage
-from framework.storage.contract import Deliver, Delivery, FifoState, Insert, Put, Release, Update
+from framework.storage.operations import Deliver, Delivery, FifoState, Insert, Put, Release, Update
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from framework.storage import Storage
-from framework.storage.contract import (
+from framework.storage.operations import (
     Acknowledge,
     Bury,
     Claim,

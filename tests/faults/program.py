@@ -27,7 +27,7 @@ from framework.fifo import Fifos
 from framework.policies import Policies
 from framework.session import Session
 from framework.storage import open_storage
-from framework.storage.contract import *
+from framework.storage.operations import *
 
 URL = sys.argv[1]
 

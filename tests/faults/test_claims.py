@@ -19,7 +19,7 @@ from framework.fifo import Fifos
 from framework.policies import Policies
 from framework.session import Session
 from framework.storage import Storage, open_storage
-from framework.storage.contract import Acknowledge, Bury, Claim, Deliver, Failure, Put, Release
+from framework.storage.operations import Acknowledge, Bury, Claim, Deliver, Failure, Put, Release
 
 from .program import Program
 

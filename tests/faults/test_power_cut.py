@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from framework.storage import open_storage
-from framework.storage.contract import Deliver, Delivery
+from framework.storage.operations import Deliver, Delivery
 
 from .disk import Disk, events, tracing
 from .program import Program

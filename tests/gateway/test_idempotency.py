@@ -9,7 +9,7 @@ import pytest
 
 from framework.errors import Unavailable
 from framework.gateway import idempotency
-from framework.storage.contract import EndRequest
+from framework.storage.operations import EndRequest
 
 from .conftest import Serving
 

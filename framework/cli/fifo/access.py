@@ -13,7 +13,7 @@ from framework.cli import options
 
 if TYPE_CHECKING:
     from framework.storage import Storage
-    from framework.storage.contract import FifoState
+    from framework.storage.operations import FifoState
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from framework.cli.fifo import access, records, text
 
 if TYPE_CHECKING:
     from framework.storage import Storage
-    from framework.storage.contract import DeadLetter
+    from framework.storage.operations import DeadLetter
 
 _ALL = 2**63 - 1
 
@@ -77,7 +77,7 @@ def redrive(url: str, dead_id: int | None, name: str | None) -> None:
     _require_one(dead_id, name)
 
     async def work(storage: Storage) -> tuple[str, list[int]]:
-        from framework.storage.contract import Redrive
+        from framework.storage.operations import Redrive
 
         fifo = await _fifo(storage, dead_id, name)
         [ids] = await storage.write([Redrive(fifo, dead_id)])
@@ -116,7 +116,7 @@ def purge(url: str, dead_id: int | None, name: str | None, yes: bool, older: flo
         return sum(before is None or letter.died_at < before for letter in letters)
 
     async def delete(storage: Storage) -> int:
-        from framework.storage.contract import PurgeDead
+        from framework.storage.operations import PurgeDead
 
         fifo = await _fifo(storage, dead_id, name)
         [deleted] = await storage.write([PurgeDead(fifo, dead_id, before)])

@@ -14,7 +14,7 @@ from framework.cli import options
 
 if TYPE_CHECKING:
     from framework.definitions import FifoPolicy
-    from framework.storage.contract import DeadLetter, FifoState, InWorkState, ItemState
+    from framework.storage.operations import DeadLetter, FifoState, InWorkState, ItemState
 
 
 @dataclass(frozen=True, slots=True)

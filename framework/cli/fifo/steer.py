@@ -15,7 +15,7 @@ from framework.cli.fifo import access
 
 if TYPE_CHECKING:
     from framework.storage import Storage
-    from framework.storage.contract import Operation
+    from framework.storage.operations import Operation
 
 
 @click.command()
@@ -72,7 +72,7 @@ def _parsed(item: str) -> Any:
 @click.pass_obj
 def pause(url: str, name: str) -> None:
     """Deliver nothing new from a FIFO, also after a restart; an item in work ends normally."""
-    from framework.storage.contract import Pause
+    from framework.storage.operations import Pause
 
     _change(url, name, Pause(name, True))
     click.echo(f"FIFO {name} is paused")
@@ -84,7 +84,7 @@ def pause(url: str, name: str) -> None:
 @click.pass_obj
 def resume(url: str, name: str) -> None:
     """Deliver again."""
-    from framework.storage.contract import Pause
+    from framework.storage.operations import Pause
 
     _change(url, name, Pause(name, False))
     click.echo(f"FIFO {name} delivers")
@@ -96,7 +96,7 @@ def resume(url: str, name: str) -> None:
 @click.pass_obj
 def retry(url: str, name: str) -> None:
     """End the back-off or the hold of a FIFO's head now."""
-    from framework.storage.contract import RetryNow
+    from framework.storage.operations import RetryNow
 
     ended = _change(url, name, RetryNow(name))
     click.echo(f"the head of FIFO {name} is offered now" if ended else f"FIFO {name} holds nothing back")
@@ -108,7 +108,7 @@ def retry(url: str, name: str) -> None:
 @click.pass_obj
 def skip(url: str, name: str) -> None:
     """Send a FIFO's head to the dead letters, with the reason `skipped`. Refused while it is in work."""
-    from framework.storage.contract import Skip
+    from framework.storage.operations import Skip
 
     item_id = _change(url, name, Skip(name, time.time()), _needed(f"FIFO {name} is empty"))
     click.echo(f"item {item_id} of FIFO {name} is a dead letter now")
@@ -121,7 +121,7 @@ def skip(url: str, name: str) -> None:
 @click.pass_obj
 def drop(url: str, name: str, item_id: int) -> None:
     """Delete one waiting item for good. Refused while it is in work."""
-    from framework.storage.contract import Drop
+    from framework.storage.operations import Drop
 
     _change(url, name, Drop(name, item_id), _needed(f"FIFO {name} has no item {item_id}"))
     click.echo(f"item {item_id} of FIFO {name} is deleted")
@@ -134,7 +134,7 @@ def drop(url: str, name: str, item_id: int) -> None:
 @click.pass_obj
 def purge(url: str, name: str, yes: bool) -> None:
     """Delete all waiting items of a FIFO for good; one in work stays."""
-    from framework.storage.contract import Purge
+    from framework.storage.operations import Purge
 
     if yes:
         click.echo(f"{_change(url, name, Purge(name))} item(s) of FIFO {name} deleted")
