@@ -18,7 +18,8 @@ ROOT = Path(framework.__file__).parent
 
 # The parts of the framework, lowest first. A part imports from the layers below its own, and from itself.
 LAYERS = (
-    ("errors", "jsontext", "yamltext", "identity", "trace", "cache", "logs", "definitions"),
+    ("errors", "jsontext", "yamltext", "identity", "request_id", "trace", "cache", "definitions"),
+    ("logs",),
     ("mu", "unbuilt", "watchdog", "items"),
     ("storage",),
     ("transaction", "policies", "settings", "tokens"),

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 
 from framework.callout import Response as CalloutResponse
 from framework.errors import HTTPError, StorageError
+from framework.gateway import failures
 from framework.gateway.calls import INSIDE, OPEN, OPERATOR, Call
 from framework.gateway.execution import Scripts
 from framework.gateway.paths import segments
@@ -87,17 +88,19 @@ class Gateway:
         try:
             parts = segments(scope["raw_path"])
             if parts and parts[0] == "-":
-                return await self._own(parts[1:])
+                return await self._own(scope, parts[1:])
             found = self._routes.match(parts)
             if found is None:
                 return problem(404, "no route takes this path")
             route, resources = found
+            scope["template"] = route.path  # for the access log, as is the account
             caller = INSIDE if inside else OPEN
             if route.definition.auth_mode == "axis" and not inside:
                 token = await self._authenticate(scope)
                 if token is None:
                     return _unauthorised(scope)
                 caller = token.account or OPERATOR
+            scope["account"] = caller
             body = await read_body(scope, receive, MAX_BODY)
             call = Call(route, Request(scope, body), resources, parameters(scope["query_string"]), caller)
         except HTTPError as error:
@@ -105,6 +108,10 @@ class Gateway:
         except StorageError as error:
             logger.error("%s %r: %s", scope["method"], scope["path"], error, extra={"action": "unavailable"})
             return problem(503, "the database cannot be read now. Try again later.")
+        except ClientGone:
+            raise
+        except Exception as error:
+            return failures.unexpected(error, scope["method"], scope.get("template", "-"))
         return await self._scripts.answer(call)
 
     async def _authenticate(self, scope: Any) -> Token | None:
@@ -112,8 +119,10 @@ class Gateway:
         secret = _secret(scope)
         return await self._tokens.check(secret.decode("latin-1")) if secret else None
 
-    async def _own(self, parts: list[str]) -> Response:
+    async def _own(self, scope: Any, parts: list[str]) -> Response:
         """The framework's own paths, under ``/-/``."""
+        if parts in (["live"], ["ready"]):
+            scope["template"] = f"/-/{parts[0]}"
         if parts == ["live"]:
             return make(200, {"status": "live"})
         if parts == ["ready"]:

@@ -36,7 +36,7 @@ def response(error: BaseException, *, route: Route, method: str, body: bytes) ->
         try:
             return from_http_error(error)
         except Exception as unsendable:  # its body or reason is no text and no JSON
-            return _unexpected(unsendable.with_traceback(error.__traceback__), route, method)
+            return _of_script(unsendable.with_traceback(error.__traceback__), route, method)
     if isinstance(error, ValidationError):
         return problem(422, str(error), field=error.field, rule=error.rule)
     if isinstance(error, Duplicate | Gone):
@@ -52,7 +52,7 @@ def response(error: BaseException, *, route: Route, method: str, body: bytes) ->
         return _unavailable(error, route, method)
     if isinstance(error, ValueError | RecursionError) and _is_to_blame(method, body):
         return problem(400, "the request's body is not JSON")
-    return _unexpected(error, route, method)
+    return _of_script(error, route, method)
 
 
 def _full(error: BaseException, route: Route, method: str) -> Response:
@@ -75,18 +75,29 @@ def _stored(route: Route) -> str:
     return "nothing was stored" if whole else "what the script stored before stays"
 
 
-def _unexpected(error: BaseException, route: Route, method: str) -> Response:
+def _of_script(error: BaseException, route: Route, method: str) -> Response:
+    return unexpected(error, method, route.path, place=str(route.definition.location), who="the script")
+
+
+def unexpected(
+    error: BaseException, method: str, path: str, *, place: str = "", who: str = "the server"
+) -> Response:
+    """500 for an error that nobody foresaw: the log has it under the id that the client is told.
+
+    ``path`` is the route's template; ``place`` is where the error came from, where its traceback does not say.
+    """
     number = secrets.token_hex(8)
+    at = trace.place(error) or place
     logger.error(
-        "error %s in %s %s at %s\n%s",
+        "error %s in %s %s%s\n%s",
         number,
         method,
-        route.path,
-        trace.place(error) or route.definition.location,
+        path,
+        f" at {at}" if at else "",
         trace.text(error),
         extra={"action": "request_error", "error_id": number},
     )
-    return problem(500, "the script failed; the server's log has more under the id", id=number)
+    return problem(500, f"{who} failed; the server's log has more under the id", id=number)
 
 
 def _is_to_blame(method: str, body: bytes) -> bool:

@@ -230,13 +230,14 @@ async def test_a_time_limit_of_one_request_is_not_another_ones(serving: Serving)
 class Failing:
     """A storage whose reads or writes fail as on a full disk, from the moment it is told to."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, error: Exception | None = None) -> None:
         self._storage = storage
+        self._error = error or Unavailable("disk /dev/secret is full")
         self.reads = self.writes = False
 
     def __getattr__(self, name: str) -> Any:
         if (self.writes and name == "write") or (self.reads and name in ("load", "select", "fifo_state")):
-            raise Unavailable("disk /dev/secret is full")
+            raise self._error
         return getattr(self._storage, name)
 
 
@@ -279,6 +280,23 @@ async def test_a_database_that_cannot_be_written_is_503(
         failing[0].writes = failing[0].reads = False
         for path in ("/save", "/put", "/load", "/-/ready"):
             assert (await client.get(path)).code == 200
+
+
+@pytest.mark.parametrize("path", ["/axis", "/-/ready"])
+async def test_an_unexpected_error_before_a_script_runs_is_500_with_an_id(
+    serving: Serving, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    def through(storage: Storage) -> Any:
+        failing = Failing(storage, ZeroDivisionError("secret"))
+        failing.reads = True
+        return failing
+
+    async with serving(route("/axis", "return 1", auth="axis"), through=through) as client:
+        answer = await client.get(path, headers={"x-auth-token": "t"})
+    assert answer.code == 500
+    assert b"secret" not in answer.body
+    assert f"error {answer.problem()['id']} in GET {path}\n" in caplog.text
+    assert "ZeroDivisionError: secret" in caplog.text
 
 
 @pytest.mark.parametrize(
