@@ -1,0 +1,206 @@
+"""Instances: construction, fields as attributes, and what an instance looks like as data.
+
+The rule: an attribute always holds a value that its field accepts; a change inside a list or mapping is
+checked when the instance is saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from sqlalchemy import Select
+
+from framework import yamltext
+from framework.atom import queries, saving
+from framework.atom.values import IDENTITY, new_identity, text, unknown
+from framework.errors import ValidationError
+from framework.model import SEQUENCE, Model
+from framework.session import Session
+from framework.storage.contract import Row
+from framework.transaction import Place
+
+
+class Atom:
+    """Base of the generated classes. Fields are plain attributes; assigning checks the value.
+
+    An instance belongs to one task at a time: two that save it at once both win, field by field.
+    """
+
+    key_field: ClassVar[str | None]
+    _model: ClassVar[Model]
+    _session: ClassVar[Session]
+    _scope: ClassVar[dict[str, Any]]
+    _selects: ClassVar[dict[Any, Select[Any]]]
+
+    # The stored form of the fields when last loaded or saved; None while there is no row.
+    _stored: dict[str, Any] | None
+    _destroyed: bool
+    instance: str
+    xid: str | None
+    xname: str | None
+
+    def __init__(
+        self,
+        *,
+        instance: str | None = None,
+        xid: str | None = None,
+        xname: str | None = None,
+        **fields: Any,
+    ) -> None:
+        model = self._model
+        if not fields.keys() <= model.fields.keys():
+            name = next(name for name in fields if name not in model.fields)
+            raise unknown(model, name, fields[name])
+        values = self.__dict__
+        values["_stored"] = None
+        values["_destroyed"] = False
+        values["instance"] = (
+            new_identity(model.name) if instance is None else text(model, "instance", instance)
+        )
+        values["xid"] = None if xid is None else text(model, "xid", xid)
+        values["xname"] = None if xname is None else text(model, "xname", xname)
+        for name, field in model.fields.items():
+            if name in fields:
+                values[name] = model.accept(name, fields[name])
+            elif field.default is not None:
+                values[name] = model.accept(name, field.default.make(self._scope))
+            elif field.nullable:
+                values[name] = None
+            else:
+                raise ValidationError(
+                    model.name,
+                    name,
+                    None,
+                    "required",
+                    "a value is needed: it is not nullable and has no default",
+                )
+
+    # ---- values -----------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        model = self._model
+        if name in model.fields:
+            self.__dict__[name] = self._accept(name, value)
+        elif name == "instance":
+            raise ValidationError(model.name, name, value, "immutable", "it is made once and never changed")
+        elif name in IDENTITY:
+            self.__dict__[name] = text(model, name, value)
+        elif name.startswith("_"):
+            self.__dict__[name] = value
+        else:
+            raise unknown(model, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise ValidationError(
+            self._model.name, name, None, "unknown", "a field cannot be deleted; assign None"
+        )
+
+    def __iadd__(self, fields: Mapping[str, Any]) -> Self:
+        """Merge fields: all of them, or none if one is refused."""
+        accepted = {name: self._accept(name, value) for name, value in dict(fields).items()}
+        self.__dict__.update(accepted)
+        return self
+
+    def _accept(self, name: str, value: Any) -> Any:
+        model = self._model
+        if name not in model.fields:
+            raise unknown(model, name, value)
+        accepted = model.accept(name, value)
+        if model.fields[name].immutable and accepted != self.__dict__[name]:
+            raise ValidationError(
+                model.name, name, value, "immutable", "it is immutable: it is given once, at construction"
+            )
+        return accepted
+
+    @classmethod
+    def fieldnames(cls) -> list[str]:
+        """The names of the identifier and the local fields, in the order of the definition."""
+        return list(cls._model.fields)
+
+    def localfields(self) -> dict[str, Any]:
+        """The identifier and the local fields. Nested values are the instance's own, not copies."""
+        values = self.__dict__
+        return {name: values[name] for name in self._model.fields}
+
+    @property
+    def dictionary(self) -> dict[str, Any]:
+        """Everything that is not None: identity, identifier and fields."""
+        values = self.__dict__
+        names = (*IDENTITY, *self._model.fields)
+        return {name: values[name] for name in names if values[name] is not None}
+
+    @property
+    def yaml_format(self) -> str:
+        """YAML text: the class name on top, keys sorted, None dropped."""
+        return yamltext.dump({self._model.name: self.dictionary})
+
+    def __repr__(self) -> str:
+        key = self._model.key_column
+        return f"<{self._model.name} {key}={self.__dict__[key]!r}>"
+
+    # ---- the database -----------------------------------------------------------------------
+
+    async def save(
+        self, conn: Place | None = None, tran: Any = None, propagation_mode: bool = True, **updates: Any
+    ) -> Self:
+        """Insert a new instance, or write the fields that differ from what was loaded.
+
+        ``updates`` are assigned first; they stay only if the save succeeds. Durable when this returns.
+        Raises ``ValidationError``, ``Duplicate`` (an insert never overwrites) and ``Gone``.
+        """
+        await saving.save(self, updates, conn)
+        return self
+
+    async def destroy(
+        self,
+        conn: Place | None = None,
+        tran: Any = None,
+        propagation_mode: bool = True,
+        delay_seconds: float = 0,
+    ) -> None:
+        """Delete the row, ``delay_seconds`` from now (the call waits for it). ``Gone`` when there is none."""
+        await saving.destroy(self, delay_seconds, conn)
+
+    @classmethod
+    async def load(
+        cls, key: Any, conn: Place | None = None, shallow: bool = False, for_update: bool = False
+    ) -> Self | None:
+        """The instance with this identifier, or ``None``. A value that no identifier can have finds none."""
+        return await queries.load(cls, key, conn, for_update=for_update)
+
+    @classmethod
+    async def retrieve(
+        cls,
+        conn: Place | None = None,
+        shallow: bool = False,
+        order_by: queries.Order = (),
+        offset: int = 0,
+        limit: int | None = None,
+        *,
+        instance: str | None = None,
+        xid: str | None = None,
+        xname: str | None = None,
+        **field_equals: Any,
+    ) -> list[Self]:
+        """The instances whose fields equal the given values, in order of insertion or of ``order_by``.
+
+        ``order_by`` takes field names, ``"-created"`` for descending, and columns of ``model.X``.
+        """
+        given = {"instance": instance, "xid": xid, "xname": xname}
+        equals = field_equals | {name: value for name, value in given.items() if value is not None}
+        return await queries.retrieve(cls, equals, conn, order_by=order_by, offset=offset, limit=limit)
+
+    @classmethod
+    def _from_row(cls, row: Row) -> Self:
+        model = cls._model
+        self = cls.__new__(cls)
+        stored = dict(row)
+        del stored[SEQUENCE]
+        values = self.__dict__
+        values["_stored"] = stored
+        values["_destroyed"] = False
+        for name in IDENTITY:
+            values[name] = stored[name]
+        values.update(model.decode(stored))
+        return self

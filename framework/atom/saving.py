@@ -1,0 +1,64 @@
+"""Saving and destroying instances: only what differs from what was loaded is written.
+
+The one rule: **memory follows the database.** An instance changes when its row has changed, and changes back
+when the transaction that it was written in is not stored after all.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from framework.errors import Gone
+from framework.storage.operations import Delete, Insert, Update
+from framework.transaction import Place
+
+if TYPE_CHECKING:
+    from framework.atom.instance import Atom
+
+
+async def save(atom: Atom, updates: dict[str, Any], conn: Place | None) -> None:
+    """Insert or update; ``updates`` stay only if that succeeds."""
+    model, values = atom._model, atom.__dict__
+    if values["_destroyed"]:
+        raise Gone(model.name, values[model.key_column])
+    accepted = {name: atom._accept(name, value) for name, value in updates.items()}
+    row = model.encode(values | accepted if accepted else values)
+    row["xid"], row["xname"] = values["xid"], values["xname"]
+    stored = values["_stored"]
+    before = {name: values[name] for name in accepted}
+    if stored is None:
+        row["instance"] = values["instance"]
+        undo = partial(_restore, atom, None, {}, before)
+        await atom._session.write([Insert(model.record, row)], conn, undo)
+        values["_stored"] = row
+    else:
+        changes = {name: value for name, value in row.items() if stored[name] != value}
+        if changes:
+            key = values[model.key_column]
+            undo = partial(_restore, atom, stored, {name: stored[name] for name in changes}, before)
+            await atom._session.write([Update(model.record, model.key_column, key, changes)], conn, undo)
+            stored.update(changes)
+    values.update(accepted)
+
+
+async def destroy(atom: Atom, delay_seconds: float, conn: Place | None) -> None:
+    """Delete the row, ``delay_seconds`` from now."""
+    model, values = atom._model, atom.__dict__
+    key = values[model.key_column]
+    if values["_stored"] is None or values["_destroyed"]:
+        raise Gone(model.name, key)
+    if delay_seconds > 0:
+        await atom._session.sleep(delay_seconds)
+    undo = partial(_restore, atom, values["_stored"], {}, {})
+    await atom._session.write([Delete(model.record, model.key_column, key)], conn, undo)
+    values["_destroyed"] = True
+
+
+def _restore(
+    atom: Atom, stored: dict[str, Any] | None, changed: dict[str, Any], before: dict[str, Any]
+) -> None:
+    """Back to before a save that was not stored after all, so that a second one writes it."""
+    if stored is not None:
+        stored.update(changed)
+    atom.__dict__.update(before, _stored=stored, _destroyed=False)

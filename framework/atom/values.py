@@ -1,0 +1,45 @@
+"""What an instance takes besides its fields' own values, and how it refuses what it does not take."""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from framework.errors import ValidationError
+from framework.identity import new_instance
+from framework.model import Model
+
+# What every instance has besides its fields: the platform's own identity, and the ids of other systems.
+IDENTITY = ("instance", "xid", "xname")
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def new_identity(class_name: str) -> str:
+    """A fresh ``instance``: the class and an id of its own."""
+    return base64.b64encode(new_instance(class_name).encode()).decode("ascii")
+
+
+def text(model: Model, name: str, value: Any) -> str | None:
+    """A value of ``instance``, ``xid`` or ``xname``; ``ValidationError`` for what is no text."""
+    if value is not None and not isinstance(value, str):
+        raise ValidationError(model.name, name, value, "type", f"it takes text, not {type(value).__name__}")
+    if value is not None and not value.isascii() and _SURROGATE.search(value):
+        raise ValidationError(model.name, name, value, "text", "it takes no half of a surrogate pair")
+    return value
+
+
+def unknown(model: Model, name: str, value: Any) -> ValidationError:
+    """The error for a field that the class does not have."""
+    return ValidationError(
+        model.name, name, value, "unknown", f"no such field{did_you_mean(name, model.fields)}"
+    )
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The end of a message that names what comes closest, or nothing."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
