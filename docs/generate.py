@@ -40,9 +40,18 @@ NOT_IN_EFFECT: Mapping[Kind, tuple[str, ...]] = {
         "api_auto_response",
         "scope",
         "abstract",
-        "extends",
         "persistence",
-        "methods",
+        *(
+            f"methods.instance_methods[].{key}"
+            for key in (
+                "propagation_mode",
+                "topdown",
+                "auto_rollback",
+                "multiplexable_number",
+                "field_order",
+                "timeout",
+            )
+        ),
         "attributes.ref_fields",
         "attributes.identifier.field_persistence",
         "attributes.identifier.field_dbtype",

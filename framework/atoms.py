@@ -1,15 +1,20 @@
-"""The classes and tables of a folder by name: what scripts see as ``atom`` and ``model``."""
+"""The classes and tables of a folder by name: what scripts see as ``atom`` and ``model``.
+
+The classes are real ones: a class that extends another is its Python subclass. Their methods are defined by
+``define_methods``, at the start and not before, since decorators and defaults run code of the definitions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Table
 
 from framework.atom import Atom, did_you_mean
-from framework.definitions import AtomDefinition
+from framework.definitions import AtomDefinition, Method
 from framework.model import Model
 from framework.session import Session
 from framework.transaction import Connection
@@ -21,9 +26,12 @@ class Atoms:
     def __init__(
         self, definitions: Iterable[AtomDefinition], session: Session, scope: dict[str, Any]
     ) -> None:
-        self._classes: dict[str, type[Atom]] = {
-            definition.name: _generate(Model(definition), session, scope) for definition in definitions
-        }
+        listed = tuple(definitions)
+        made: dict[str, type[Atom]] = {}
+        for definition in sorted(listed, key=lambda one: len(one.lineage)):  # parents first
+            bases = tuple(made[name] for name in definition.extends) or (Atom,)
+            made[definition.name] = _generate(Model(definition), bases, session, scope)
+        self._classes = {definition.name: made[definition.name] for definition in listed}
 
     def __getattr__(self, name: str) -> type[Atom]:
         try:
@@ -40,7 +48,20 @@ class Atoms:
     @property
     def records(self) -> list[Table]:
         """The tables of all persisted classes, for the storage to make."""
-        return [generated._model.record for generated in self if generated._model.definition.persistent]
+        definitions = {generated._model.record: generated._model.definition for generated in self}
+        return [record for record, of in definitions.items() if of.persistent and not of.abstract]
+
+    def define_methods(self, scope: Mapping[str, Any]) -> None:
+        """Give each class the methods that it has of its own; they see the names of ``scope``.
+
+        Raises whatever a decorator or the default of an argument raises.
+        """
+        for generated in self:
+            definition = generated._model.definition
+            names = {**scope, "logger": logging.getLogger(f"framework.script.{definition.name}")}
+            for method in (*definition.class_methods, *definition.instance_methods):
+                if method.owner == definition.name:
+                    _define(generated, method, names)
 
 
 class Models:
@@ -69,10 +90,24 @@ class Models:
         return sorted([*self._tables, "aiodb"])
 
 
-def _generate(model: Model, session: Session, scope: dict[str, Any]) -> type[Atom]:
+def _define(generated: type[Atom], method: Method, names: dict[str, Any]) -> None:
+    """The method as an attribute of its class, which its ``super()`` knows from now on."""
+    members = method.script.members(names)
+    if "__classcell__" in members:
+        members["__classcell__"].cell_contents = generated
+    name = method.name
+    if name.startswith("__") and not name.endswith("__"):
+        name = f"_{method.owner.lstrip('_')}{name}"  # a private name, as Python has it
+    function = members[name]
+    setattr(generated, name, classmethod(function) if method.kind == "class" else function)
+
+
+def _generate(
+    model: Model, bases: tuple[type[Atom], ...], session: Session, scope: dict[str, Any]
+) -> type[Atom]:
     return type(
         model.name,
-        (Atom,),
+        bases,
         {
             "__doc__": f"ATOM class, defined at {model.definition.location}.",
             "__module__": "atom",

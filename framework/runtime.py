@@ -57,13 +57,14 @@ class Runtime:
         self._watchdog: Watchdog | None = None
 
     async def start(self, storage: Storage, *, workers: bool = True, gateway: bool = True) -> Gateway | None:
-        """Fit the tables, run modules and workers' top level, start the workers; the gateway to serve.
+        """Fit the tables, define methods, run modules and workers' top level, start the workers; the gateway to serve.
 
         Raises ``CannotOpen`` when the tables do not fit, and whatever a definition's top level raises.
         """
         await storage.ensure_tables(self.snapshot.atoms.records)
         await self._record_policies(storage)
         self.session.bind(storage)
+        self.snapshot.atoms.define_methods(self.snapshot.scope)
         self.snapshot.scope["context"].run_modules()
         self._housekeeping = asyncio.create_task(keep_house(self.session), name="housekeeping")
         self._watchdog = Watchdog()

@@ -43,13 +43,11 @@ def _of_route(route: RouteDefinition) -> Iterator[tuple[Location, str]]:
 
 
 def _of_atom(atom: AtomDefinition) -> Iterator[tuple[Location, str]]:
-    if atom.extends:
-        yield atom.location, "inherited fields and methods (`extends`)"
     if atom.references:
         yield atom.references[0].location, "references to other classes"
-    methods = (*atom.class_methods, *atom.instance_methods)
-    if methods:
-        yield methods[0].location, "methods of a class"
+    passing_on = next((method for method in atom.instance_methods if method.propagation_mode), None)
+    if passing_on:
+        yield passing_on.location, "methods that go on to other instances (`propagation_mode`)"
     transitions = next((field for field in atom.fields if field.fsm), None)
     if transitions:
         yield transitions.location, "the transitions of `field_fsm`"

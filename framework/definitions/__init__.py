@@ -6,13 +6,14 @@ a list of problems, and runs none of the definitions' code but defaults without 
 
 from __future__ import annotations
 
-from .atom import AtomDefinition, Method, Reference
+from .atom import AtomDefinition, Reference
 from .check import Checked, check
 from .default import Default
 from .definitions import Definitions
 from .fields import Field, FieldType
 from .fifo import Backoff, FifoPolicy
 from .location import Location
+from .method import Method
 from .module import ModuleDefinition
 from .names import COMMON_NAMES, METHODS, MODULES, RESPONSE_PARAMETERS, ROUTING_PARAMETERS
 from .problem import CODES, CannotRun, Problem

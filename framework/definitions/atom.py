@@ -1,12 +1,10 @@
-"""An ATOM class as its definition says it: fields, references to other classes, and methods.
+"""An ATOM class: fields, references to other classes, and methods.
 
-The rule: what a class takes over from those it `extends` is not merged here; the definition stays what was
-written.
+The rule: what a class takes over from those that it `extends` is not known here yet; `inheritance` adds it.
 """
 
 from __future__ import annotations
 
-import ast
 import keyword
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,11 +12,10 @@ from types import MappingProxyType
 
 from .fields import Field, FieldReader, FieldType
 from .location import Location
-from .names import COMMON_NAMES
+from .method import Method, parse_methods
 from .nodes import MapNode, Node, plain
 from .problem import quoted
 from .reading import Reading
-from .script import Script
 
 _RESERVED_TABLES = ("sqlite_", "pg_", "_framework")
 
@@ -51,24 +48,8 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
-    """A function of the class; `script` defines it under `name`."""
-
-    name: str
-    location: Location
-    script: Script
-    is_async: bool
-    propagation_mode: bool = False
-    topdown: bool = True
-    auto_rollback: bool = True
-    multiplexable_number: int = 1
-    field_order: str = "ascend"
-    timeout: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class AtomDefinition:
-    """An ATOM class."""
+    """An ATOM class. After the check its members are those of its forebears as well."""
 
     name: str
     location: Location
@@ -85,6 +66,8 @@ class AtomDefinition:
     api_auto_response: object = None
     scope: object = None
     extends_at: tuple[Location, ...] = ()
+    lineage: tuple[str, ...] = ()
+    """The classes that it comes from, in the order in which a member is looked up in them."""
 
 
 def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:
@@ -100,7 +83,8 @@ def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:
     read = (FieldReader(item, reading.report).read() for item in attributes.maps("local_fields"))
     fields = tuple(of for of in read if of is not None)
     references = tuple(filter(None, map(_reference, attributes.maps("ref_fields"))))
-    methods = node.map("methods")
+    methods_node = node.map("methods")
+    methods = parse_methods(methods_node, name, reading) if methods_node else {}
     definition = AtomDefinition(
         name=name,
         location=node.value_location("name"),
@@ -112,8 +96,8 @@ def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:
         identifier=identifier,
         fields=fields,
         references=references,
-        class_methods=_methods(methods, "class_methods", reading),
-        instance_methods=_methods(methods, "instance_methods", reading),
+        class_methods=methods.get("class", ()),
+        instance_methods=methods.get("instance", ()),
         api_auto_response=_free(node.get("api_auto_response")),
         scope=_free(node.get("scope")),
         extends_at=tuple(item.location for item in node.texts("extends")),
@@ -147,58 +131,6 @@ def _reference(node: MapNode) -> Reference | None:
         dbtype=node.text("field_dbtype"),
         length=node.integer("field_length"),
     )
-
-
-def _methods(methods: MapNode | None, key: str, reading: Reading) -> tuple[Method, ...]:
-    found: dict[str, Method] = {}
-    for node in methods.maps(key) if methods else ():
-        method = _method(node, reading)
-        if method is None:
-            continue
-        if method.name in found:
-            message = f"the method {quoted(method.name)} is defined twice"
-            reading.report.error(method.location, "method", message, related=(found[method.name].location,))
-        else:
-            found[method.name] = method
-    return tuple(found.values())
-
-
-def _method(node: MapNode, reading: Reading) -> Method | None:
-    scalar = node.scalar("method_body")
-    if scalar is None or not isinstance(scalar.value, str):
-        return None
-    script = reading.script(scalar, name="method_body", names=COMMON_NAMES)
-    if script is None:
-        return None
-    compiled = reading.compiled[-1]
-    functions = [s for s in compiled.tree.body if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef)]
-    if len(functions) != 1 or len(compiled.tree.body) != 1:
-        message = f"a method's body must be one function and nothing else, not {_told(compiled.tree.body)}"
-        reading.report.error(scalar.location, "method", message, hint="write one whole `def` or `async def`")
-        return None
-    function = functions[0]
-    arguments = (*function.args.posonlyargs, *function.args.args)
-    if not arguments and function.args.vararg is None:
-        message = f"the method {quoted(function.name)} has no first argument for its class or instance"
-        reading.report.error(compiled.location(function), "method", message)
-        return None
-    script = Script(function.name, script.location, script.text, script.code)
-    return Method(
-        name=function.name,
-        location=compiled.location(function),
-        script=script,
-        is_async=isinstance(function, ast.AsyncFunctionDef),
-        propagation_mode=node.flag("propagation_mode", False),
-        topdown=node.flag("topdown", True),
-        auto_rollback=node.flag("auto_rollback", True),
-        multiplexable_number=node.integer("multiplexable_number") or 1,
-        field_order=node.text("field_order") or "ascend",
-        timeout=reading.finite(node, "timeout", 0.0) or None,
-    )
-
-
-def _told(body: list[ast.stmt]) -> str:
-    return f"{len(body)} statements" if len(body) != 1 else "another statement"
 
 
 def _check_names(definition: AtomDefinition, reading: Reading) -> None:

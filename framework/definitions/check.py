@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .atom import parse_atom
 from .definitions import Definitions
 from .fifo import parse_fifo
+from .inheritance import inherited
 from .kinds import Kind, kind_of
 from .load import Loaded, load
 from .location import Location
@@ -76,6 +77,7 @@ def check(
     if not loaded.entries and not report.problems():
         _report_empty(name, loaded, report)
     Rules(definitions, reading.compiled, loaded.broken, reading.doubtful, host, port, report).apply()
+    definitions = replace(definitions, atoms=inherited(definitions.atoms, report))
     return Checked(name, definitions, report.problems(), loaded.files, loaded.sources)
 
 

@@ -37,10 +37,18 @@ class Reading:
         return float(value)
 
     def script(
-        self, scalar: ScalarNode, *, name: str, names: Iterable[str], parameters: tuple[str, ...] = ()
+        self,
+        scalar: ScalarNode,
+        *,
+        name: str,
+        names: Iterable[str],
+        parameters: tuple[str, ...] = (),
+        owner: str | None = None,
     ) -> Script | None:
         """Compile a script and keep it for the rules that look into all of them."""
-        found = compile_script(scalar, name=name, names=names, report=self.report, parameters=parameters)
+        found = compile_script(
+            scalar, name=name, names=names, report=self.report, parameters=parameters, owner=owner
+        )
         if found is None:
             return None
         self.compiled.append(found)

@@ -127,7 +127,7 @@ class Rules:
     # names that scripts see
 
     def _names(self, compiled: Compiled) -> None:
-        found = uses(compiled.script.code)
+        found = uses(compiled.script.code, compiled.script.owner)
         if not is_foreseeable(found, compiled.tree):
             return
         guarded = guarded_lines(compiled.tree) if "NameError" in compiled.script.text else ()
@@ -146,6 +146,8 @@ class Rules:
         if use.attribute is not None and use.attribute in self.classes:
             known = {"atom", "model", *known}
         hint = did_you_mean(use.name, known)
+        if use.name in self.classes:
+            hint = f"write `atom.{use.name}`"
         self.report.error(
             location,
             "unseen-name",

@@ -26,16 +26,23 @@ _NO_FILE = "<script>"
 
 _ABSURD = (ValueError, RecursionError, MemoryError, OverflowError)
 
+_NAMESPACE = "<namespace>"
+"""The metaclass of the class statement around a method: it hands out what was bound, and makes no class."""
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A compiled script. With `parameters` the code defines one async function called `name`."""
+    """A compiled script. With `parameters` the code defines one async function called `name`.
+
+    With an `owner` it is the body of that class.
+    """
 
     name: str
     location: Location
     text: str = field(repr=False)
     code: CodeType = field(repr=False)
     parameters: tuple[str, ...] = ()
+    owner: str | None = None
 
     def function(self, globals: dict[str, Any]) -> Callable[..., Any]:
         """Run the code in `globals`, and take out and return the function that it defines."""
@@ -45,6 +52,13 @@ class Script:
     def run(self, globals: dict[str, Any]) -> None:
         """Run the script's top level in `globals`."""
         exec(self.code, globals)  # noqa: S102 - definitions are trusted code
+
+    def members(self, globals: dict[str, Any]) -> dict[str, Any]:
+        """What the body of the `owner` binds; `__classcell__` is what `super()` finds its class by."""
+        assert self.owner is not None
+        bound: dict[str, Any] = {_NAMESPACE: lambda name, bases, namespace: namespace}
+        exec(self.code, globals, bound)  # noqa: S102 - definitions are trusted code
+        return dict(bound[self.owner])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,11 +72,11 @@ class Compiled:
 
     def body(self) -> list[ast.stmt]:
         """The statements that the user wrote."""
-        if not self.script.parameters:
+        if not self.script.parameters and self.script.owner is None:
             return self.tree.body
-        function = self.tree.body[0]
-        assert isinstance(function, ast.AsyncFunctionDef)
-        return function.body
+        around = self.tree.body[0]
+        assert isinstance(around, ast.AsyncFunctionDef | ast.ClassDef)
+        return around.body
 
     def location(self, node: ast.stmt | ast.expr | ast.excepthandler) -> Location:
         """Where a node of the tree stands."""
@@ -76,14 +90,18 @@ def compile_script(
     names: Iterable[str],
     report: Report,
     parameters: tuple[str, ...] = (),
+    owner: str | None = None,
 ) -> Compiled | None:
-    """Compile a script, as the body of an async function if it has parameters; `None` if it is not valid."""
+    """Compile a script, as the body of an async function if it has parameters, or of the class `owner`.
+
+    `None` if it is not valid.
+    """
     if scalar.style == ">":
         hint = "write `|` instead of `>`"
         message = "a script cannot be a folded block (`>`): its lines would be joined"
         report.error(scalar.location, "script-folded", message, hint=hint)
         return None
-    return _Compiler(scalar, report).compile(name, frozenset(names), parameters)
+    return _Compiler(scalar, report).compile(name, frozenset(names), parameters, owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +138,16 @@ def _at_start(scalar: ScalarNode, tree: ast.Expression) -> tuple[CodeType, ast.E
     return compile(tree, scalar.source.file, "eval", dont_inherit=True), tree
 
 
+def _class_statement(name: str) -> ast.Module:
+    """`class NAME`, empty. So `super()` and private names mean in a method what they mean in Python."""
+    whole = ast.parse("class _(metaclass=_): pass")
+    statement = whole.body[0]
+    assert isinstance(statement, ast.ClassDef)
+    statement.name = name
+    statement.keywords[0].value = ast.Name(_NAMESPACE, ast.Load())
+    return whole
+
+
 def _absurd(error: BaseException) -> str:
     if isinstance(error, RecursionError | MemoryError):
         return "the code is nested too deeply"
@@ -136,19 +164,22 @@ class _Compiler:
         self.map = ScalarMap(scalar)
         self._lines = re.split(r"\r\n|\r|\n", scalar.text)
 
-    def compile(self, name: str, names: frozenset[str], parameters: tuple[str, ...]) -> Compiled | None:
+    def compile(
+        self, name: str, names: frozenset[str], parameters: tuple[str, ...], owner: str | None
+    ) -> Compiled | None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             tree = self._parse()
             moved = len(caught)
-            done = self._finish(tree, name, parameters) if tree else None
+            done = self._finish(tree, name, parameters, owner) if tree else None
         for index, warning in enumerate(caught):
             self._warn(warning, moved=index >= moved)
         if done is None or tree is None:
             return None
         code, whole = done
-        script = Script(name, self._location(), self.scalar.text, code, parameters)
-        return Compiled(script, whole, self.source, names | set(parameters))
+        script = Script(name, self._location(), self.scalar.text, code, parameters, owner)
+        own = {_NAMESPACE} if owner is not None else set(parameters)
+        return Compiled(script, whole, self.source, names | own)
 
     def _location(self) -> Location:
         return self.source.location(self.scalar.start)
@@ -172,12 +203,14 @@ class _Compiler:
         return tree
 
     def _finish(
-        self, tree: ast.Module, name: str, parameters: tuple[str, ...]
+        self, tree: ast.Module, name: str, parameters: tuple[str, ...], owner: str | None
     ) -> tuple[CodeType, ast.Module] | None:
-        if parameters:
+        if owner is not None:
+            tree = self._wrapped(tree, _class_statement(owner))
+        elif parameters:
             if "yield" in self.scalar.text and not self._has_no_yield(tree):
                 return None
-            tree = self._wrapped(tree, name, parameters)
+            tree = self._wrapped(tree, ast.parse(f"async def {name}({', '.join(parameters)}): pass"))
         try:
             return compile(tree, self.source.file, "exec", dont_inherit=True), tree
         except SyntaxError as error:
@@ -246,24 +279,23 @@ class _Compiler:
             )
         return not found
 
-    def _wrapped(self, tree: ast.Module, name: str, parameters: tuple[str, ...]) -> ast.Module:
-        """The script as the body of `async def name(parameters)`."""
-        whole = ast.parse(f"async def {name}({', '.join(parameters)}): pass")
+    def _wrapped(self, tree: ast.Module, whole: ast.Module) -> ast.Module:
+        """The script as the body of the one statement of `whole`."""
         line, column = self.map.begin(1, 0)
         offset = self.source.byte_column(line, column)
         for node in ast.walk(whole):
-            if isinstance(node, ast.stmt | ast.arg):
+            if isinstance(node, ast.stmt | ast.expr | ast.arg | ast.keyword):
                 node.lineno, node.col_offset, node.end_lineno, node.end_col_offset = (
                     line,
                     offset,
                     line,
                     offset,
                 )
-        function = whole.body[0]
-        assert isinstance(function, ast.AsyncFunctionDef)
+        around = whole.body[0]
+        assert isinstance(around, ast.AsyncFunctionDef | ast.ClassDef)
         if tree.body:
-            function.body = tree.body
-            function.end_lineno, function.end_col_offset = (
+            around.body = tree.body
+            around.end_lineno, around.end_col_offset = (
                 tree.body[-1].end_lineno,
                 tree.body[-1].end_col_offset,
             )

@@ -45,10 +45,13 @@ class Use:
     attribute_offset: int = 0
 
 
-def uses(code: CodeType) -> list[Use]:
-    """Every use of a name that the script does not bind itself, each place once."""
+def uses(code: CodeType, owner: str | None = None) -> list[Use]:
+    """Every use of a name that the script does not bind itself, each place once.
+
+    Where the script is the body of the class `owner`, that name is not bound: no method sees it.
+    """
     scanned = _scan(code)
-    bound = _bound(scanned)
+    bound = _bound(scanned) - {owner}
     return list(dict.fromkeys(use for part in scanned for use in _uses_of(*part, bound)))
 
 

@@ -87,8 +87,9 @@ def test_an_atom(tmp_path: Path) -> None:
     assert (total.propagation_mode, total.multiplexable_number, total.field_order) == (False, 1, "ascend")
     assert (f.propagation_mode, f.topdown, f.auto_rollback, f.timeout) == (True, False, False, 1.5)
     assert (f.multiplexable_number, f.field_order, f.is_async) == (3, "descend", False)
-    assert asyncio.run(total.script.function({})(1)) == 1
-    assert f.script.function({})(2) == 2
+    assert (total.owner, total.kind, f.owner, f.kind) == ("Order", "class", "Order", "instance")
+    assert asyncio.run(total.script.members({})["total"](1)) == 1
+    assert f.script.members({})["f"](2) == 2
 
 
 def test_a_route(tmp_path: Path) -> None:

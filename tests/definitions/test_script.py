@@ -127,7 +127,7 @@ def test_a_default_and_a_method_fail_at_their_own_line(tmp_path: Path) -> None:
     method = atom.instance_methods[0]
     assert (method.name, method.is_async, str(method.location).split(":")[1:]) == ("f", False, ["10", "7"])
     with pytest.raises(ZeroDivisionError) as divided:
-        method.script.function(scope)(None)
+        method.script.members(scope)["f"](None)
     assert failing_frame(divided.value).lineno == 11
 
 
