@@ -53,13 +53,6 @@ NOT_IN_EFFECT: Mapping[Kind, tuple[str, ...]] = {
             )
         ),
         "attributes.ref_fields",
-        "attributes.identifier.field_persistence",
-        "attributes.identifier.field_dbtype",
-        "attributes.identifier.field_length",
-        "attributes.local_fields[].field_persistence",
-        "attributes.local_fields[].field_alias",
-        "attributes.local_fields[].field_dbtype",
-        "attributes.local_fields[].field_length",
         "attributes.local_fields[].field_fsm",
     ),
     "routing": ("proxy.scheme", "target", "authorities", "response_forbidden_process", "connect_timeout"),

@@ -116,5 +116,10 @@ def _generate(
             "_session": session,
             "_scope": scope,
             "_selects": {},
+            **{alias: _alias(name) for alias, name in model.aliases.items()},
         },
     )
+
+
+def _alias(name: str) -> property:
+    return property(lambda atom: atom.__dict__[name], doc=f"Another name of {name}.")

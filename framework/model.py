@@ -7,16 +7,18 @@ scripts see as ``model.X`` (JSON as values).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, MetaData, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, MetaData, String, Table, Text, text
 
 from framework import jsontext
+from framework.conversion import content
 from framework.definitions import AtomDefinition, Field, FieldError
 from framework.errors import ValidationError
 from framework.mu import wrap
-from framework.storage.tables import Json, MuJson, RowNumber, UtcDateTime
+from framework.storage.content import Rows, describe
+from framework.storage.tables import Declared, Json, MuJson, RowNumber, UtcDateTime
 
 SEQUENCE = "_seq"  # the order of insertion
 
@@ -43,12 +45,22 @@ class Model:
         identifier = definition.identifier
         listed = (identifier, *definition.fields) if identifier else definition.fields
         self.fields: dict[str, Field] = {field.name: field for field in listed}
+        # Those with a column; the others live in the instance alone.
+        self.columns: dict[str, Field] = {
+            name: field for name, field in self.fields.items() if field.persistent
+        }
+        self.passing: dict[str, Field] = {
+            name: field for name, field in self.fields.items() if not field.persistent
+        }
+        self.aliases: dict[str, str] = {
+            field.alias: name for name, field in self.fields.items() if field.alias and field.alias != name
+        }
         self.key_field = identifier.name if identifier else None
         self.key_column = self.key_field or "instance"
         # Fields whose stored form is JSON text; all others are stored as they are.
         self.decoders: dict[str, Callable[[str], Any]] = {
             name: _decode_mu if "MU" in field.type.base else jsontext.decode
-            for name, field in self.fields.items()
+            for name, field in self.columns.items()
             if field.type.base in _VALUES
         }
         self.record = self._table({**_SCALARS, **dict.fromkeys(_VALUES, Text)})
@@ -61,9 +73,23 @@ class Model:
         except FieldError as error:
             raise ValidationError(self.name, name, value, error.rule, str(error)) from None
 
+    def named(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The same by the fields' own names, where some are called by their aliases.
+
+        A field that is given twice is refused; a name that no field has stays, for the caller to refuse.
+        """
+        named: dict[str, Any] = {}
+        for name, value in given.items():
+            own = self.aliases.get(name, name)
+            if own in named:
+                problem = f"it is given twice, as {own!r} and as its alias"
+                raise ValidationError(self.name, own, value, "twice", problem)
+            named[own] = value
+        return named
+
     def encode(self, values: dict[str, Any]) -> dict[str, Any]:
         """The stored form of each field. JSON is checked again: an object may have been changed inside."""
-        encoded = {name: values[name] for name in self.fields}
+        encoded = {name: values[name] for name in self.columns}
         for name in self.decoders:
             value = encoded[name]
             if value is not None:
@@ -71,13 +97,20 @@ class Model:
         return encoded
 
     def decode(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The values of each field of a stored row."""
-        values = {name: row[name] for name in self.fields}
+        """The values of each stored field of a row."""
+        values = {name: row[name] for name in self.columns}
         for name, decoder in self.decoders.items():
             stored = values[name]
             if stored is not None:
                 values[name] = decoder(stored)
         return values
+
+    def without_columns(self, scope: dict[str, Any]) -> dict[str, Any]:
+        """What fields that are not stored begin with, in a new instance and in a loaded one."""
+        return {
+            name: None if field.default is None else self.accept(name, field.default.make(scope))
+            for name, field in self.passing.items()
+        }
 
     def _table(self, types: dict[str, Any]) -> Table:
         columns: list[Column[Any]] = [
@@ -85,31 +118,54 @@ class Model:
             Column("instance", Text, nullable=False),
             Column("xid", Text),
             Column("xname", Text),
-            *(self._column(field, types[field.type.base]) for field in self.fields.values()),
+            *(self._column(field, types[field.type.base]) for field in self.columns.values()),
         ]
-        return Table(self.name, MetaData(), *columns, *self._indexes())
+        table = Table(self.name, MetaData(), *columns, *self._indexes())
+        describe(table, Rows(self.key_column, self.definition.renamed_from))
+        return table
 
     def _column(self, field: Field, type_: Any) -> Column[Any]:
         default = None
         if field.default is not None and field.default.constant:
             default = _server_default(field)
-        return Column(field.name, type_, nullable=field.nullable, server_default=default)
+        column = Column(field.name, _type(field, type_), nullable=field.nullable, server_default=default)
+        describe(column, content(field))
+        return column
 
     def _indexes(self) -> Iterator[Index]:
         yield Index(f"{self.name}.instance", "instance", unique=True)
-        for field in self.fields.values():
+        for field in self.columns.values():
             if field.unique or field.name == self.key_field:
                 yield Index(f"{self.name}.{field.name}", field.name, unique=True)
+            elif field.indexed:
+                yield Index(f"{self.name}.{field.name}", field.name)
+
+
+def _type(field: Field, usual: Any) -> Any:
+    """The column's type: the usual one, or the one that the field asks for."""
+    if field.dbtype is not None:
+        length = f"({field.length})" if field.dbtype == "VARCHAR" else ""
+        return Declared(usual(), field.dbtype + length)
+    if field.length is not None:
+        return String(field.length).with_variant(Text(), "sqlite")  # which has no use for a length
+    return usual
 
 
 def _server_default(field: Field) -> Any:
-    """A constant default as SQL, so that a column can be added to a table that has rows."""
+    """A constant default as SQL, so that a column can be added to a table that has rows.
+
+    None where a literal cannot say it: such a column is added to rows by a migration.
+    """
     assert field.default is not None
-    value = field.accept(field.default.make({}))
-    if value is None or field.type.base == "DateTime":
+    value: Any = field.accept(field.default.make({}))
+    if value is None:
         return None
-    if field.type.base in _VALUES:
+    if field.type.base == "DateTime":
+        value = UtcDateTime.to_text(value)
+    elif field.type.base in _VALUES:
         value = jsontext.encode(value)
     if isinstance(value, str):
+        if "\0" in value:
+            return None
         return text("'" + value.replace("'", "''").replace(":", "\\:") + "'")
     return text(str(int(value) if isinstance(value, bool) else value))

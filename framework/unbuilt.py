@@ -51,13 +51,6 @@ def _of_atom(atom: AtomDefinition) -> Iterator[tuple[Location, str]]:
     transitions = next((field for field in atom.fields if field.fsm), None)
     if transitions:
         yield transitions.location, "the transitions of `field_fsm`"
-    passing = next((field for field in atom.fields if not field.persistent), None)
-    if passing:
-        yield passing.location, "fields without a column (`field_persistence: false`)"
-    for key in ("alias", "dbtype", "length"):
-        given = next((field for field in atom.fields if getattr(field, key) is not None), None)
-        if given:
-            yield given.location, f"the meanings of `field_{key}`"
     if atom.api_generation:
         yield atom.location, "the endpoints of `api_generation`"
     if not atom.persistent or atom.abstract:

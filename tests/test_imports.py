@@ -22,7 +22,7 @@ LAYERS = (
     ("logs",),
     ("mu", "unbuilt", "watchdog", "items"),
     ("storage",),
-    ("transaction", "policies", "settings", "tokens"),
+    ("transaction", "policies", "settings", "tokens", "conversion"),
     ("session",),
     ("model", "settlements", "housekeeping", "block"),
     ("atom", "fifo", "reflector", "callout"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from sqlalchemy import select
 
 from framework.atoms import Atoms, Models
 from framework.definitions import MODULES, Definitions
-from framework.errors import CannotOpen, Duplicate
+from framework.errors import CannotOpen, Duplicate, ValidationError
 from framework.mu import MU
 from framework.session import Session
 from framework.storage import Storage
@@ -97,6 +99,7 @@ async def test_a_class_may_be_added_and_a_nullable_field(started: Any) -> None:
         ("object", {"a": ["it's :x", 1]}, {"a": ["it's :x", 1]}),
         ("array", [], []),
         ("MU", {"a": {"b": 1}}, {"a": {"b": 1}}),
+        ("number", -0.0, 0.0),
     ],
 )
 async def test_a_field_with_a_constant_default_is_added_to_rows_that_are_there(
@@ -164,3 +167,138 @@ async def test_a_class_without_persistence_has_no_table(define: Define, session:
     atoms = Atoms(define(order() + "persistence: false\n").atoms, session, {**MODULES})
     assert atoms.records == []
     assert atoms.Order(id=1).localfields() == {"id": 1}
+
+
+# ---- other names, columns of other types, and fields without one ----------------------------
+
+
+ALIASED = "field_name: amount, field_alias: sum, field_type: integer"
+
+
+async def test_an_alias_is_another_way_to_the_field(started: Any) -> None:
+    atoms = await started(order(ALIASED))
+    made = await atoms.Order(id=1, sum=7).save()
+    assert (made.amount, made.sum) == (7, 7)
+    made.sum = 8
+    made += {"sum": made.sum + 1}
+    await made.save(sum=made.sum + 1)
+    assert (await atoms.Order.load(1)).sum == 10
+    [found] = await atoms.Order.retrieve(sum=10, order_by="-sum")
+    assert found.localfields() == {"id": 1, "amount": 10}
+    assert "sum" not in found.dictionary
+    assert atoms.Order(**found.dictionary).amount == 10
+
+
+async def test_a_field_is_given_by_one_of_its_names(started: Any) -> None:
+    atoms = await started(order(ALIASED))
+    made = atoms.Order(id=1)
+    for attempt in (
+        lambda: atoms.Order(id=1, sum=1, amount=2),
+        lambda: made.__iadd__({"sum": 1, "amount": 2}),
+    ):
+        with pytest.raises(ValidationError) as caught:
+            attempt()
+        assert (caught.value.field, caught.value.rule) == ("amount", "twice")
+    with pytest.raises(ValidationError) as caught:
+        made.sum = "x"
+    assert caught.value.field == "amount"
+    with pytest.raises(ValidationError) as caught:
+        atoms.Order(id=1, sun=1)
+    assert caught.value.rule == "unknown"
+
+
+async def test_metadata_is_at_hand_and_cannot_be_changed(started: Any) -> None:
+    atoms = await started(order(f"{ALIASED}, field_metadata: {{label: Sum, tags: [a]}}"))
+    metadata = atoms.Order.fieldmetadata("amount")
+    assert metadata == {"label": "Sum", "tags": ["a"]}
+    metadata["tags"].append("b")
+    assert atoms.Order.fieldmetadata("sum") == {"label": "Sum", "tags": ["a"]}
+    assert atoms.Order.fieldmetadata("id") == {}
+    with pytest.raises(ValidationError, match="did you mean 'amount'"):
+        atoms.Order.fieldmetadata("amout")
+
+
+async def test_a_field_without_a_column_lives_in_the_instance(started: Any, session: Session) -> None:
+    atoms = await started(
+        order(
+            "field_name: note, field_type: string, field_persistence: false",
+            "field_name: tries, field_type: integer, field_persistence: false, field_default: 3",
+            "field_name: seen, field_type: array, field_persistence: false, field_default: list()",
+            "field_name: kept, field_type: string",
+        )
+    )
+    made = await atoms.Order(id=1, note="x", tries=7, kept="k").save()
+    assert (made.note, made.tries, made.kept) == ("x", 7, "k")
+    assert made.dictionary.keys() >= {"note", "tries", "kept"}
+    loaded = await atoms.Order.load(1)
+    assert loaded.localfields() == {"id": 1, "note": None, "tries": 3, "seen": [], "kept": "k"}
+    [again] = await atoms.Order.retrieve()
+    assert again.seen is not loaded.seen
+    with pytest.raises(ValidationError):
+        loaded.tries = "x"
+    assert "note" not in Models(atoms, session).Order.c
+    with pytest.raises(ValidationError) as caught:
+        await atoms.Order.retrieve(note="x")
+    assert caught.value.rule == "filter"
+    with pytest.raises(ValidationError) as caught:
+        await atoms.Order.retrieve(order_by="-note")
+    assert caught.value.rule == "order"
+
+
+async def test_saving_writes_nothing_for_a_field_without_a_column(
+    started: Any, recorder: Any, session: Session
+) -> None:
+    atoms = await started(order("field_name: note, field_type: string, field_persistence: false"))
+    made = await atoms.Order(id=1).save()
+    units = len(recorder.units)
+    await made.save(note="x")
+    assert made.note == "x"
+    assert len(recorder.units) == units
+
+
+async def test_a_column_has_the_type_that_is_asked_for_and_gives_the_same_back(
+    started: Any, session: Session, url: str
+) -> None:
+    values = {
+        "string": ("VARCHAR(40)", "x"),
+        "integer": ("SMALLINT", -7),
+        "number": ("DOUBLE PRECISION", 1.0),
+        "boolean": ("BOOL", True),
+        "DateTime": ("TIMESTAMP WITH TIME ZONE", dt.datetime(2026, 1, 1, tzinfo=dt.UTC)),
+        "object": ("JSON", {"b": 1.0, "a": [1]}),
+        "array": ("LONGTEXT", [1.0, "1"]),
+        "MU": ("JSON", MU(a=MU(b=1))),
+    }
+    atoms = await started(
+        order(
+            *(
+                f"field_name: f{type_}, field_type: {type_}, field_dbtype: {dbtype}"
+                for type_, (dbtype, _) in values.items()
+            )
+        )
+    )
+    await atoms.Order(id=1, **{f"f{type_}": value for type_, (_, value) in values.items()}).save()
+    table = Models(atoms, session).Order
+    loaded = await atoms.Order.load(1)
+    [row] = await session.select(select(table).where(table.c.fDateTime == values["DateTime"][1]))
+    for type_, (_, value) in values.items():
+        for kept in (getattr(loaded, f"f{type_}"), row[f"f{type_}"]):
+            assert (kept, type(kept)) == (value, type(value))
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+        declared = dict(connection.execute("SELECT name, type FROM pragma_table_info('Order')"))
+    assert {f"f{type_}": dbtype for type_, (dbtype, _) in values.items()}.items() <= declared.items()
+
+
+async def test_an_index_is_made_where_it_is_asked_for(started: Any, url: str) -> None:
+    await started(
+        order(
+            "field_name: code, field_type: integer, field_unique: true",
+            "field_name: state, field_type: string, field_metadata: {index: true}",
+            "field_name: note, field_type: string",
+        )
+    )
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+        found = dict(connection.execute("SELECT name, \"unique\" FROM pragma_index_list('Order')"))
+        [plan] = connection.execute("EXPLAIN QUERY PLAN SELECT * FROM \"Order\" WHERE state = 'x'")
+    assert found == {"Order.id": 1, "Order.instance": 1, "Order.code": 1, "Order.state": 0}
+    assert "Order.state" in plan[3]

@@ -6,6 +6,7 @@ checked when the instance is saved.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -50,6 +51,8 @@ class Atom:
     ) -> None:
         model = self._model
         if not fields.keys() <= model.fields.keys():
+            fields = model.named(fields)
+        if not fields.keys() <= model.fields.keys():
             name = next(name for name in fields if name not in model.fields)
             raise unknown(model, name, fields[name])
         values = self.__dict__
@@ -82,6 +85,8 @@ class Atom:
         model = self._model
         if name in model.fields:
             self.__dict__[name] = self._accept(name, value)
+        elif name in model.aliases:
+            setattr(self, model.aliases[name], value)
         elif name == "instance":
             raise ValidationError(model.name, name, value, "immutable", "it is made once and never changed")
         elif name in IDENTITY:
@@ -98,7 +103,7 @@ class Atom:
 
     def __iadd__(self, fields: Mapping[str, Any]) -> Self:
         """Merge fields: all of them, or none if one is refused."""
-        accepted = {name: self._accept(name, value) for name, value in dict(fields).items()}
+        accepted = {name: self._accept(name, value) for name, value in self._model.named(fields).items()}
         self.__dict__.update(accepted)
         return self
 
@@ -117,6 +122,15 @@ class Atom:
     def fieldnames(cls) -> list[str]:
         """The names of the identifier and the local fields, in the order of the definition."""
         return list(cls._model.fields)
+
+    @classmethod
+    def fieldmetadata(cls, name: str) -> dict[str, Any]:
+        """What the definition says of a field under ``field_metadata``: a copy."""
+        model = cls._model
+        name = model.aliases.get(name, name)
+        if name not in model.fields:
+            raise unknown(model, name, None)
+        return copy.deepcopy(dict(model.fields[name].metadata))
 
     def localfields(self) -> dict[str, Any]:
         """The identifier and the local fields. Nested values are the instance's own, not copies."""
@@ -203,4 +217,6 @@ class Atom:
         for name in IDENTITY:
             values[name] = stored[name]
         values.update(model.decode(stored))
+        if model.passing:
+            values.update(model.without_columns(cls._scope))
         return self

@@ -34,7 +34,7 @@ async def retrieve(
     cls: type[A], equals: Mapping[str, Any], conn: Place | None, *, order_by: Order, offset: int, limit: Any
 ) -> list[A]:
     """The instances whose fields equal the given values, in order of insertion or of ``order_by``."""
-    wanted = {name: _comparable(cls._model, name, value) for name, value in equals.items()}
+    wanted = {name: _comparable(cls._model, name, value) for name, value in cls._model.named(equals).items()}
     parameters = {name: value for name, value in wanted.items() if value is not None}
     parameters |= {
         "_offset": _count("offset", offset),
@@ -50,6 +50,8 @@ def _comparable(model: Model, name: str, value: Any) -> Any:
         return text(model, name, value)
     if name not in model.fields:
         raise unknown(model, name, value)
+    if name in model.passing:
+        raise ValidationError(model.name, name, value, "filter", "it has no column to look in")
     if name in model.decoders:
         kind = model.fields[name].type.text
         raise ValidationError(
@@ -92,6 +94,9 @@ def _ordering(model: Model, entry: str | ColumnElement[Any]) -> ColumnElement[An
     if not isinstance(entry, str):
         return entry
     name = entry.removeprefix("-")
+    name = model.aliases.get(name, name)
+    if name in model.passing:
+        raise ValidationError(model.name, name, None, "order", "it has no column to sort by")
     if name not in model.fields and name not in IDENTITY:
         raise unknown(model, name, None)
     column = model.record.c[name]

@@ -22,7 +22,7 @@ async def save(atom: Atom, updates: dict[str, Any], conn: Place | None) -> None:
     model, values = atom._model, atom.__dict__
     if values["_destroyed"]:
         raise Gone(model.name, values[model.key_column])
-    accepted = {name: atom._accept(name, value) for name, value in updates.items()}
+    accepted = {name: atom._accept(name, value) for name, value in model.named(updates).items()}
     row = model.encode(values | accepted if accepted else values)
     row["xid"], row["xname"] = values["xid"], values["xname"]
     stored = values["_stored"]

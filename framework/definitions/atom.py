@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from .columns import OtherName, check_aliases, check_renamed
 from .fields import Field, FieldReader, FieldType
 from .location import Location
 from .method import Method, parse_methods
@@ -22,7 +23,16 @@ _RESERVED_TABLES = ("sqlite_", "pg_", "_framework")
 RESERVED_FIELDS = frozenset(
     (
         *("save", "load", "retrieve", "destroy", "iterate", "count"),
-        *("localfields", "fieldnames", "key_field", "dictionary", "yaml_format", "json_format", "b64"),
+        *(
+            "localfields",
+            "fieldnames",
+            "fieldmetadata",
+            "key_field",
+            "dictionary",
+            "yaml_format",
+            "json_format",
+            "b64",
+        ),
         *("instance", "xid", "xname", "conn", "tran", "shallow", "for_update", "order_by", "offset", "limit"),
         *("propagation_mode", "delay_seconds", "definition", "metadata"),
     )
@@ -68,6 +78,8 @@ class AtomDefinition:
     extends_at: tuple[Location, ...] = ()
     lineage: tuple[str, ...] = ()
     """The classes that it comes from, in the order in which a member is looked up in them."""
+    renamed_from: str | None = None
+    renamed_from_at: Location | None = None
 
 
 def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:
@@ -77,10 +89,13 @@ def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:
         return None
     attributes = node.map("attributes") or node
     identifier_node = attributes.map("identifier")
+    stored = node.flag("persistence", True)
     identifier = (
-        FieldReader(identifier_node, reading.report).read(identifier=True) if identifier_node else None
+        FieldReader(identifier_node, reading.report).read(identifier=True, stored=stored)
+        if identifier_node
+        else None
     )
-    read = (FieldReader(item, reading.report).read() for item in attributes.maps("local_fields"))
+    read = (FieldReader(item, reading.report).read(stored=stored) for item in attributes.maps("local_fields"))
     fields = tuple(of for of in read if of is not None)
     references = tuple(filter(None, map(_reference, attributes.maps("ref_fields"))))
     methods_node = node.map("methods")
@@ -89,7 +104,7 @@ def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:
         name=name,
         location=node.value_location("name"),
         category=node.text("category"),
-        persistent=node.flag("persistence", True),
+        persistent=stored,
         abstract=node.flag("abstract", False),
         extends=tuple(str(item.value) for item in node.texts("extends")),
         api_generation=node.flag("api_generation", False),
@@ -101,8 +116,11 @@ def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:
         api_auto_response=_free(node.get("api_auto_response")),
         scope=_free(node.get("scope")),
         extends_at=tuple(item.location for item in node.texts("extends")),
+        renamed_from=node.text("renamed_from"),
+        renamed_from_at=node.value_location("renamed_from"),
     )
     _check_names(definition, reading)
+    _check_other_names(definition, attributes, reading)
     return definition
 
 
@@ -162,6 +180,19 @@ def _check_names(definition: AtomDefinition, reading: Reading) -> None:
             message = f"the class {quoted(definition.name)} has a field {quoted(of.name)} already{same}"
             reading.report.error(of.location, "duplicate-field", message, related=(first.location,))
         seen.setdefault(key, of)
+
+
+def _check_other_names(definition: AtomDefinition, attributes: MapNode, reading: Reading) -> None:
+    """Aliases and former names of the fields: each is one field's alone."""
+    nodes = [*filter(None, [attributes.map("identifier")]), *attributes.maps("local_fields")]
+    names = {of.name: of.location for of in _all_fields(definition)}
+
+    def others(key: str) -> list[OtherName]:
+        given = ((node.text("field_name"), node.text(key), node.value_location(key)) for node in nodes)
+        return [OtherName(of, name, location) for of, name, location in given if of and name]
+
+    check_aliases(others("field_alias"), names, RESERVED_FIELDS, reading.report)
+    check_renamed(others("renamed_from"), names, "field", reading.report)
 
 
 def _all_fields(definition: AtomDefinition) -> Iterable[Field | Reference]:

@@ -6,6 +6,7 @@ because it runs for each value of each save.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, cast
 
+from .columns import ColumnReader, bits_check, length_check
 from .default import Default, can_be_tried, is_bare_word, trial_scope, unseen_names
 from .formats import BadFormat, parse_format
 from .location import Location
@@ -21,7 +23,7 @@ from .nodes import ListNode, MapNode, Node, ScalarNode, plain
 from .problem import Report, did_you_mean, listed, quoted
 from .script import Malformed, compile_expression
 from .seen import PLAIN_BUILTINS
-from .values import ACCEPT, Accept, FieldError
+from .values import ACCEPT, Accept, FieldError, rebuilt
 
 Base = Literal[
     "string",
@@ -84,21 +86,32 @@ class Field:
     length: int | None = None
     metadata: Mapping[str, object] = field(default_factory=_nothing)
     fsm: Mapping[str, object] | None = None
+    renamed_from: str | None = None
     accept: Accept = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "accept", _acceptor(self))
 
+    @property
+    def indexed(self) -> bool:
+        """Is an index asked for, so that rows are found by the field?"""
+        return self.metadata.get("index") is True
+
 
 def _acceptor(of: Field) -> Accept:
-    """The check for one field: null, type, enum, format, in this order."""
+    """The check for one field: null, type, length, enum, format, in this order."""
     accept = ACCEPT[of.type.base]
     nullable = of.nullable
     checks: list[Callable[[object], None]] = []
+    if of.length is not None and of.type.base == "string":
+        checks.append(length_check(of.length))
+    bits = bits_check(of.dbtype or "")
+    if bits is not None:
+        checks.append(bits)
     if of.enum is not None:
         checks.append(_membership(of.enum))
     if of.format is not None:
-        checks.append(parse_format(of.format)[1])
+        checks.append(_of_plain(parse_format(of.format)[1]))
     if not checks:
 
         def accept_plain(value: object) -> object:
@@ -117,6 +130,19 @@ def _acceptor(of: Field) -> Accept:
         return value
 
     return accept_checked
+
+
+def _of_plain(check: Callable[[object], None]) -> Callable[[object], None]:
+    """The check of a value as JSON has it: a point in time as text, a mapping as nothing but a dict."""
+
+    def check_plain(value: object) -> None:
+        if isinstance(value, dict | list):
+            value = rebuilt(value)
+        elif isinstance(value, dt.datetime):
+            value = value.isoformat()
+        check(value)
+
+    return check_plain
 
 
 def _null(nullable: bool) -> object:
@@ -150,27 +176,31 @@ class FieldReader:
     node: MapNode
     report: Report
 
-    def read(self, *, identifier: bool = False) -> Field | None:
-        """The field, or nothing where its name or type cannot be read."""
+    def read(self, *, identifier: bool = False, stored: bool = True) -> Field | None:
+        """The field, or nothing where its name or type cannot be read. `stored`: the class has a table."""
         node, name = self.node, self.node.text("field_name")
         type_ = FieldType.of(self.node)
         if name is None or type_ is None:
             return None
+        column = ColumnReader(node, name, type_.base, self.report).read(
+            _data(node, "field_metadata") or _nothing(), identifier=identifier, stored=stored
+        )
         of = Field(
             name=name,
             type=type_,
             location=node.value_location("field_name"),
             nullable=False if identifier else node.flag("field_nullable", True),
             immutable=node.flag("field_immutable", identifier),
-            unique=node.flag("field_unique", False),
-            persistent=node.flag("field_persistence", True),
+            unique=column.unique,
+            persistent=column.persistent,
             enum=self._enum(type_),
             format=self._format(),
             alias=node.text("field_alias"),
-            dbtype=node.text("field_dbtype"),
-            length=node.integer("field_length"),
-            metadata=_data(node, "field_metadata") or _nothing(),
+            dbtype=column.dbtype,
+            length=column.length,
+            metadata=column.metadata,
             fsm=_data(node, "field_fsm"),
+            renamed_from=column.renamed_from,
         )
         default = self._default(of)
         return of if default is None else replace(of, default=default)

@@ -1,8 +1,8 @@
 """What a value of a field's type may be, checked at every save of every request.
 
 The rule: a value comes back from the database as it went in, or it is refused here; nothing is altered in
-silence. The exceptions are representations of the same value: a `number` is always a float, a DateTime is
-in UTC, a tuple inside JSON is a list, and subclasses of str and int become plain.
+silence. The exceptions are representations of the same value: a `number` is always a float and 0.0 has no sign,
+a DateTime is in UTC, a tuple inside JSON is a list, and subclasses of str and int become plain.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def accept_number(value: object) -> object:
         value = number
     if not math.isfinite(value):
         raise FieldError("range", f"must be a finite number, not {value!r}")
-    return value
+    return value + 0.0  # -0.0 is 0.0: a database does not tell them apart
 
 
 def accept_boolean(value: object) -> object:
@@ -192,7 +192,7 @@ class _Inside(Exception):
 def _json(value: object) -> object:
     """The value if it is plain JSON already, else a plain copy. Raises `FieldError` with the path."""
     try:
-        return _rebuilt(value) if _inspect(value, 0) else value
+        return rebuilt(value) if _inspect(value, 0) else value
     except _Inside as inside:
         where = inside.path or "it"
         raise FieldError(inside.rule, f"{where} {inside.message}") from None
@@ -277,11 +277,12 @@ def _unwrapped(value: str | int | float) -> str | int | float:
     return int.__index__(value) if isinstance(value, int) else float(value)
 
 
-def _rebuilt(value: object) -> object:
+def rebuilt(value: object) -> object:
+    """A copy of a JSON value of nothing but dicts, lists and plain scalars."""
     if isinstance(value, Mapping):
-        return {key: _rebuilt(item) for key, item in _pairs(value)}
+        return {key: rebuilt(item) for key, item in _pairs(value)}
     if isinstance(value, list | tuple):
-        return [_rebuilt(item) for item in value]
+        return [rebuilt(item) for item in value]
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return _unwrapped(value)
     return value

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
 )
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from framework import jsontext
 from framework.mu import wrap
@@ -66,13 +67,39 @@ class UtcDateTime(TypeDecorator[datetime.datetime]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         if value is None:
             return None
-        utc: datetime.datetime = value.astimezone(datetime.UTC).replace(tzinfo=None)
-        return utc.isoformat(" ", "microseconds")
+        return self.to_text(value)
+
+    @staticmethod
+    def to_text(value: datetime.datetime) -> str:
+        """The stored form."""
+        return value.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime.datetime | None:
         if value is None:
             return None
         return datetime.datetime.fromisoformat(value).replace(tzinfo=datetime.UTC)
+
+
+class Declared(UserDefinedType[Any]):
+    """Another type of the framework's, in a column that is declared as the definition says."""
+
+    cache_ok = True
+
+    def __init__(self, usual: TypeEngine[Any], declared: str) -> None:
+        self.usual = usual
+        self.declared = declared
+
+    def get_col_spec(self, **kw: Any) -> str:
+        return self.declared
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return self.usual.dialect_impl(dialect).bind_processor(dialect)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        return self.usual.dialect_impl(dialect).result_processor(dialect, coltype)
+
+    def coerce_compared_value(self, op: Any, value: Any) -> Any:
+        return self
 
 
 # SQLite gives numbers to an INTEGER PRIMARY KEY only, never to a BIGINT one.
@@ -182,5 +209,29 @@ TOKEN = Table(
     Column("account", Text),  # null: an operator's token, which may call everything
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# What the columns of the classes held when they were last looked at: as long as that is what the definition
+# says, no row needs to be.
+FIELD = Table(
+    "_framework_field",
+    metadata,
+    Column("class", Text, primary_key=True),
+    Column("field", Text, primary_key=True),
+    Column("rules", Text, nullable=False),
+)
+
+# What was ever changed of the classes' tables, and why.
+MIGRATION = Table(
+    "_framework_migration",
+    metadata,
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("cause", Text, nullable=False),  # start or migrate
+    Column("changes", Text, nullable=False),
+    Column("statements", Text, nullable=False),
+    Column("copy", Text),
     sqlite_autoincrement=True,
 )

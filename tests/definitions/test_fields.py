@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from framework.definitions import Checked, Field, FieldError, check
 from framework.definitions.fields import FieldType
 from framework.definitions.location import Location
+from framework.mu import MU
 
 UTC = dt.UTC
 TOKYO = dt.timezone(dt.timedelta(hours=9))
@@ -271,13 +272,57 @@ def test_no_default_and_a_null_default_are_the_same(tmp_path: Path) -> None:
 def test_all_keys_of_a_field_reach_the_definition(tmp_path: Path) -> None:
     checked = defined(
         tmp_path,
-        "    field_type: <AxisAtom.X>\n    field_nullable: false\n    field_immutable: true\n"
-        "    field_unique: true\n    field_persistence: false\n    field_alias: g\n    field_dbtype: TEXT\n"
-        "    field_length: 10\n    field_metadata: {a: [1]}\n    field_fsm: {go: {status_value: on}}\n",
+        "    field_type: string\n    field_nullable: false\n    field_immutable: true\n"
+        "    field_unique: true\n    field_alias: g\n    field_dbtype: varchar ( 10 )\n    renamed_from: e\n"
+        "    field_metadata: {a: [1], index: true}\n    field_fsm: {go: {status_value: on}}\n"
+        "  - {field_name: h, field_type: <AxisAtom.X>, field_persistence: false, field_length: 10}\n",
     )
     assert checked.problems == ()
-    found = checked.definitions.atoms[0].fields[0]
-    assert found.type == FieldType("<AxisAtom.X>", "reference", "X")
-    assert (found.nullable, found.immutable, found.unique, found.persistent) == (False, True, True, False)
-    assert (found.alias, found.dbtype, found.length) == ("g", "TEXT", 10)
-    assert (found.metadata, found.fsm) == ({"a": [1]}, {"go": {"status_value": "on"}})
+    found, other = checked.definitions.atoms[0].fields
+    assert (found.nullable, found.immutable, found.unique, found.persistent) == (False, True, True, True)
+    assert (found.alias, found.dbtype, found.length, found.renamed_from) == ("g", "VARCHAR", 10, "e")
+    assert (found.metadata, found.indexed) == ({"a": [1], "index": True}, True)
+    assert found.fsm == {"go": {"status_value": "on"}}
+    assert other.type == FieldType("<AxisAtom.X>", "reference", "X")
+    assert not other.persistent
+
+
+def test_a_length_counts_characters() -> None:
+    short = field("string", length=3)
+    for value in ("", "abc", "注文票", "a\0\U0001f375"):
+        assert short.accept(value) == value
+    with pytest.raises(FieldError, match="at most 3 characters, not 4") as caught:
+        short.accept("abcd")
+    assert caught.value.rule == "length"
+
+
+@pytest.mark.parametrize(
+    ("dbtype", "bits"), [("TINYINT", 8), ("SMALLINT", 16), ("INTEGER", 32), ("BIGINT", 64)]
+)
+def test_a_whole_number_fits_its_column(dbtype: str, bits: int) -> None:
+    narrow = field("integer", dbtype=dbtype)
+    for value in (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1):
+        assert narrow.accept(value) == value
+    for value in (-(2 ** (bits - 1)) - 1, 2 ** (bits - 1)):
+        with pytest.raises(FieldError, match=f"at most {bits} bits") as caught:
+            narrow.accept(value)
+        assert caught.value.rule == "range"
+
+
+def test_a_number_has_no_negative_zero() -> None:
+    assert math.copysign(1, field("number").accept(-0.0)) == 1  # type: ignore[arg-type]
+    inside = field("array").accept([-0.0])
+    assert math.copysign(1, inside[0]) == -1  # type: ignore[index]
+
+
+def test_a_format_sees_a_value_as_json_has_it() -> None:
+    """An MU's own key wins over its methods, and a point in time is text."""
+    schema = {"type": "object", "patternProperties": {"^x": {"type": "integer"}}, "required": ["items"]}
+    checked = field("MU", format=schema)
+    assert checked.accept(MU({"items": 1, "x": MU(keys=1).keys})) == {"items": 1, "x": 1}
+    with pytest.raises(FieldError, match="'a' is not of type 'integer'"):
+        checked.accept(MU({"items": 1, "x": "a"}))
+    new_year = field("DateTime", format={"type": "string", "pattern": "^2026-01-01T"})
+    assert new_year.accept("2026-01-01T09:00:00+09:00") == dt.datetime(2026, 1, 1, tzinfo=UTC)
+    with pytest.raises(FieldError):
+        new_year.accept("2026-01-01T08:59:59+09:00")
