@@ -259,7 +259,12 @@ def _inside(
 
 
 def _integrity(connection: sqlite3.Connection) -> Finding:
-    found = [text for (text,) in connection.execute("PRAGMA quick_check(10)")]
+    try:
+        found = [text for (text,) in connection.execute("PRAGMA quick_check(10)")]
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise
+        found = [str(error)]  # so damaged that the check itself stops
     if found == ["ok"]:
         return Finding("integrity", "ok", "quick_check found no damage")
     message = "the database is damaged: " + "; ".join(" ".join(text.split()) for text in found)
