@@ -1,13 +1,15 @@
 """callout: an HTTP request from a script, to this gateway (``path``) or to another server (``url``).
 
 An HTTP error status is returned, not raised; no connection, or a time-out, is code 599. A call to this
-gateway takes the same pipeline as one from outside, in the process: no network, no token.
+gateway takes the same pipeline as one from outside, in the process: no network, no token. A process that
+has no gateway can ``join`` one, by its URL and with a token: ``path`` means that one then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,11 +48,16 @@ class Callout:
 
     def __init__(self) -> None:
         self._inside: Inside | None = None
+        self._joined: tuple[str, str] | None = None
         self._client: aiohttp.ClientSession | None = None
 
     def connect(self, inside: Inside | None) -> None:
         """The gateway that ``path`` means; None when this process has none."""
         self._inside = inside
+
+    def join(self, url: str, token: str) -> None:
+        """The gateway that ``path`` means from now on: the one at this URL, called with this token."""
+        self._joined = (url.rstrip("/"), token)
 
     async def close(self) -> None:
         """Close the pooled connections."""
@@ -96,6 +103,11 @@ class Callout:
         """
         if auto_url_encode and path:
             path = quote(path, safe="/?&=%:@+,;~!$'()*")
+        if url is None and endpoint is None and self._joined is not None:
+            endpoint, token = self._joined
+            headers = {"X-Auth-Token": token, **(headers or {})}
+            if not (path or "").startswith("/"):
+                raise FrameworkError(f"the path of a callout begins with a slash: {path!r}")
         call = _Call(str(method).upper(), *_encoded(body, headers))
         send: Callable[[], Awaitable[Response]]
         if url is None and endpoint is None:
@@ -200,7 +212,9 @@ def _reason(error: Exception) -> str:
     """Why there was no answer, in a user's words."""
     system = getattr(error, "os_error", None)
     if isinstance(system, OSError) and system.strerror:
-        return f"cannot connect: {system.strerror.lower().removesuffix('.')}"
+        # Of a name that is not known the number is none of the system's; of an address asyncio words the text.
+        text = os.strerror(system.errno) if (system.errno or 0) > 0 else system.strerror
+        return f"cannot connect: {text.lower().removesuffix('.')}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) or type(error).__name__

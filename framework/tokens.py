@@ -9,6 +9,8 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import LargeBinary, bindparam, select
@@ -63,6 +65,16 @@ async def revoke(storage: Storage, number: int) -> bool:
     except Gone:
         return False
     return True
+
+
+@asynccontextmanager
+async def temporary(storage: Storage, *, expires_in: float = DEFAULT_EXPIRY) -> AsyncIterator[str]:
+    """An operator's token for the block: withdrawn at its end, void by itself where the process dies."""
+    secret = await issue(storage, expires_in=expires_in)
+    try:
+        yield secret
+    finally:
+        await withdraw(storage, secret)
 
 
 async def withdraw(storage: Storage, secret: str) -> None:

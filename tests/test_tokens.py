@@ -116,3 +116,10 @@ async def test_garbage_is_no_token(storage: Storage, garbage: str) -> None:
     for near in (secret[:-1], secret + "x", secret.swapcase(), secret + "\n", f" {secret}"):
         assert await check.check(near) is None
     assert await check.check(secret) is not None
+
+
+async def test_a_temporary_token_is_good_for_its_block(storage: Storage) -> None:
+    async with tokens.temporary(storage, expires_in=60) as secret:
+        assert await Tokens(storage).check(secret)
+    assert await Tokens(storage).check(secret) is None
+    assert await tokens.listed(storage) == []

@@ -42,7 +42,7 @@ def call(method: str, path: str, body: str | None, url: str, database: str, toke
     if not path.startswith("/"):
         options.cannot_run(f"PATH begins with a slash: /{path}")
     try:
-        response = options.run(_send(method, url.rstrip("/") + path, content, database, token))
+        response = options.run(_send(method, path, content, url, database, token))
     except ValueError as error:
         options.cannot_run(f"this is no HTTP request: {error}")
     if response.code == 599:
@@ -56,16 +56,17 @@ def call(method: str, path: str, body: str | None, url: str, database: str, toke
         raise SystemExit(1)
 
 
-async def _send(method: str, url: str, body: str | None, database: str, token: str | None) -> Response:
+async def _send(
+    method: str, path: str, body: str | None, url: str, database: str, token: str | None
+) -> Response:
     from framework.callout import Callout
 
     headers = {} if body is None else {"Content-Type": "application/json"}
     callout = Callout()
     try:
         async with _token(database, token) as secret:
-            return await callout(
-                url=url, method=method, body=body, headers={**headers, "X-Auth-Token": secret}
-            )
+            callout.join(url, secret)
+            return await callout(path, method, body, headers)
     finally:
         await callout.close()
 
@@ -79,12 +80,11 @@ async def _token(database: str, given: str | None) -> AsyncIterator[str]:
     if given is not None:
         yield given
         return
-    async with open_storage(database, create=False) as storage:
-        secret = await tokens.issue(storage, expires_in=60)
-        try:
-            yield secret
-        finally:
-            await tokens.withdraw(storage, secret)
+    async with (
+        open_storage(database, create=False) as storage,
+        tokens.temporary(storage, expires_in=120) as secret,
+    ):
+        yield secret
 
 
 def _shown(body: bytes) -> str:

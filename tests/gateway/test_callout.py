@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from framework.callout import Callout
+from framework.errors import FrameworkError
+
 from .backend import Backend, running, unused_port
 from .client import Answer, route
 from .conftest import Serving
@@ -260,3 +263,39 @@ async def test_calls_at_the_same_time_do_not_wait_for_each_other(serving: Servin
     async with serving(route("/a", script)) as client:
         assert (await client.get("/a")).json() == [599] * 5 + [200]
     assert time.monotonic() - began < 2
+
+
+# ---- to a gateway in another process -----------------------------------------------------------
+
+
+async def test_a_gateway_that_was_joined_is_called_by_path_with_the_token(backend: Backend) -> None:
+    callout = Callout()
+    callout.join(f"{backend.url}/", "secret")
+    try:
+        answer = await callout("/echo?a=é", "post", {"a": 1}, {"X-A": "b"}, response_jsonify=True)
+        assert (answer.body["method"], answer.body["path"], answer.body["body"]) == (
+            "POST",
+            "/echo?a=%C3%A9",
+            '{"a":1}',
+        )
+        assert answer.body["headers"]["x-auth-token"] == "secret"
+        assert answer.body["headers"]["x-a"] == "b"
+        elsewhere = await callout(url=f"{backend.url}/echo", response_jsonify=True)
+        assert "x-auth-token" not in elsewhere.body["headers"], "the token is that gateway's alone"
+        callout.join(backend.url, "renewed")
+        answer = await callout("/echo", response_jsonify=True)
+        assert answer.body["headers"]["x-auth-token"] == "renewed"
+        with pytest.raises(FrameworkError, match="begins with a slash"):
+            await callout("@elsewhere.test/")
+    finally:
+        await callout.close()
+
+
+async def test_a_gateway_that_was_joined_and_has_gone_is_599() -> None:
+    callout = Callout()
+    callout.join(f"http://127.0.0.1:{unused_port()}", "secret")
+    try:
+        answer = await callout("/a")
+        assert (answer.code, answer.body) == (599, b"cannot connect: connection refused")
+    finally:
+        await callout.close()
