@@ -1,53 +1,156 @@
-"""The debug channel: what scripts ``qprint`` goes to every listener, and no listener slows a script."""
+"""The debug channel: what scripts ``qprint`` goes to every listener, and no listener slows a script.
+
+Whoever has the storage open hears what is printed in every process on it, its own included::
+
+    async with follow(storage) as messages:     # every print from here on, in any process, arrives
+        async for message in messages:          # Message(time, node, worker, text), or Missed(node, count)
+            print(printable(message.text))      # both have a text
+
+It may be done in any event loop, in a thread of its own as well; leaving the block ends it. A process's
+messages come whole and in order. A listener that does not read loses the oldest, and is told how many.
+"""
 
 from __future__ import annotations
 
 import logging
 import pprint
-import threading
+import re
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
+from framework import trace
 from framework.atom import Atom
 from framework.mu import MU
+from framework.outbox import Outbox
+from framework.session import SCRIPT
+from framework.storage import Storage
+from framework.storage.broadcast import Broadcast, Heard
 
 logger = logging.getLogger("framework.debug")
 
 Listener = Callable[[str], None]
 
-# What a Printer keeps for a reader that does not read: beyond either of these the oldest is dropped.
-MOST_TEXTS = 10_000
-MOST_CHARACTERS = 4 * 1024 * 1024
+_OVERHEAD = 100  # characters that a message counts for besides its text
+
+# Everything that moves the cursor, clears or retitles a terminal; line feed, tab and colours are left.
+_CONTROL = re.compile("\x1b(?!\\[[0-9;]{0,32}m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One ``qprint``: when (seconds since 1970), in which process (``host:pid``), by which worker or route.
+
+    ``worker`` is a worker's name, a route's path, a module's name, or empty where none of them printed.
+    """
+
+    time: float
+    node: str
+    worker: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """So many messages of this process came here and were dropped, because they were not read in time."""
+
+    node: str
+    count: int
+
+    @property
+    def text(self) -> str:
+        return _dropped(self.count, f" of {self.node}")
+
+
+@asynccontextmanager
+async def follow(storage: Storage) -> AsyncIterator[AsyncIterator[Message | Missed]]:
+    """All that is printed in any process on this database, from the moment the block is entered.
+
+    Processes that start later, or again, are heard too. ``Unavailable`` where the system does not let us.
+    """
+    async with storage.broadcast.listen() as heard:
+        yield _Messages(heard)
+
+
+class _Messages:
+    """An iterator that survives a cancelled wait: nothing is lost by ``asyncio.timeout`` around it."""
+
+    def __init__(self, heard: AsyncIterator[Heard]) -> None:
+        self._heard = heard
+        self._ready: deque[Message | Missed] = deque()
+
+    def __aiter__(self) -> _Messages:
+        return self
+
+    async def __anext__(self) -> Message | Missed:
+        while not self._ready:
+            heard = await anext(self._heard)
+            if heard.missed:
+                self._ready.append(Missed(heard.sender, heard.missed))
+            for at, worker, text in heard.messages:
+                self._ready.append(Message(at, heard.sender, worker, text))
+        return self._ready.popleft()
 
 
 def rendered(value: object) -> str:
-    """Text as it is, ATOM and MU as YAML, the rest by ``pprint``; without a newline at the end."""
+    """Text as it is, ATOM and MU as YAML, the rest by ``pprint``; without a newline at the end.
+
+    What has no YAML, because it contains itself, say, is shown by ``pprint``. What cannot be shown at all
+    is named instead. Never raises.
+    """
+    try:
+        return _rendered(value).removesuffix("\n")
+    except Exception as error:
+        return f"<qprint: a {type(value).__name__} that cannot be shown: {trace.message(error)}>"
+
+
+def _rendered(value: object) -> str:
     if isinstance(value, str):
-        return value.removesuffix("\n")
+        return str.__str__(value)
     if isinstance(value, Atom | MU):
-        return value.yaml_format.removesuffix("\n")
+        try:
+            return value.yaml_format
+        except Exception:
+            value = value.dictionary if isinstance(value, Atom) else dict.copy(value)
     return pprint.pformat(value, width=100)
 
 
+def printable(text: str) -> str:
+    r"""The text for a terminal: colours are left; other control characters, which an order from outside may
+    contain, are written out as ``\x1b``."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 class DebugChannel:
-    """Hands what is printed to the listeners there are; without one it costs next to nothing."""
+    """``qprint`` of one process: to its own listeners, and to all that ``follow``.
+
+    Without any it costs next to nothing. The runtime connects it to the storage, and disconnects it.
+    """
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
+        self._broadcast: Broadcast | None = None
+
+    def connect(self, broadcast: Broadcast | None) -> None:
+        """Send to all that ``follow`` this storage; to nobody else with ``None``."""
+        self._broadcast = broadcast
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener`` with each text from now on; what is returned ends it, and may be called again."""
+        """Call ``listener`` with each text of this process; what is returned ends it, and may be called again."""
         self._listeners.append(listener)
         return lambda: self._drop(listener)
 
     def qprint(self, value: object) -> None:
         """Print to whoever listens. Never raises: a print must not break an order."""
-        if not self._listeners:
+        broadcast = self._broadcast
+        heard = broadcast is not None and broadcast.heard()
+        if not heard and not self._listeners:
             return
-        try:
-            text = rendered(value)
-        except Exception as error:
-            text = f"<qprint: a {type(value).__name__} that cannot be shown: {error}>"
+        text = rendered(value)
+        if heard and broadcast is not None:
+            broadcast.send((time.time(), SCRIPT.get(), text), len(text) + _OVERHEAD)
         for listener in list(self._listeners):
             try:
                 listener(text)
@@ -68,54 +171,25 @@ class Printer:
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
-        self._texts: deque[str] = deque()
-        self._characters = 0
-        self._dropped = 0
-        self._writing = False
-        self._failed = False
-        self._changed = threading.Condition()
-        threading.Thread(target=self._run, name="framework-printer", daemon=True).start()
+        self._outbox: Outbox[str] = Outbox(self._write_all, name="framework-printer", failed=_cannot_write)
 
     def __call__(self, text: str) -> None:
-        with self._changed:
-            if self._failed:
-                return
-            self._texts.append(text)
-            self._characters += len(text)
-            while len(self._texts) > 1 and (
-                len(self._texts) > MOST_TEXTS or self._characters > MOST_CHARACTERS
-            ):
-                self._characters -= len(self._texts.popleft())
-                self._dropped += 1
-            self._changed.notify_all()
+        self._outbox.put(text, len(text))
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything is written, for ``timeout`` seconds at most; was it?"""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._texts and not self._writing, timeout)
+        return self._outbox.flush(timeout)
 
-    def _run(self) -> None:
-        while True:
-            text = self._next()
-            try:
-                self._write(text)
-            except Exception as error:
-                logger.warning("what scripts print cannot be written any more: %s", error)
-                with self._changed:
-                    self._failed, self._writing = True, False
-                    self._texts.clear()
-                    self._changed.notify_all()
-                return
+    def _write_all(self, texts: list[str], missed: int) -> None:
+        if missed:
+            self._write(_dropped(missed))
+        for text in texts:
+            self._write(text)
 
-    def _next(self) -> str:
-        with self._changed:
-            self._writing = False
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self._texts)
-            self._writing = True
-            if self._dropped:
-                dropped, self._dropped = self._dropped, 0
-                return f"<qprint: {dropped} texts were dropped: nobody read them>"
-            text = self._texts.popleft()
-            self._characters -= len(text)
-            return text
+
+def _dropped(count: int, whose: str = "") -> str:
+    return f"<qprint: {count} texts{whose} were dropped: nobody read them>"
+
+
+def _cannot_write(error: Exception) -> None:
+    logger.warning("what scripts print cannot be written any more: %s", error)

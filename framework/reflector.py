@@ -16,7 +16,7 @@ from framework import trace
 from framework.block import BLOCKS
 from framework.definitions import WorkerDefinition
 from framework.errors import Reject, Retry, StorageError
-from framework.session import CLAIMS, RUN, Run, Session
+from framework.session import CLAIMS, RUN, SCRIPT, Run, Session, script_of
 
 logger = logging.getLogger("framework.reflector")
 
@@ -72,11 +72,13 @@ class Reflector:
             "__name__": worker.name,
             "logger": logging.getLogger(f"framework.script.{worker.name}"),
         }
-        worker.script.run(namespace)
+        with script_of(worker.name):
+            worker.script.run(namespace)
         function: Callable[[], Awaitable[Any]] = namespace[worker.function]
         return function
 
     async def _run(self, worker: WorkerDefinition, function: Callable[[], Awaitable[Any]]) -> None:
+        SCRIPT.set(worker.name)  # this task is its alone
         record = {"action": "worker_start", "worker": worker.name}
         while self._session.running:
             try:

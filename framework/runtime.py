@@ -64,6 +64,7 @@ class Runtime:
         await storage.ensure_tables(self.snapshot.atoms.records)
         await self._record_policies(storage)
         self.session.bind(storage)
+        self.debug.connect(storage.broadcast)
         self.snapshot.atoms.define_methods(self.snapshot.scope)
         self.snapshot.scope["context"].run_modules()
         self._housekeeping = asyncio.create_task(keep_house(self.session), name="housekeeping")

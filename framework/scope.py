@@ -20,7 +20,7 @@ from framework.definitions import ModuleDefinition
 from framework.definitions.names import MODULES
 from framework.fifo import Fifos
 from framework.mu import MU
-from framework.session import Session
+from framework.session import Session, script_of
 from framework.settings import Settings
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
@@ -69,7 +69,8 @@ class Context:
         )
         self._modules[name] = module  # before it runs: two modules may know each other
         try:
-            definition.script.run(module.__dict__)
+            with script_of(name):
+                definition.script.run(module.__dict__)
         except BaseException:
             del self._modules[name]
             raise

@@ -7,8 +7,8 @@ carries the block's claims too. One who has lost a claim changes nothing: ``Clai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +36,19 @@ class Run:
 
 
 RUN: ContextVar[Run | None] = ContextVar("run", default=None)
+
+# Whose script runs: a worker's name, a route's path, a module's name; empty for none of them.
+SCRIPT: ContextVar[str] = ContextVar("script", default="")
+
+
+@contextmanager
+def script_of(name: str) -> Iterator[None]:
+    """What runs in the block is this worker's, route's or module's script."""
+    token = SCRIPT.set(name)
+    try:
+        yield
+    finally:
+        SCRIPT.reset(token)
 
 
 class Session:

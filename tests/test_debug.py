@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
+import socket
 import threading
+import time
 
 import pytest
 
-from framework import debug
-from framework.debug import DebugChannel, Printer, rendered
+from framework import outbox
+from framework.debug import DebugChannel, Message, Missed, Printer, follow, printable, rendered
 from framework.mu import MU
+from framework.session import script_of
+from framework.storage import Storage
 
 
 class Unprintable:
@@ -105,12 +111,130 @@ def test_how_values_are_shown(value: object, text: str) -> None:
     assert rendered(value) == text
 
 
+def test_what_contains_itself_is_shown_up_to_there() -> None:
+    around: list[object] = [1]
+    around.append(around)
+    assert rendered(around).startswith("[1, <Recursion on list")
+    mapping = MU(a=1)
+    dict.__setitem__(mapping, "b", mapping)
+    assert rendered(mapping).startswith("{'a': 1")
+
+
+def test_an_mu_that_has_no_yaml_is_shown_all_the_same() -> None:
+    assert rendered(MU(a={1, 2}, b=Unlisted())) == "{'a': {1, 2}, 'b': <unlisted>}"
+
+
+class Unlisted:
+    def __repr__(self) -> str:
+        return "<unlisted>"
+
+
+class Worse(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text either")
+
+
+class Worst:
+    def __repr__(self) -> str:
+        raise Worse
+
+
+def test_an_error_without_a_text_is_named() -> None:
+    assert (
+        rendered(Worst()) == "<qprint: a Worst that cannot be shown: <its text cannot be made: RuntimeError>>"
+    )
+
+
+@pytest.mark.parametrize("text", ["x" * 10_000_000, "\ud800", "\x1b[2J\x00", "é\r\n注"])
+def test_text_is_handed_on_as_it_is(text: str) -> None:
+    assert rendered(text) == text.removesuffix("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("two\nlines\tand é注", "two\nlines\tand é注"),
+        ("\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m"),
+        ("\x1b[2Jcleared", "\\x1b[2Jcleared"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("over\rwritten\x08", "over\\rwritten\\x08"),
+        ("\x9b2J\x7f\x00", "\\x9b2J\\x7f\\x00"),
+        ("\x1b", "\\x1b"),
+    ],
+)
+def test_a_terminal_is_not_steered_by_what_is_printed(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@pytest.mark.anyio
+async def test_who_follows_hears_what_is_printed_with_when_where_and_by_whom(storage: Storage) -> None:
+    channel = DebugChannel()
+    channel.connect(storage.broadcast)
+    channel.qprint("before")
+    began = time.time()
+    async with follow(storage) as messages:
+        channel.qprint({"a": 1})
+        with script_of("Dispatcher"):
+            channel.qprint("two\nlines\x1b\ud800")
+        async with asyncio.timeout(20):
+            first, second = await anext(messages), await anext(messages)
+    assert isinstance(first, Message)
+    assert isinstance(second, Message)
+    assert [(m.worker, m.text) for m in (first, second)] == [
+        ("", "{'a': 1}"),
+        ("Dispatcher", "two\nlines\x1b\ud800"),
+    ]
+    assert first.node == second.node == f"{socket.gethostname()}:{os.getpid()}"
+    assert began <= first.time <= second.time <= time.time()
+
+
+@pytest.mark.anyio
+async def test_who_does_not_read_is_told_in_place_how_many_were_dropped(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "MOST_ITEMS", 100)
+    channel = DebugChannel()
+    channel.connect(storage.broadcast)
+    async with follow(storage) as messages:
+        for number in range(20_000):
+            channel.qprint(f"{number:0100}")
+        got: list[Message | Missed] = []
+        async with asyncio.timeout(20):
+            while not got or got[-1].text != f"{19_999:0100}":
+                got.append(await anext(messages))
+    expected = 0
+    for one in got:
+        if isinstance(one, Missed):
+            assert one.text == f"<qprint: {one.count} texts of {one.node} were dropped: nobody read them>"
+            expected += one.count
+        else:
+            assert int(one.text) == expected
+            expected += 1
+    assert expected == 20_000
+    assert len(got) < 20_000
+
+
+@pytest.mark.anyio
+async def test_nothing_is_rendered_when_nobody_listens(storage: Storage) -> None:
+    class Costly:
+        def __repr__(self) -> str:
+            raise AssertionError("rendered")
+
+    channel = DebugChannel()
+    channel.qprint(Costly())
+    channel.connect(storage.broadcast)
+    channel.qprint(Costly())
+    async with follow(storage):
+        pass
+    channel.qprint(Costly())
+
+
 @pytest.mark.parametrize(("texts", "characters"), [(3, 1000), (1000, 6)])
 def test_a_printer_that_cannot_write_drops_the_oldest_and_tells_how_many(
     monkeypatch: pytest.MonkeyPatch, texts: int, characters: int
 ) -> None:
-    monkeypatch.setattr(debug, "MOST_TEXTS", texts)
-    monkeypatch.setattr(debug, "MOST_CHARACTERS", characters)
+    monkeypatch.setattr(outbox, "MOST_ITEMS", texts)
+    monkeypatch.setattr(outbox, "MOST_CHARACTERS", characters)
     written: list[str] = []
     begun, free = threading.Event(), threading.Event()
 

@@ -18,7 +18,7 @@ ROOT = Path(framework.__file__).parent
 
 # The parts of the framework, lowest first. A part imports from the layers below its own, and from itself.
 LAYERS = (
-    ("errors", "jsontext", "yamltext", "identity", "request_id", "trace", "cache", "definitions"),
+    ("errors", "jsontext", "yamltext", "identity", "request_id", "trace", "cache", "outbox", "definitions"),
     ("logs",),
     ("mu", "unbuilt", "watchdog", "items"),
     ("storage",),

@@ -18,7 +18,7 @@ from framework.gateway.idempotency import Idempotency
 from framework.gateway.responses import Response, from_result, make, problem
 from framework.gateway.routing import Route
 from framework.mu import MU
-from framework.session import Session
+from framework.session import SCRIPT, Session
 
 logger = logging.getLogger("framework.gateway")
 
@@ -63,6 +63,7 @@ class Scripts:
         route = call.route
         assert route.request_script is not None
         limit = asyncio.timeout(route.definition.request_timeout)
+        name = SCRIPT.set(route.path)
         try:
             async with limit:
                 result = await route.request_script(
@@ -72,6 +73,8 @@ class Scripts:
             if limit.expired():
                 raise failures.TooSlow(route.definition.request_timeout) from error
             raise
+        finally:
+            SCRIPT.reset(name)
         if finished:
             return finished[0]
         if result is None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Select, Table
 
+from framework.storage.broadcast import Broadcast
 from framework.storage.operations import Claim, DeadLetter, Executed, FifoState, ItemState, Operation
 from framework.storage.signals import Signal
 
@@ -39,6 +40,10 @@ class Storage(Protocol):
     """One open database. Whoever opened it closes it; ``close`` waits for units on their way."""
 
     url: str
+
+    @property
+    def broadcast(self) -> Broadcast:
+        """Messages to whoever listens now, in any process on this database."""
 
     async def ensure_tables(self, tables: Sequence[Table]) -> None:
         """Make what is missing: tables, and nullable or defaulted columns. Never alters or drops."""

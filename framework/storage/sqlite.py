@@ -46,12 +46,14 @@ from framework.storage.operations import (
 )
 from framework.storage.signals import Signal, Signals
 from framework.storage.sqlite_batches import WRITE_WAIT, write_in_turn
+from framework.storage.sqlite_broadcast import SqliteBroadcast
 from framework.storage.sqlite_checkpoints import Checkpoints
 from framework.storage.sqlite_errors import cannot_open, translate
 from framework.storage.sqlite_fifos import TRIGGERS
 from framework.storage.sqlite_locks import Locks
 from framework.storage.sqlite_lookups import Lookups
 from framework.storage.sqlite_operations import Operations
+from framework.storage.sqlite_sockets import SocketFolder
 from framework.storage.sqlite_transaction import HeldTransaction
 from framework.storage.sqlite_turns import Turns
 from framework.storage.sqlite_wakeups import Wakeups
@@ -72,7 +74,9 @@ class SqliteStorage:
         self._locks = Locks(path)
         self._operations = Operations(self._codec, self._locks)
         self._signals = Signals()
-        self._wakeups = Wakeups(self._locks.folder, self._signals.ring)
+        self._sockets = SocketFolder(self._locks.folder)
+        self._wakeups = Wakeups(self._sockets, self._signals.ring)
+        self.broadcast = SqliteBroadcast(self._sockets)
         self._turns = Turns(self._locks)
         self._writer = BatchThread(
             "framework-sqlite-writer",
@@ -236,6 +240,8 @@ class SqliteStorage:
         await self._writer.close()
         self._turns.close()
         self._wakeups.close()
+        await self.broadcast.close()
+        self._sockets.close()
         self._locks.close()
 
     async def _fetch(self, query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:

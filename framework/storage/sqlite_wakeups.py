@@ -11,11 +11,11 @@ import json
 import logging
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from pathlib import Path
+
+from framework.storage.sqlite_sockets import SocketFolder
 
 logger = logging.getLogger("framework.storage")
 
@@ -31,14 +31,13 @@ _LONGEST_KEPT = 1.0
 class Wakeups:
     """One process's socket and the sending to all others. Used on the event loop's thread."""
 
-    def __init__(self, folder: Path, ring: Callable[[Iterable[str] | None], None]) -> None:
+    def __init__(self, folder: SocketFolder, ring: Callable[[Iterable[str] | None], None]) -> None:
         self._folder = folder
         self._ring = ring
         self._name = f"{_PREFIX}{os.getpid()}-{os.urandom(4).hex()}"
         self._receiver: socket.socket | None = None
         self._sender: socket.socket | None = None
         self._tried = False
-        self._folder_fd = -1
         self._peers: list[str] = []
         self._read_at = 0.0
         self._changed_at = -1
@@ -51,8 +50,8 @@ class Wakeups:
         receiver = None
         try:
             receiver = _datagram()
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            receiver.bind(self._address(self._name))
+            self._folder.make()
+            receiver.bind(self._folder.address(self._name))
         except OSError as error:
             if receiver is not None:
                 receiver.close()
@@ -76,9 +75,9 @@ class Wakeups:
         self._sender = self._sender or _datagram()
         for peer in peers:
             try:
-                self._sender.sendto(message, self._address(peer))
+                self._sender.sendto(message, self._folder.address(peer))
             except (ConnectionRefusedError, FileNotFoundError):
-                (self._folder / peer).unlink(missing_ok=True)  # its process is dead
+                self._folder.remove(peer)  # its process is dead
                 self._changed_at = -1
             except OSError:
                 pass  # its buffer is full: it has enough to wake up for
@@ -89,13 +88,10 @@ class Wakeups:
             asyncio.get_running_loop().remove_reader(self._receiver.fileno())
             self._receiver.close()
             self._receiver = None
-            (self._folder / self._name).unlink(missing_ok=True)
+            self._folder.remove(self._name)
         if self._sender is not None:
             self._sender.close()
             self._sender = None
-        if self._folder_fd >= 0:
-            os.close(self._folder_fd)
-            self._folder_fd = -1
 
     def _receive(self) -> None:
         assert self._receiver is not None
@@ -109,24 +105,15 @@ class Wakeups:
     def _others(self) -> list[str]:
         """The sockets of the other processes; the folder is read only when it may have changed."""
         try:
-            changed_at = os.stat(self._folder).st_mtime_ns
+            changed_at = os.stat(self._folder.path).st_mtime_ns
         except FileNotFoundError:
             return []
         now = time.monotonic()
         fresh = time.time() - changed_at / 1e9 < _COARSE
         if changed_at != self._changed_at or fresh or now - self._read_at > _LONGEST_KEPT:
-            names = os.listdir(self._folder)
-            self._peers = [name for name in names if name.startswith(_PREFIX) and name != self._name]
+            self._peers = [name for name in self._folder.names(_PREFIX) if name != self._name]
             self._changed_at, self._read_at = changed_at, now
         return self._peers
-
-    def _address(self, name: str) -> str:
-        """A socket's path. The system allows about 100 bytes, so on Linux it goes through an open folder."""
-        if sys.platform != "linux":
-            return str(self._folder / name)
-        if self._folder_fd < 0:
-            self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        return f"/proc/self/fd/{self._folder_fd}/{name}"
 
 
 def _datagram() -> socket.socket:

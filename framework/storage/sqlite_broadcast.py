@@ -1,0 +1,172 @@
+"""Broadcasts of the processes that share a SQLite file: from each sender a stream to each listener."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any
+
+from framework.outbox import Outbox
+from framework.storage import sqlite_listeners
+from framework.storage.broadcast import Heard
+from framework.storage.sqlite_listeners import PREFIX, Bell
+from framework.storage.sqlite_sockets import SocketFolder
+
+logger = logging.getLogger("framework.storage")
+
+_LAST_WORD = 1.0  # seconds that what was sent last gets to arrive, when the storage is closed
+_AGAIN = 0.2  # seconds until a connection is tried again that the system could not make
+
+
+class SqliteBroadcast:
+    """``framework.storage.broadcast.Broadcast`` for one process on a SQLite file."""
+
+    def __init__(self, folder: SocketFolder) -> None:
+        self._folder = folder
+        self._bell: Bell | None = None
+        self._renew()
+        _open.add(self)
+
+    def _renew(self) -> None:
+        self._seen = b""
+        self._links: dict[str, _Link] = {}
+        self._lock = threading.RLock()
+        self._closed = False
+        self._failed = False
+
+    def heard(self) -> bool:
+        """See the contract. The bell is read first: who rings it while we look is looked for again."""
+        if self._bell is None or self._bell.value() != self._seen:
+            self._look()
+        return bool(self._links)
+
+    def send(self, message: Any, characters: int) -> None:
+        """See the contract."""
+        for name, link in list(self._links.items()):
+            if link.over:
+                self._links.pop(name, None)
+            else:
+                link.outbox.put(message, characters)
+
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[Heard]]:
+        """See the contract."""
+        return sqlite_listeners.listen(self._folder)
+
+    async def close(self) -> None:
+        """Give what was sent last a second to arrive, then end. May be called again."""
+        with self._lock:
+            self._closed = True
+            links, self._links = list(self._links.values()), {}
+        if links:
+            deadline = time.monotonic() + _LAST_WORD
+            await asyncio.to_thread(_flush, links, deadline)
+        for link in links:
+            link.close()
+        if self._bell is not None:
+            self._bell.close()
+            self._bell = None
+
+    def _look(self) -> None:
+        """Connect to who has come, let go who has gone."""
+        with self._lock:
+            if self._closed or self._failed:
+                return
+            try:
+                self._bell = self._bell or Bell(self._folder)
+                value = self._bell.value()
+                names = set(self._folder.names(PREFIX))
+                for name in names - self._links.keys():
+                    self._links[name] = _Link(self._folder, name)
+            except (OSError, RuntimeError) as error:  # no more files or threads, or a folder that is not ours
+                if self._bell is None:
+                    self._failed = True
+                    logger.warning("nobody can hear what scripts print here: %s", error)
+                return
+            for name in self._links.keys() - names:
+                self._links.pop(name).close()
+            self._seen = value  # at last: another thread that prints now must find them all
+
+    def _forked(self) -> None:
+        """In a forked child: the streams are the parent's, and so are the threads, which are not here."""
+        for link in self._links.values():
+            link.leave()
+        self._renew()
+
+
+class _Link:
+    """The stream to one listener, connected and filled by a thread of its own."""
+
+    def __init__(self, folder: SocketFolder, name: str) -> None:
+        self._sender = f"{socket.gethostname()}:{os.getpid()}"
+        self._folder = folder
+        self._name = name
+        self._address = folder.address(name)
+        self._socket: socket.socket | None = None
+        self.outbox: Outbox[Any] = Outbox(self._write, name="framework-broadcast", failed=self._gone)
+
+    @property
+    def over(self) -> bool:
+        """Has the listener gone?"""
+        return self.outbox.over
+
+    def close(self) -> None:
+        """End the stream, also while the thread waits for the listener."""
+        self.outbox.close()
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.close()
+
+    def leave(self) -> None:
+        """Let go of a stream that is another process's; its lock may never be free here."""
+        if self._socket is not None:
+            self._socket.close()
+
+    def _write(self, messages: list[Any], missed: int) -> None:
+        if self._socket is None:
+            self._socket = self._connected()
+            if self.over:
+                self.close()
+        self._socket.sendall(sqlite_listeners.frame(self._sender, missed, messages))
+
+    def _connected(self) -> socket.socket:
+        """Waits while a listener that was stopped has a full queue of connections."""
+        while True:
+            made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                made.connect(self._address)
+            except OSError as error:
+                made.close()
+                if self.over or isinstance(error, ConnectionRefusedError | FileNotFoundError):
+                    raise
+                time.sleep(_AGAIN)
+            else:
+                return made
+
+    def _gone(self, error: Exception) -> None:
+        self.close()
+        if isinstance(error, ConnectionRefusedError):  # its process is dead
+            self._folder.remove(self._name)
+
+
+def _flush(links: list[_Link], deadline: float) -> None:
+    for link in links:
+        link.outbox.flush(max(0.0, deadline - time.monotonic()))
+
+
+_open: weakref.WeakSet[SqliteBroadcast] = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    for broadcast in list(_open):
+        broadcast._forked()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

@@ -1,0 +1,140 @@
+"""Who listens to the processes that share a SQLite file: a socket each, and a bell in shared memory.
+
+A listener's socket lies in the folder of the locks. The bell is a file there that every process maps: who
+comes or goes puts a new random value into it. So a sender sees that the listeners have changed without
+asking the system, and misses none: the socket is there before the bell rings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import mmap
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from framework.errors import Unavailable
+from framework.storage.broadcast import Heard
+from framework.storage.sqlite_sockets import SocketFolder
+
+PREFIX = "listen-"
+LENGTH = 4  # bytes before each frame that say how long it is
+
+_BELL = "listeners"
+_BELL_SIZE = 8
+_QUEUED = 16  # frames that wait for who reads; then the sockets fill, and then the senders' buffers
+
+
+class Bell:
+    """Changes when a listener comes or goes. Shared memory, as SQLite's own log needs it on this file."""
+
+    def __init__(self, folder: SocketFolder) -> None:
+        folder.make()
+        number = os.open(folder.path / _BELL, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.ftruncate(number, _BELL_SIZE)
+            self._memory = mmap.mmap(number, _BELL_SIZE)
+        finally:
+            os.close(number)
+
+    def value(self) -> bytes:
+        """Another one than before if listeners have come or gone."""
+        return self._memory[:_BELL_SIZE]
+
+    def ring(self) -> None:
+        self._memory[:_BELL_SIZE] = os.urandom(_BELL_SIZE)
+
+    def close(self) -> None:
+        self._memory.close()
+
+
+@asynccontextmanager
+async def listen(folder: SocketFolder) -> AsyncIterator[AsyncIterator[Heard]]:
+    """See ``Broadcast.listen``."""
+    name = f"{PREFIX}{os.getpid()}-{os.urandom(4).hex()}"
+    heard: asyncio.Queue[Heard] = asyncio.Queue(_QUEUED)
+    senders: set[asyncio.Task[None]] = set()
+    try:
+        bell = Bell(folder)
+        listener = _bound(folder, name)
+    except OSError as error:
+        raise Unavailable(f"cannot listen in {folder.path}: {error.strerror or error}") from error
+    accepting = asyncio.create_task(_accept(listener, heard, senders), name="broadcast listener")
+    try:
+        bell.ring()
+        yield _Each(heard)
+    finally:
+        folder.remove(name)
+        bell.ring()
+        bell.close()
+        tasks = [accepting, *senders]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        listener.close()
+
+
+def _bound(folder: SocketFolder, name: str) -> socket.socket:
+    """The listening socket. It gets its name when it listens: one that refuses would be taken for dead."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.setblocking(False)
+        unnamed = f"new-{name}"
+        listener.bind(folder.address(unnamed))
+        (folder.path / unnamed).chmod(0o600)
+        listener.listen(128)
+        (folder.path / unnamed).rename(folder.path / name)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+async def _accept(
+    listener: socket.socket, heard: asyncio.Queue[Heard], senders: set[asyncio.Task[None]]
+) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            sender, _ = await loop.sock_accept(listener)
+        except OSError:  # no more files can be opened, say
+            await asyncio.sleep(0.1)
+            continue
+        task = asyncio.create_task(_receive(sender, heard), name="broadcast sender")
+        senders.add(task)
+        task.add_done_callback(senders.discard)
+
+
+async def _receive(sender: socket.socket, heard: asyncio.Queue[Heard]) -> None:
+    """One sender's frames until it ends, or sends what is none."""
+    reader, writer = await asyncio.open_unix_connection(sock=sender)
+    try:
+        with suppress(asyncio.IncompleteReadError, OSError, ValueError, TypeError):
+            while True:
+                length = int.from_bytes(await reader.readexactly(LENGTH), "big")
+                who, missed, messages = json.loads(await reader.readexactly(length))
+                await heard.put(Heard(who, missed, messages))
+    finally:
+        writer.close()
+
+
+class _Each:
+    """What is heard, one after the other; a wait that was cancelled loses nothing."""
+
+    def __init__(self, heard: asyncio.Queue[Heard]) -> None:
+        self._heard = heard
+
+    def __aiter__(self) -> _Each:
+        return self
+
+    async def __anext__(self) -> Heard:
+        return await self._heard.get()
+
+
+def frame(sender: str, missed: int, messages: list[Any]) -> bytes:
+    """A frame as ``listen`` reads it."""
+    content = json.dumps([sender, missed, messages]).encode()
+    return len(content).to_bytes(LENGTH, "big") + content

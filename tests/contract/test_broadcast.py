@@ -1,0 +1,306 @@
+"""Broadcasts: to every listener of every process, whole and in order; and no sender waits for a listener."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import stat
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from framework.storage import Storage, open_storage
+from framework.storage.broadcast import Heard
+
+from .processes import Child
+
+pytestmark = pytest.mark.anyio
+
+TELL = """
+if db.broadcast.heard():
+    db.broadcast.send({message}, 10)
+"""
+
+# Prints what it hears until it has heard "end".
+LISTEN = """
+async with db.broadcast.listen() as heard:
+    say("ready")
+    async for one in heard:
+        say(one.missed, len(one.messages), one.messages[-1])
+        if one.messages[-1] == "end":
+            break
+"""
+
+# Sends as many numbers as it is told to, each time that it is told.
+SEND = """
+number = 0
+say("ready")
+while (order := await hear()) != "":
+    for _ in range(int(order)):
+        if db.broadcast.heard():
+            db.broadcast.send(number, 10)
+            number += 1
+    say("sent")
+"""
+
+
+def send(storage: Storage, *messages: Any) -> None:
+    for message in messages:
+        if storage.broadcast.heard():
+            storage.broadcast.send(message, 10)
+
+
+async def messages(heard: AsyncIterator[Heard], count: int, timeout: float = 20) -> list[Any]:
+    """The next messages, of which none may be missed; no more than those asked for."""
+    found: list[Any] = []
+    async with asyncio.timeout(timeout):
+        while len(found) < count:
+            one = await anext(heard)
+            assert one.missed == 0
+            found += one.messages
+    assert len(found) == count
+    return found
+
+
+async def test_without_a_listener_nobody_hears(storage: Storage) -> None:
+    assert not storage.broadcast.heard()
+    storage.broadcast.send("into the void", 10)
+
+
+async def test_a_listener_hears_all_that_is_sent_after_it_has_come(storage: Storage) -> None:
+    send(storage, "before")
+    async with storage.broadcast.listen() as heard:
+        send(storage, "a", {"b": [1.5, None]}, "é\x1b\n")
+        assert await messages(heard, 3) == ["a", {"b": [1.5, None]}, "é\x1b\n"]
+    assert not storage.broadcast.heard()
+
+
+async def test_every_listener_hears_and_who_has_gone_does_not(
+    storage: Storage, another: Callable[[], Awaitable[Storage]]
+) -> None:
+    other = await another()
+    async with storage.broadcast.listen() as one:
+        async with other.broadcast.listen() as two:
+            send(storage, 1)
+            send(other, 2)
+            assert sorted(await messages(one, 2)) == sorted(await messages(two, 2)) == [1, 2]
+        send(other, 3)
+        assert await messages(one, 1) == [3]
+
+
+async def test_a_sender_that_comes_after_the_listener_is_heard_from_its_first_word(
+    storage: Storage, url: str
+) -> None:
+    async with storage.broadcast.listen() as heard:
+        child = await Child.start(TELL.format(message="os.getpid()"), url)
+        assert await messages(heard, 1) == [child.process.pid]
+        await child.end()
+
+
+async def test_each_message_names_its_process(storage: Storage, url: str) -> None:
+    async with storage.broadcast.listen() as heard:
+        child = await Child.start(TELL.format(message="1"), url)
+        async with asyncio.timeout(20):
+            one = await anext(heard)
+        host, _, pid = one.sender.rpartition(":")
+        assert (host, int(pid)) == (os.uname().nodename, child.process.pid)
+        await child.end()
+
+
+async def test_a_process_in_the_midst_of_sending_misses_no_listener(storage: Storage, url: str) -> None:
+    """Whenever it comes: from the next number on, all arrive."""
+    child = await Child.start(
+        """
+        say("ready")
+        number = 0
+        while True:
+            db.broadcast.heard() and db.broadcast.send(number, 10)
+            number += 1
+            time.sleep(0.0002)
+        """,
+        url,
+    )
+    await child.line()
+    for _ in range(20):
+        async with storage.broadcast.listen() as heard:
+            found = (await first(heard, 50))[:50]
+            assert found == list(range(found[0], found[0] + 50))
+    await child.kill()
+
+
+async def first(heard: AsyncIterator[Heard], count: int) -> list[Any]:
+    found: list[Any] = []
+    async with asyncio.timeout(20):
+        while len(found) < count:
+            one = await anext(heard)
+            assert one.missed == 0
+            found += one.messages
+    return found
+
+
+async def test_a_process_that_was_stopped_while_the_listener_came_is_heard(
+    storage: Storage, url: str
+) -> None:
+    child = await Child.start(SEND, url)
+    await child.line()
+    child.process.send_signal(signal.SIGSTOP)
+    async with storage.broadcast.listen() as heard:
+        await child.tell("3")
+        child.process.send_signal(signal.SIGCONT)
+        assert await messages(heard, 3) == [0, 1, 2]
+    await child.tell()
+    await child.end()
+
+
+async def test_a_listener_that_is_stopped_keeps_nobody_waiting_and_is_told_what_it_missed(
+    storage: Storage, url: str
+) -> None:
+    stopped = await Child.start(LISTEN, url)
+    assert await stopped.line() == "ready"
+    stopped.process.send_signal(signal.SIGSTOP)
+    async with storage.broadcast.listen() as heard:
+        ours = asyncio.create_task(first(heard, 50_001))
+        for number in range(50_000):
+            send(storage, number)
+            if number % 5_000 == 0:
+                await asyncio.sleep(0.2)  # the one that listens gets all of it
+        send(storage, "end")
+        assert await ours == [*range(50_000), "end"]
+    stopped.process.send_signal(signal.SIGCONT)
+    received = missed = 0
+    while True:
+        before, count, last = (await stopped.line()).split()
+        received, missed = received + int(count), missed + int(before)
+        if last == "end":
+            break
+    assert missed > 0
+    assert received + missed == 50_001
+    await stopped.end()
+
+
+async def test_a_listener_that_was_killed_is_forgotten(storage: Storage, url: str, tmp_path: Path) -> None:
+    killed = await Child.start(LISTEN, url)
+    await killed.line()
+    send(storage, "a")
+    assert await killed.line() == "0 1 a"
+    await killed.kill()
+    async with asyncio.timeout(20):
+        while storage.broadcast.heard():
+            send(storage, "b")
+            await asyncio.sleep(0.01)
+    async with storage.broadcast.listen() as heard:  # who looks again finds the socket of a dead one
+        send(storage, "c")
+        assert await messages(heard, 1) == ["c"]
+        async with asyncio.timeout(20):
+            while len(list((tmp_path / "contract.db.run").glob("listen-*"))) > 1:
+                await asyncio.sleep(0.01)
+
+
+async def test_what_is_sent_last_arrives_after_the_sender_has_closed(
+    storage: Storage, another: Callable[[], Awaitable[Storage]]
+) -> None:
+    other = await another()
+    async with storage.broadcast.listen() as heard:
+        send(other, *range(5000))
+        closing = asyncio.create_task(other.close())
+        assert await first(heard, 5000) == list(range(5000))
+        await closing
+    assert not other.broadcast.heard()
+
+
+async def test_a_sender_closes_also_when_its_listener_does_not_read(storage: Storage, url: str) -> None:
+    stopped = await Child.start(LISTEN, url)
+    await stopped.line()
+    stopped.process.send_signal(signal.SIGSTOP)
+    for number in range(3):
+        storage.broadcast.heard()
+        storage.broadcast.send("x" * 1_000_000 + str(number), 1_000_000)
+    async with asyncio.timeout(10):
+        await storage.close()
+    await stopped.kill()
+
+
+async def test_a_message_of_many_megabytes_arrives_whole(storage: Storage) -> None:
+    text = "é\n" * 5_000_000
+    async with storage.broadcast.listen() as heard:
+        send(storage, "a")
+        storage.broadcast.send(text, len(text))
+        send(storage, "b")
+        assert await messages(heard, 3) == ["a", text, "b"]
+
+
+async def test_threads_print_as_well(storage: Storage) -> None:
+    async with storage.broadcast.listen() as heard:
+        threads = [threading.Thread(target=send, args=(storage, *range(n, n + 100))) for n in (0, 1000)]
+        for thread in threads:
+            thread.start()
+        found = await messages(heard, 200)
+        assert [n for n in found if n < 1000] == list(range(100))
+        assert [n for n in found if n >= 1000] == list(range(1000, 1100))
+        for thread in threads:
+            thread.join()
+
+
+async def test_a_forked_child_is_heard_and_does_not_disturb_its_parent(storage: Storage) -> None:
+    async with storage.broadcast.listen() as heard:
+        send(storage, "parent")
+        assert await messages(heard, 1) == ["parent"]
+
+        def tell() -> None:
+            send(storage, "child")
+            asyncio.run(storage.broadcast.close())  # type: ignore[attr-defined]
+
+        child = multiprocessing.get_context("fork").Process(target=tell)
+        child.start()
+        assert await messages(heard, 1) == ["child"]
+        await asyncio.to_thread(child.join, 20)
+        assert child.exitcode == 0
+        send(storage, "parent")
+        assert await messages(heard, 1) == ["parent"]
+
+
+async def test_a_path_longer_than_an_address_may_be_works(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    async with open_storage(f"sqlite:///{folder}/test.db") as storage, storage.broadcast.listen() as heard:
+        send(storage, 1)
+        assert await messages(heard, 1) == [1]
+
+
+async def test_nobody_else_can_listen_or_send(storage: Storage, tmp_path: Path) -> None:
+    async with storage.broadcast.listen():
+        folder = tmp_path / "contract.db.run"
+        [there] = folder.glob("listen-*")
+        assert stat.S_IMODE(there.stat().st_mode) == 0o600
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE((folder / "listeners").stat().st_mode) == 0o600
+
+
+async def test_a_listener_leaves_nothing_behind(storage: Storage, tmp_path: Path) -> None:
+    for _ in range(3):
+        async with storage.broadcast.listen():
+            send(storage, 1)
+    assert list((tmp_path / "contract.db.run").glob("*listen-*")) == []
+
+
+async def test_many_listeners_at_once(storage: Storage) -> None:
+    async with AsyncExitStack() as stack:
+        all_heard = [await stack.enter_async_context(storage.broadcast.listen()) for _ in range(20)]
+        send(storage, "a", "b")
+        for heard in all_heard:
+            assert await messages(heard, 2) == ["a", "b"]
+
+
+async def test_a_wait_that_was_cancelled_loses_nothing(storage: Storage) -> None:
+    async with storage.broadcast.listen() as heard:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await anext(heard)
+        send(storage, "a")
+        assert await messages(heard, 1) == ["a"]
