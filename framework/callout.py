@@ -213,7 +213,8 @@ def _reason(error: Exception) -> str:
     system = getattr(error, "os_error", None)
     if isinstance(system, OSError) and system.strerror:
         # Of a name that is not known the number is none of the system's; of an address asyncio words the text.
-        text = os.strerror(system.errno) if (system.errno or 0) > 0 else system.strerror
+        number = system.errno or 0
+        text = os.strerror(number) if number > 0 else system.strerror
         return f"cannot connect: {text.lower().removesuffix('.')}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
