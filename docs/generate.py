@@ -17,13 +17,13 @@ from typing import Any
 
 import click
 
-from framework import callout, fifo, items, reflector, transaction
+from framework import callout, fifo, items, reflector, tokens, transaction
 from framework.cli import main as command_line
 from framework.definitions import check, load, render
 from framework.definitions.kinds import Kind
 from framework.definitions.problem import CODES
 from framework.definitions.schema import schema_of
-from framework.gateway import app
+from framework.gateway import app, attempts, logon
 
 DOCS = Path(__file__).parent
 
@@ -59,7 +59,7 @@ NOT_IN_EFFECT: Mapping[Kind, tuple[str, ...]] = {
     "worker": (),
     "fifo": (),
     "module": (),
-    "role": ("authorities",),
+    "role": (),
 }
 """Keys that are checked and do nothing yet. Take a key out when its part is built."""
 
@@ -73,6 +73,10 @@ LIMITS: tuple[tuple[str, object, str], ...] = (
     ("work in progress may take this long at a stop", reflector.SHUTDOWN_GRACE, "s"),
     ("a transaction may await something else for", transaction.TRANSACTION_HOLD, "s"),
     ("largest body of a request", app.MAX_BODY, "bytes"),
+    ("a token from `/-/logon` is valid for", logon.DEFAULT_EXPIRY, "s"),
+    ("a token or role that was found is believed for", tokens.BELIEVED_FOR, "s"),
+    ("a failed logon waits for its answer, at first", attempts.FIRST_WAIT, "s"),
+    ("the same, at most", attempts.LONGEST_WAIT, "s"),
     ("largest definition file", load.MAX_BYTES, "bytes"),
     ("`callout`: the code that means no answer", callout.NO_ANSWER, ""),
 )

@@ -23,6 +23,7 @@
     │   ├── ClaimLost          another process owns the item now: nothing was changed
     │   ├── Reject             raised in a block: the item can never be worked off
     │   └── Retry              raised in a block: the item is to be tried again later
+    ├── AccountError           a verb on an account or role that is not there, or not allowed
     └── Stopping               the runtime is shutting down
 
 A mistake in a definition is no exception but a value: see ``framework.definitions.problem``.
@@ -185,6 +186,10 @@ class Retry(FifoError):
         if seconds is not None and not (isinstance(seconds, int | float) and math.isfinite(seconds)):
             raise ValueError(f"Retry(after=) takes seconds or a timedelta, not {after!r}")
         self.after = None if seconds is None else max(float(seconds), 0.0)
+
+
+class AccountError(FrameworkError):
+    """An account's name or role is not there, or not allowed; nothing was changed."""
 
 
 class Stopping(FrameworkError):

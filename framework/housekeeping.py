@@ -16,6 +16,7 @@ logger = logging.getLogger("framework.housekeeping")
 INTERVAL = 3600.0  # seconds
 DEAD_LETTERS_KEPT = 90 * 86400.0  # seconds
 EXPIRED_TOKENS_KEPT = 30 * 86400.0  # seconds
+EXPIRED_LOGONS_KEPT = 86400.0  # seconds: a program may log on for each of its calls
 
 
 async def keep_house(session: Session) -> None:
@@ -24,7 +25,7 @@ async def keep_house(session: Session) -> None:
         now = time.time()
         try:
             [pruned] = await session.storage.write(
-                [Prune(now - DEAD_LETTERS_KEPT, now - EXPIRED_TOKENS_KEPT)]
+                [Prune(now - DEAD_LETTERS_KEPT, now - EXPIRED_TOKENS_KEPT, now - EXPIRED_LOGONS_KEPT)]
             )
         except Exception as error:
             logger.warning("nothing was pruned: %s", error)

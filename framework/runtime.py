@@ -12,14 +12,18 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
+from framework.accounts import record_roles
 from framework.callout import Callout
 from framework.debug import DebugChannel
 from framework.definitions import Definitions
 from framework.fifo import Fifos
+from framework.gateway import logon
 from framework.gateway.app import Gateway
+from framework.gateway.authentication import Authentication
 from framework.housekeeping import keep_house
 from framework.policies import Policies, to_json
 from framework.reflector import SHUTDOWN_GRACE, Reflector
+from framework.roles import Roles
 from framework.session import Session
 from framework.settings import Settings
 from framework.snapshot import Snapshot, bind
@@ -38,7 +42,14 @@ SETTLE_GRACE = 5.0
 class Runtime:
     """Definitions at work on a database. Made by :func:`open_runtime`."""
 
-    def __init__(self, definitions: Definitions, *, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        definitions: Definitions,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        logon_expiry: float = logon.DEFAULT_EXPIRY,
+    ) -> None:
+        self._logon_expiry = logon_expiry
         self.session = Session()
         self.debug = DebugChannel()
         self.callout = Callout()
@@ -71,12 +82,23 @@ class Runtime:
         self._watchdog = Watchdog()
         app = None
         if gateway:
-            app = Gateway(self.snapshot.routes, self.session, Tokens(storage))
+            app = await self._make_gateway(storage)
             self.callout.connect(app.call)
         if workers:
             self._reflector = Reflector(self.snapshot.workers, self.session, self.snapshot.scope)
             self._reflector.start()
         return app
+
+    async def _make_gateway(self, storage: Storage) -> Gateway:
+        """The application; its roles are recorded, since the operator's verbs need no folder."""
+        roles = Roles(self.snapshot.definitions.roles)
+        await record_roles(storage, roles)
+        return Gateway(
+            self.snapshot.routes,
+            self.session,
+            authentication=Authentication(Tokens(storage), roles),
+            logon=logon.Logon(self.session, expiry=self._logon_expiry),
+        )
 
     async def _record_policies(self, storage: Storage) -> None:
         """Those in force, and none for FIFOs that have lost theirs: the operator's verbs need no folder."""
@@ -161,9 +183,10 @@ async def open_runtime(
     workers: bool = True,
     gateway: bool = True,
     grace: float = SHUTDOWN_GRACE,
+    logon_expiry: float = logon.DEFAULT_EXPIRY,
 ) -> AsyncIterator[tuple[Runtime, Gateway | None]]:
     """A runtime on the database behind ``url``, stopped and closed with the block."""
-    runtime = Runtime(definitions)
+    runtime = Runtime(definitions, logon_expiry=logon_expiry)
     async with open_storage(url) as storage:
         try:
             app = await runtime.start(storage, workers=workers, gateway=gateway)

@@ -19,6 +19,7 @@ import uvicorn
 from framework.definitions import Definitions
 from framework.errors import CannotOpen
 from framework.gateway.app import Gateway
+from framework.gateway.logon import DEFAULT_EXPIRY
 from framework.reflector import SHUTDOWN_GRACE
 from framework.runtime import Runtime, open_runtime
 
@@ -65,16 +66,17 @@ async def serve(
     listener: socket.socket | None,
     workers: bool,
     started: Callable[[Runtime], None],
+    logon_expiry: float = DEFAULT_EXPIRY,
 ) -> int:
     """Serve until a signal comes; the exit code. ``listener`` is None for a process without a gateway."""
     stop = asyncio.Event()
     _on_signal(stop)
     code = 0
     try:
-        async with open_runtime(definitions, url, workers=workers, gateway=listener is not None) as (
-            runtime,
-            app,
-        ):
+        opened = open_runtime(
+            definitions, url, workers=workers, gateway=listener is not None, logon_expiry=logon_expiry
+        )
+        async with opened as (runtime, app):
             server = _start(app, listener)
             if server is not None:
                 await _until_up(server)

@@ -1,6 +1,7 @@
 """Tokens: who may call the gateway. 256 random bits, kept as their SHA-256, never logged.
 
-A token without an account is an operator's and may call everything.
+A token without an account is an operator's and may call everything. One with an account is worth what the
+account is at the time: without it, or once it is disabled, nothing.
 """
 
 from __future__ import annotations
@@ -12,33 +13,38 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import LargeBinary, bindparam, select
+from sqlalchemy import select
 
 from framework.errors import Gone
 from framework.storage.contract import Storage
 from framework.storage.operations import Delete, Insert
-from framework.storage.tables import TOKEN
+from framework.storage.tables import ACCOUNT, TOKEN
 
 DEFAULT_EXPIRY = 12 * 3600.0  # seconds
 
-# How long a token that was found valid is believed without asking the database again (seconds). A new
-# token is always asked for, so it works at once; a revoked one works this much longer at most.
+# How long a token that was found valid is believed without asking the database again (seconds), its
+# account's roles included. A new token is always asked for, so it works at once; a revoked one works this
+# much longer at most.
 BELIEVED_FOR = 1.0
 _MOST_BELIEVED = 4096
 
-_BY_HASH = select(TOKEN).where(TOKEN.c.hash == bindparam("hash", type_=LargeBinary, required=True))
 _ALL = select(TOKEN).order_by(TOKEN.c.id)
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it can be shown: never the secret itself. Times in seconds since 1970."""
+    """A token as it can be shown: never the secret itself. Times in seconds since 1970.
+
+    ``roles`` are its account's at the time of asking, where it was asked for by its secret.
+    """
 
     id: int
     account: str | None
     created_at: float
     expires_at: float
+    roles: tuple[str, ...] = ()
 
     def valid(self, now: float) -> bool:
         return now < self.expires_at
@@ -46,11 +52,15 @@ class Token:
 
 async def issue(storage: Storage, *, account: str | None = None, expires_in: float = DEFAULT_EXPIRY) -> str:
     """A new token's secret, shown this once; valid in every process of the installation at once."""
-    now = time.time()
     secret = secrets.token_urlsafe(32)
-    row = {"hash": _hash(secret), "account": account, "created_at": now, "expires_at": now + expires_in}
-    await storage.write([Insert(TOKEN, row)])
+    await storage.write([insert_token(secret, account=account, now=time.time(), expires_in=expires_in)])
     return secret
+
+
+def insert_token(secret: str, *, account: str | None, now: float, expires_in: float) -> Insert:
+    """The operation that makes a token valid, for who has more to write in the same transaction."""
+    row = {"hash": hashed(secret), "account": account, "created_at": now, "expires_at": now + expires_in}
+    return Insert(TOKEN, row)
 
 
 async def listed(storage: Storage) -> list[Token]:
@@ -79,7 +89,8 @@ async def temporary(storage: Storage, *, expires_in: float = DEFAULT_EXPIRY) -> 
 
 async def withdraw(storage: Storage, secret: str) -> None:
     """Make a token void by its secret, if there is one."""
-    for row in await storage.select(_BY_HASH, {"hash": _hash(secret)}):
+    row = await storage.load(TOKEN, "hash", hashed(secret))
+    if row is not None:
         await revoke(storage, row["id"])
 
 
@@ -92,7 +103,7 @@ class Tokens:
 
     async def check(self, secret: str) -> Token | None:
         """The token, or None when there is none such or it has expired."""
-        digest = _hash(secret)
+        digest = hashed(secret)
         believed = self._believed.get(digest)
         if believed is None or time.monotonic() > believed[1]:
             token = await self._find(digest)
@@ -107,13 +118,21 @@ class Tokens:
         return token if token.valid(time.time()) else None
 
     async def _find(self, digest: bytes) -> Token | None:
-        rows = await self._storage.select(_BY_HASH, {"hash": digest})
-        return next((_token(row) for row in rows if hmac.compare_digest(row["hash"], digest)), None)
+        row = await self._storage.load(TOKEN, "hash", digest)
+        if row is None or not hmac.compare_digest(row["hash"], digest):
+            return None
+        if row["account"] is None:
+            return _token(row)
+        account = await self._storage.load(ACCOUNT, "name", row["account"])
+        if account is None or account["key_hash"] is None:
+            return None
+        return _token(row, tuple(account["roles"]))
 
 
-def _hash(secret: str) -> bytes:
+def hashed(secret: str) -> bytes:
+    """What is kept of a secret of 256 random bits, which needs no salt and no slow hash."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
-def _token(row: object) -> Token:
-    return Token(row["id"], row["account"], row["created_at"], row["expires_at"])  # type: ignore[index]
+def _token(row: Any, roles: tuple[str, ...] = ()) -> Token:
+    return Token(row["id"], row["account"], row["created_at"], row["expires_at"], roles)

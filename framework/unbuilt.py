@@ -19,7 +19,6 @@ def warnings(definitions: Definitions) -> tuple[Problem, ...]:
     """A warning for each part that nothing comes of."""
     found = [place for atom in definitions.atoms for place in _of_atom(atom)]
     found += [place for route in definitions.routes for place in _of_route(route)]
-    found += [(role.location, "accounts and roles") for role in definitions.roles]
     hint = "the definition is valid; until then nothing comes of this part of it"
     problems = [Problem(place, "warning", CODE, f"{what} are not built yet", hint) for place, what in found]
     return (*problems, *_unusable(definitions))

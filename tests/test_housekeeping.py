@@ -30,6 +30,8 @@ async def test_old_dead_letters_and_tokens_go_and_younger_ones_stay(storage: Sto
         await _dead_since(storage, now - age)
     for expired in (housekeeping.EXPIRED_TOKENS_KEPT + 60, housekeeping.EXPIRED_TOKENS_KEPT - 60):
         await tokens.issue(storage, expires_in=-expired)
+    for expired in (housekeeping.EXPIRED_LOGONS_KEPT + 60, housekeeping.EXPIRED_LOGONS_KEPT - 60):
+        await tokens.issue(storage, account="alice", expires_in=-expired)
     session = Session()
     session.bind(storage)
     keeping = asyncio.create_task(housekeeping.keep_house(session))
@@ -38,8 +40,10 @@ async def test_old_dead_letters_and_tokens_go_and_younger_ones_stay(storage: Sto
     await asyncio.wait_for(keeping, 1)
     [letter] = await storage.dead_letters("q", 10)
     assert letter.died_at > now - housekeeping.DEAD_LETTERS_KEPT
-    [token] = await tokens.listed(storage)
+    token, logon = await tokens.listed(storage)
     assert token.expires_at > now - housekeeping.EXPIRED_TOKENS_KEPT
+    assert logon.account == "alice"
+    assert logon.expires_at > now - housekeeping.EXPIRED_LOGONS_KEPT
 
 
 async def test_a_database_that_cannot_be_written_ends_nothing(

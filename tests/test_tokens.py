@@ -8,11 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from framework import tokens
+from framework import accounts, tokens
+from framework.definitions import Location, RoleDefinition
 from framework.storage import Storage
 from framework.tokens import Tokens
 
 pytestmark = pytest.mark.anyio
+
+
+async def _account(storage: Storage, name: str) -> None:
+    await accounts.record_roles(storage, [RoleDefinition("any", Location("roles.yaml", 1, 1), ())])
+    await accounts.add(storage, name, ["any"])
 
 
 class Clock:
@@ -31,6 +37,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 async def test_a_new_token_is_valid_at_once_in_every_process(storage: Storage) -> None:
     checks = [Tokens(storage), Tokens(storage)]
+    await _account(storage, "alice")
     for account in (None, "alice"):
         secret = await tokens.issue(storage, account=account)
         for check in checks:

@@ -40,9 +40,13 @@ database = click.option(
 
 
 class Duration(click.ParamType[float]):
-    """``90s``, ``15m``, ``12h``, ``30d``; a bare number is seconds. Ten years at most."""
+    """``90s``, ``15m``, ``12h``, ``30d``; a bare number is seconds. Ten years at most, or what is given."""
 
     name = "duration"
+
+    def __init__(self, *, least: str | None = None, most: str | None = None) -> None:
+        self._least = least
+        self._most = most
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, int | float):
@@ -53,7 +57,15 @@ class Duration(click.ParamType[float]):
         seconds = float(match[1]) * _UNITS[match[2] or "s"]
         if seconds > _LONGEST_DAYS * 86400:
             self.fail(f"{value!r} is longer than 10 years ({_LONGEST_DAYS}d), which is the most", param, ctx)
+        if self._least is not None and seconds < _seconds(self._least):
+            self.fail(f"{value!r} is shorter than {self._least}, which is the least", param, ctx)
+        if self._most is not None and seconds > _seconds(self._most):
+            self.fail(f"{value!r} is longer than {self._most}, which is the most", param, ctx)
         return seconds
+
+
+def _seconds(text: str) -> float:
+    return float(text[:-1]) * _UNITS[text[-1]]
 
 
 def shown_time(seconds: float, timespec: str = "seconds") -> str:

@@ -34,6 +34,15 @@ _FLUSH = 1.0  # seconds that a reader of standard output gets at the end
 @click.option("--no-workers", is_flag=True, help="Serve the API only; another process runs the workers.")
 @click.option("--no-gateway", is_flag=True, help="Run the workers only; another process serves the API.")
 @click.option(
+    "--logon-expires",
+    type=options.Duration(least="1m", most="30d"),
+    envvar="FRAMEWORK_LOGON_EXPIRES",
+    show_envvar=True,
+    default="12h",
+    show_default=True,
+    help="How long a token from POST /-/logon is valid: 1m to 30d.",
+)
+@click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
@@ -41,7 +50,14 @@ _FLUSH = 1.0  # seconds that a reader of standard output gets at the end
     help="Log lines for people, or one JSON object a line.",
 )
 def serve(
-    folder: str, database: str, host: str, port: int, no_workers: bool, no_gateway: bool, log_format: str
+    folder: str,
+    database: str,
+    host: str,
+    port: int,
+    no_workers: bool,
+    no_gateway: bool,
+    logon_expires: float,
+    log_format: str,
 ) -> None:
     """Serve the definitions in DIR (default: ./definitions).
 
@@ -61,7 +77,14 @@ def serve(
         from framework.server import listen
 
         listener = None if no_gateway else listen(host, port)
-        _run(checked.definitions, database, listener, workers=not no_workers, log_format=log_format)
+        _run(
+            checked.definitions,
+            database,
+            listener,
+            workers=not no_workers,
+            logon_expiry=logon_expires,
+            log_format=log_format,
+        )
     except (Exception, SystemExit) as error:
         place = trace.place(error)
         if place is not None:  # the top level of a module or worker: a mistake in the definitions
@@ -120,7 +143,13 @@ def _log(problem: Problem) -> None:
 
 
 def _run(
-    definitions: Definitions, database: str, listener: socket.socket | None, *, workers: bool, log_format: str
+    definitions: Definitions,
+    database: str,
+    listener: socket.socket | None,
+    *,
+    workers: bool,
+    logon_expiry: float,
+    log_format: str,
 ) -> None:
     import uvloop
 
@@ -140,7 +169,14 @@ def _run(
 
     try:
         code = uvloop.run(
-            serve_definitions(definitions, url=database, listener=listener, workers=workers, started=started)
+            serve_definitions(
+                definitions,
+                url=database,
+                listener=listener,
+                workers=workers,
+                started=started,
+                logon_expiry=logon_expiry,
+            )
         )
     finally:
         printer.flush(_FLUSH)

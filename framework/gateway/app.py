@@ -14,14 +14,15 @@ from urllib.parse import quote, unquote
 from framework.callout import Response as CalloutResponse
 from framework.errors import HTTPError, StorageError
 from framework.gateway import failures
-from framework.gateway.calls import INSIDE, OPEN, OPERATOR, Call
+from framework.gateway.authentication import Authentication
+from framework.gateway.calls import Call
 from framework.gateway.execution import Scripts
+from framework.gateway.logon import Logon
 from framework.gateway.paths import segments
 from framework.gateway.requests import ClientGone, Request, parameters, read_body
 from framework.gateway.responses import WITHOUT_BODY, Response, from_http_error, make, problem
 from framework.gateway.routing import Routes
 from framework.session import Session
-from framework.tokens import Token, Tokens
 from framework.transaction import JOINED
 
 logger = logging.getLogger("framework.gateway")
@@ -30,19 +31,17 @@ MAX_BODY = 1024 * 1024
 
 _ASCII = "".join(map(chr, range(128)))
 
-_UNAUTHORISED = {
-    "missing": "this call needs a token in the header X-Auth-Token; make one with `framework token`",
-    "invalid": "the token is not valid, or it has expired; make a new one with `framework token`",
-}
-
 
 class Gateway:
     """Serves the routes of a snapshot. Holds nothing open."""
 
-    def __init__(self, routes: Routes, session: Session, tokens: Tokens) -> None:
+    def __init__(
+        self, routes: Routes, session: Session, *, authentication: Authentication, logon: Logon
+    ) -> None:
         self._routes = routes
         self._session = session
-        self._tokens = tokens
+        self._authentication = authentication
+        self._logon = logon
         self._scripts = Scripts(session)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -94,12 +93,9 @@ class Gateway:
                 return problem(404, "no route takes this path")
             route, resources = found
             scope["template"] = route.path  # for the access log, as is the account
-            caller = INSIDE if inside else OPEN
-            if route.definition.auth_mode == "axis" and not inside:
-                token = await self._authenticate(scope)
-                if token is None:
-                    return _unauthorised(scope)
-                caller = token.account or OPERATOR
+            caller = await self._authentication.admit(scope, route, inside=inside)
+            if isinstance(caller, Response):
+                return caller
             scope["account"] = caller
             body = await read_body(scope, receive, MAX_BODY)
             call = Call(route, Request(scope, body), resources, parameters(scope["query_string"]), caller)
@@ -114,14 +110,9 @@ class Gateway:
             return failures.unexpected(error, scope["method"], scope.get("template", "-"))
         return await self._scripts.answer(call)
 
-    async def _authenticate(self, scope: Any) -> Token | None:
-        """The token that the request carries, if it is valid."""
-        secret = _secret(scope)
-        return await self._tokens.check(secret.decode("latin-1")) if secret else None
-
     async def _own(self, scope: Any, parts: list[str]) -> Response:
         """The framework's own paths, under ``/-/``."""
-        if parts in (["live"], ["ready"]):
+        if parts in (["live"], ["ready"], ["logon"]):
             scope["template"] = f"/-/{parts[0]}"
         if parts == ["live"]:
             return make(200, {"status": "live"})
@@ -130,17 +121,9 @@ class Gateway:
                 return problem(503, "the server is stopping")
             await self._session.storage.fifo_state("")  # raises when the database cannot be read
             return make(200, {"status": "ready"})
-        return problem(404, "nothing is here; /-/live and /-/ready are")
-
-
-def _secret(scope: Any) -> bytes | None:
-    return next((value for name, value in scope["headers"] if name == b"x-auth-token"), None)
-
-
-def _unauthorised(scope: Any) -> Response:
-    response = problem(401, _UNAUTHORISED["invalid" if _secret(scope) else "missing"])
-    response.headers["www-authenticate"] = 'X-Auth-Token realm="framework"'
-    return response
+        if parts == ["logon"]:
+            return await self._logon.answer(scope)
+        return problem(404, "nothing is here; /-/live, /-/ready and /-/logon are")
 
 
 async def _send(send: Any, response: Response) -> None:

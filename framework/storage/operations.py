@@ -188,11 +188,13 @@ class PurgeDead:
 class Prune:
     """Away with what is older than its age is allowed: dead letters and expired tokens; answers how many.
 
-    ``dead_before`` and ``expired_before`` in seconds since 1970.
+    All in seconds since 1970; ``accounts_expired_before`` is for the tokens of accounts, of which there may
+    be many.
     """
 
     dead_before: float
     expired_before: float
+    accounts_expired_before: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,8 @@ _UNMARK = """
     WHERE account = ? AND method = ? AND path = ? AND key = ? AND process = ?"""
 
 _PRUNE_DEAD = "DELETE FROM _framework_dead WHERE died_at < ?"
-_PRUNE_TOKENS = "DELETE FROM _framework_token WHERE expires_at < ?"
+_PRUNE_TOKENS = """
+    DELETE FROM _framework_token WHERE expires_at < ? OR (account IS NOT NULL AND expires_at < ?)"""
 
 _IDLE = """
     SELECT id FROM _framework_process WHERE started_at < ? AND id NOT IN
@@ -131,7 +132,8 @@ class Operations:
 
     def _prune(self, connection: Connection, op: Prune) -> int:
         dead = connection.execute(_PRUNE_DEAD, (op.dead_before,)).rowcount
-        return dead + connection.execute(_PRUNE_TOKENS, (op.expired_before,)).rowcount
+        ages = (op.expired_before, op.accounts_expired_before)
+        return dead + connection.execute(_PRUNE_TOKENS, ages).rowcount
 
     # ---- requests that may come twice -------------------------------------------------------
 

@@ -201,6 +201,30 @@ REQUEST = Table(
     Index("_framework_request_age", "created_at"),
 )
 
+# The roles in force at the last start of a gateway, so that the operator's verbs need no folder.
+ROLE = Table(
+    "_framework_role",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("rights", Json, nullable=False),
+)
+
+ACCOUNT = Table(
+    "_framework_account",
+    metadata,
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False, unique=True),
+    # The key in force. A disabled account has none: its key is set aside, so that logging on finds nothing,
+    # just as with a key that never was.
+    Column("key_hash", LargeBinary, unique=True),
+    Column("kept_hash", LargeBinary),
+    Column("roles", Json, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("key_made_at", Double, nullable=False),
+    Column("logged_on_at", Double),
+    sqlite_autoincrement=True,
+)
+
 TOKEN = Table(
     "_framework_token",
     metadata,
@@ -209,6 +233,7 @@ TOKEN = Table(
     Column("account", Text),  # null: an operator's token, which may call everything
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False),
+    Index("_framework_token_account", "account"),
     sqlite_autoincrement=True,
 )
 

@@ -191,14 +191,22 @@ class Server:
         return self._token
 
     def request(
-        self, method: str, path: str, body: object = None, *, token: str | None = "", timeout: float = 20.0
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str | None = "",
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 20.0,
     ) -> Answer:
         """One request on a connection of its own. ``token``: ours by default, none for ``None``."""
-        headers = {} if token is None else {"X-Auth-Token": token or self.token}
+        sent_headers = {} if token is None else {"X-Auth-Token": token or self.token}
+        sent_headers |= headers or {}
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         connection = http.client.HTTPConnection(*self.address, timeout=timeout)
         try:
-            connection.request(method, path, content, headers)
+            connection.request(method, path, content, sent_headers)
             response = connection.getresponse()
             sent = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, sent, response.read())

@@ -1,0 +1,245 @@
+"""Accounts: who has a key, which roles it has, and the tokens that its key is exchanged for.
+
+The rule: **a key is shown once and kept as its SHA-256; what is taken from an account is taken from its
+tokens too.** Disabling, removing and a new key make all its tokens void in the same transaction; other
+roles count from the next look on, which no process puts off for longer than a second.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import secrets
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import case, delete, select, update
+
+from framework.definitions import RoleDefinition
+from framework.errors import AccountError, Duplicate, Gone
+from framework.roles import recorded
+from framework.storage.contract import Storage
+from framework.storage.operations import Delete, Execute, Insert, Operation, Update
+from framework.storage.tables import ACCOUNT, REQUEST, ROLE, TOKEN
+from framework.tokens import hashed, insert_token
+
+LONGEST_NAME = 100
+
+# It stands in logs and lists, and beside the callers that are no account, such as ``(operator)``.
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._@+-]{{0,{LONGEST_NAME - 1}}}", re.ASCII)
+
+_ALL = select(ACCOUNT).order_by(ACCOUNT.c.name)
+_ROLES = select(ROLE).order_by(ROLE.c.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as it can be shown: never its key. Times in seconds since 1970."""
+
+    id: int
+    name: str
+    roles: tuple[str, ...]
+    disabled: bool
+    created_at: float
+    key_made_at: float
+    logged_on_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedOn:
+    """A token that a key was exchanged for: its secret, shown this once, and when it expires."""
+
+    account: str
+    token: str
+    expires_at: float
+
+
+async def record_roles(storage: Storage, roles: Iterable[RoleDefinition]) -> None:
+    """These are the roles in force, and no others."""
+    rows = [Insert(ROLE, {"name": role.name, "rights": recorded(role)}) for role in roles]
+    await storage.write([Execute(delete(ROLE)), *rows])
+
+
+async def roles_in_force(storage: Storage) -> dict[str, list[dict[str, Any]]]:
+    """The roles that the last start recorded, by name: their rights, each ``{"regex", "methods"}``."""
+    return {row["name"]: row["rights"] for row in await storage.select(_ROLES)}
+
+
+async def add(storage: Storage, name: str, roles: Collection[str]) -> str:
+    """A new account; its key, shown this once. ``AccountError`` for its name, or a role that is not there."""
+    if not _NAME.fullmatch(name):
+        raise AccountError(
+            f"{name!r} is no name for an account: letters, digits and . _ @ + - only, "
+            f"a letter or digit first, {LONGEST_NAME} characters at most"
+        )
+    await _require_roles(storage, roles)
+    key, now = secrets.token_urlsafe(32), time.time()
+    row = {"name": name, "key_hash": hashed(key), "roles": _unique(roles), "created_at": now}
+    try:
+        await storage.write([Insert(ACCOUNT, {**row, "key_made_at": now})])
+    except Duplicate:
+        raise AccountError(
+            f"there is an account {name} already; `framework account rotate {name}` gives it a new key"
+        ) from None
+    return key
+
+
+async def listed(storage: Storage) -> list[Account]:
+    """All accounts, by name."""
+    return [_account(row) for row in await storage.select(_ALL)]
+
+
+async def find(storage: Storage, name: str) -> Account:
+    """The account of this name; ``AccountError`` says which may have been meant."""
+    row = await storage.load(ACCOUNT, "name", name)
+    if row is None:
+        raise AccountError(f"there is no account {name!r}{_hint(name, await _names(storage))}")
+    return _account(row)
+
+
+async def disable(storage: Storage, name: str) -> bool:
+    """Its key no longer logs on and its tokens are void; False when it was disabled already."""
+    account = await find(storage, name)
+    aside = {"kept_hash": ACCOUNT.c.key_hash, "key_hash": None}
+    put_aside = update(ACCOUNT).where(ACCOUNT.c.name == name, ACCOUNT.c.key_hash.is_not(None)).values(aside)
+    await _change(storage, name, Execute(put_aside), _void_tokens(name))
+    return not account.disabled
+
+
+async def enable(storage: Storage, name: str) -> bool:
+    """Its key logs on again; False when it was not disabled. Old tokens stay void."""
+    account = await find(storage, name)
+    back = {"key_hash": ACCOUNT.c.kept_hash, "kept_hash": None}
+    put_back = update(ACCOUNT).where(ACCOUNT.c.name == name, ACCOUNT.c.key_hash.is_(None)).values(back)
+    await _change(storage, name, Execute(put_back))
+    return account.disabled
+
+
+async def rotate(storage: Storage, name: str) -> str:
+    """A new key, shown this once; the old one and all tokens are void. A disabled account stays disabled."""
+    await find(storage, name)
+    key = secrets.token_urlsafe(32)
+    disabled = ACCOUNT.c.key_hash.is_(None)
+    values = {
+        "key_hash": case((disabled, None), else_=hashed(key)),
+        "kept_hash": case((disabled, hashed(key)), else_=None),
+        "key_made_at": time.time(),
+    }
+    await _change(
+        storage,
+        name,
+        Execute(update(ACCOUNT).where(ACCOUNT.c.name == name).values(values)),
+        _void_tokens(name),
+    )
+    return key
+
+
+async def remove(storage: Storage, name: str) -> None:
+    """Away with the account, its tokens, and the answers that were kept for its repeated requests."""
+    await find(storage, name)
+    answers = Execute(delete(REQUEST).where(REQUEST.c.account == name))
+    await _change(storage, name, _void_tokens(name), answers, Delete(ACCOUNT, "name", name))
+
+
+async def set_roles(
+    storage: Storage,
+    name: str,
+    *,
+    to: Collection[str] | None = None,
+    add: Collection[str] = (),
+    remove: Collection[str] = (),
+) -> tuple[str, ...]:
+    """Give it exactly the roles ``to``, or some more and some fewer; the roles that it has then.
+
+    ``AccountError`` for a role to add that is not in force, and for one to remove that it does not have.
+    """
+    await _require_roles(storage, [*(to or ()), *add])
+    async with storage.transaction(hold=10, expired=lambda: "the roles were not changed") as transaction:
+        row = await transaction.load(ACCOUNT, "name", name)
+        if row is None:
+            raise AccountError(f"there is no account {name!r}{_hint(name, await _names(storage))}")
+        before = row["roles"] if to is None else list(to)
+        missing = next((role for role in remove if role not in before), None)
+        if missing is not None:
+            raise AccountError(
+                f"the account {name} does not have the role {missing!r}{_hint(missing, before)}"
+            )
+        after = _unique(role for role in [*before, *add] if role not in remove)
+        await transaction.write([Update(ACCOUNT, "name", name, {"roles": after})])
+    return tuple(after)
+
+
+async def log_on(storage: Storage, key: str, *, expires_in: float) -> LoggedOn | None:
+    """A token for a key; None when no account in force has this key. ``expires_in`` in seconds."""
+    digest = hashed(key)
+    row = await storage.load(ACCOUNT, "key_hash", digest)
+    if row is None or not secrets.compare_digest(row["key_hash"], digest):
+        return None
+    secret, now = secrets.token_urlsafe(32), time.time()
+    token = insert_token(secret, account=row["name"], now=now, expires_in=expires_in)
+    try:
+        # By the key: disabled, removed or given another one in between, it is no key any more.
+        await storage.write([Update(ACCOUNT, "key_hash", digest, {"logged_on_at": now}), token])
+    except Gone:
+        return None
+    return LoggedOn(row["name"], secret, now + expires_in)
+
+
+async def _change(storage: Storage, name: str, *operations: Operation) -> None:
+    try:
+        await storage.write(operations)
+    except Gone:
+        raise AccountError(f"there is no account {name!r} any more") from None
+
+
+def _void_tokens(name: str) -> Execute:
+    return Execute(delete(TOKEN).where(TOKEN.c.account == name))
+
+
+async def _require_roles(storage: Storage, roles: Iterable[str]) -> None:
+    """``AccountError`` for a role that is not in force: it is misspelt, or its definition was never served."""
+    known = await roles_in_force(storage)
+    for role in roles:
+        if role not in known:
+            there = (
+                f"; the roles are {', '.join(known)}"
+                if known
+                else "; the last start of a server recorded no roles"
+            )
+            raise AccountError(
+                f"there is no role {role!r}{_similar(role, known) or there}. "
+                "Roles stand in the definitions, and `framework serve` makes them known when it starts"
+            )
+
+
+async def _names(storage: Storage) -> list[str]:
+    return [account.name for account in await listed(storage)]
+
+
+def _hint(name: str, there: Collection[str]) -> str:
+    if not there:
+        return "; there are none"
+    return _similar(name, there) or f"; there are {', '.join(sorted(there)[:10])}"
+
+
+def _similar(name: str, there: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, there, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _account(row: Any) -> Account:
+    return Account(
+        id=row["id"],
+        name=row["name"],
+        roles=tuple(row["roles"]),
+        disabled=row["key_hash"] is None,
+        created_at=row["created_at"],
+        key_made_at=row["key_made_at"],
+        logged_on_at=row["logged_on_at"],
+    )

@@ -1,0 +1,276 @@
+"""``framework account``: who may log on, with which roles. On the database alone, servers may run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from framework.cli import options
+
+if TYPE_CHECKING:
+    from framework.accounts import Account
+    from framework.storage import Storage
+
+T = TypeVar("T")
+
+
+def _keep_url(context: click.Context, parameter: click.Parameter, url: str | None) -> None:
+    if url is not None:
+        context.obj = url  # the sub-command's context inherits it
+
+
+_database = click.option(
+    "--database",
+    metavar="URL",
+    default=None,
+    expose_value=False,
+    callback=_keep_url,
+    help="The database, if not given before the verb.",
+)
+_format = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people, or for programs.",
+)
+_name = click.argument("name")
+
+
+@click.group(short_help="Accounts: make, list, disable, enable, rotate, remove, and their roles.")
+@options.database
+@click.pass_context
+def account(context: click.Context, database: str) -> None:
+    """Who may log on to the API, and with which roles. Works on the database, with or without a running server.
+
+    \b
+    KEY=$(framework account add alice --role orders)
+    curl -X POST -H "X-Xaas-Api-Key: $KEY" http://127.0.0.1:9099/-/logon
+
+    Roles stand in the definitions; `serve` makes them known when it starts. Exit code 1: refused, nothing was
+    changed.
+    """
+    context.obj = database
+
+
+@account.command()
+@_name
+@click.option(
+    "--role", "roles", metavar="ROLE", multiple=True, required=True, help="A role to give it; repeatable."
+)
+@_format
+@_database
+@click.pass_obj
+def add(url: str, name: str, roles: tuple[str, ...], format_: str) -> None:
+    """Make the account NAME and print its key: this once, and alone on the last line."""
+
+    async def work(storage: Storage) -> str:
+        from framework import accounts
+
+        return await accounts.add(storage, name, roles)
+
+    _show_key(_run(url, work), name, f"account {name} is made", format_)
+
+
+@account.command("list")
+@_format
+@_database
+@click.pass_obj
+def list_(url: str, format_: str) -> None:
+    """List the accounts, by name: their roles, whether they are disabled, when they logged on last.
+
+    A role that the last start did not find in the definitions is marked: it gives no right.
+    """
+
+    async def work(storage: Storage) -> tuple[list[Account], set[str]]:
+        from framework import accounts
+
+        return await accounts.listed(storage), set(await accounts.roles_in_force(storage))
+
+    found, known = _run(url, work)
+    records = [_record(one, known) for one in found]
+    if format_ == "json":
+        _print_json(records)
+    elif not records:
+        click.echo("no accounts; make one with `framework account add NAME --role ROLE`")
+    for record in records if format_ == "text" else ():
+        state = "disabled" if record["disabled"] else "enabled"
+        last = f"logged on {record['logged_on_at']}" if record["logged_on_at"] else "never logged on"
+        shown = [f"{role} (unknown)" if role in record["unknown_roles"] else role for role in record["roles"]]
+        click.echo(f"{record['name']:<20} {state:<9} {last:<31} {', '.join(shown) or '(no role)'}")
+
+
+@account.command()
+@_name
+@_database
+@click.pass_obj
+def disable(url: str, name: str) -> None:
+    """Void the tokens of NAME, and let its key log on no more, until `enable`. Acts within a second."""
+
+    async def work(storage: Storage) -> bool:
+        from framework import accounts
+
+        return await accounts.disable(storage, name)
+
+    changed = _run(url, work)
+    click.echo(f"account {name} is disabled" if changed else f"account {name} was disabled already")
+
+
+@account.command()
+@_name
+@_database
+@click.pass_obj
+def enable(url: str, name: str) -> None:
+    """Let the key of NAME log on again. Tokens that `disable` made void stay void."""
+
+    async def work(storage: Storage) -> bool:
+        from framework import accounts
+
+        return await accounts.enable(storage, name)
+
+    changed = _run(url, work)
+    click.echo(f"account {name} is enabled" if changed else f"account {name} was not disabled")
+
+
+@account.command()
+@_name
+@_format
+@_database
+@click.pass_obj
+def rotate(url: str, name: str, format_: str) -> None:
+    """Give NAME a new key and print it, alone on the last line. The old key and all tokens are void."""
+
+    async def work(storage: Storage) -> str:
+        from framework import accounts
+
+        return await accounts.rotate(storage, name)
+
+    _show_key(_run(url, work), name, f"the old key of {name} and its tokens are void", format_)
+
+
+@account.command()
+@_name
+@_database
+@click.pass_obj
+def remove(url: str, name: str) -> None:
+    """Delete the account NAME for good, with its tokens. Acts within a second."""
+
+    async def work(storage: Storage) -> None:
+        from framework import accounts
+
+        await accounts.remove(storage, name)
+
+    _run(url, work)
+    click.echo(f"account {name} is removed")
+
+
+@account.command()
+@click.argument("name", required=False)
+@click.option("--set", "to", metavar="ROLE", multiple=True, help="Give it exactly these roles; repeatable.")
+@click.option("--add", metavar="ROLE", multiple=True, help="Give it this role too; repeatable.")
+@click.option("--remove", metavar="ROLE", multiple=True, help="Take this role away; repeatable.")
+@_format
+@_database
+@click.pass_obj
+def roles(
+    url: str,
+    name: str | None,
+    to: tuple[str, ...],
+    add: tuple[str, ...],
+    remove: tuple[str, ...],
+    format_: str,
+) -> None:
+    """Show the roles of NAME, one a line, or change them; without NAME, all roles there are and their rights.
+
+    A change acts on the tokens that are out, within a second.
+    """
+    if name is None and (to or add or remove):
+        raise click.UsageError("whose roles? Give the account's NAME")
+    if to and (add or remove):
+        raise click.UsageError("--set says all the roles; it does not go with --add and --remove")
+
+    async def work(storage: Storage) -> tuple[str, ...]:
+        from framework import accounts
+
+        assert name is not None
+        if to or add or remove:
+            return await accounts.set_roles(storage, name, to=to or None, add=add, remove=remove)
+        return (await accounts.find(storage, name)).roles
+
+    if name is None:
+        _show_roles(url, format_)
+        return
+    found = _run(url, work)
+    if format_ == "json":
+        _print_json(list(found))
+    elif found:
+        click.echo("\n".join(found))
+    else:
+        click.echo(f"account {name} has no role: it may call nothing", err=True)
+
+
+def _show_roles(url: str, format_: str) -> None:
+    async def work(storage: Storage) -> dict[str, list[dict[str, Any]]]:
+        from framework import accounts
+
+        return await accounts.roles_in_force(storage)
+
+    found = _run(url, work)
+    if format_ == "json":
+        _print_json([{"name": role, "authorities": rights} for role, rights in found.items()])
+    elif not found:
+        click.echo("no roles; write one into the definitions and start `framework serve`")
+    for role, rights in found.items() if format_ == "text" else ():
+        click.echo(role)
+        for right in rights:
+            click.echo(f"  {' '.join(right['methods']):<20} {right['regex']}")
+
+
+def _show_key(key: str, name: str, done: str, format_: str) -> None:
+    if format_ == "json":
+        _print_json({"name": name, "key": key})
+    else:
+        click.echo(f"{done}; its key is shown this once, and kept as a hash:", err=True)
+        click.echo(key)
+
+
+def _record(account: Account, known: set[str]) -> dict[str, Any]:
+    last = account.logged_on_at
+    return {
+        "id": account.id,
+        "name": account.name,
+        "roles": list(account.roles),
+        "unknown_roles": [role for role in account.roles if role not in known],
+        "disabled": account.disabled,
+        "created_at": options.shown_time(account.created_at),
+        "key_made_at": options.shown_time(account.key_made_at),
+        "logged_on_at": None if last is None else options.shown_time(last),
+    }
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _run(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
+    """Run ``work`` on the open database. A refusal becomes its message and exit 1, a failure exit 2."""
+    from framework.errors import AccountError
+
+    async def main() -> T | AccountError:
+        from framework.storage import open_storage
+
+        async with open_storage(url, create=False) as storage:
+            try:
+                return await work(storage)
+            except AccountError as error:
+                return error
+
+    found = options.run(main())
+    if isinstance(found, AccountError):
+        click.echo(f"framework: {found}", err=True)
+        raise SystemExit(1)
+    return found

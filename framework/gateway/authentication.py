@@ -1,0 +1,110 @@
+"""Who calls, and whether that caller may: the token of a request, its account, its roles.
+
+The rule: **a credential of ours goes no further than here.** What scripts, targets and the log see of a
+request is what is left when its token is taken out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from framework.errors import StorageError
+from framework.gateway.calls import INSIDE, OPEN, OPERATOR
+from framework.gateway.responses import Response, problem
+from framework.gateway.routing import Route
+from framework.roles import Roles
+from framework.tokens import Tokens
+
+KEY_HEADER = b"x-xaas-api-key"
+_TOKEN_HEADER = b"x-auth-token"
+_AUTHORIZATION = b"authorization"
+_BEARER = b"bearer "
+_NAMES = frozenset((KEY_HEADER, _TOKEN_HEADER, _AUTHORIZATION))
+
+_MISSING = (
+    "this call needs a token in the header X-Auth-Token: log on with POST /-/logon, "
+    "or make one with `framework token`"
+)
+_INVALID = (
+    "the token is not valid, or it has expired: log on again with POST /-/logon, "
+    "or make a new one with `framework token`"
+)
+_TWO = "the request carries two different tokens; send one, in X-Auth-Token or as Authorization: Bearer"
+
+
+class Authentication:
+    """Admits calls, or says why not. Holds nothing open."""
+
+    def __init__(self, tokens: Tokens, roles: Roles) -> None:
+        self._tokens = tokens
+        self._roles = roles
+
+    async def admit(self, scope: Any, route: Route, *, inside: bool) -> str | Response:
+        """The caller's name, or the answer that refuses the call.
+
+        Takes our credentials out of the request's headers. ``StorageError`` when the database cannot be asked.
+        """
+        if inside:
+            return INSIDE  # what a script sends along is the script's own
+        if route.definition.auth_mode == "none":
+            scope["headers"] = await self._without_ours(scope["headers"])
+            return OPEN
+        secrets = {secret for pair in scope["headers"] if (secret := _token(*pair))}
+        scope["headers"] = [pair for pair in scope["headers"] if not _is_credential(*pair)]
+        if len(secrets) > 1:
+            return problem(400, _TWO)  # RFC 6750, 3.1: invalid_request
+        if not secrets:
+            return _unauthorised(given=False)
+        token = await self._tokens.check(secrets.pop())
+        if token is None:
+            return _unauthorised(given=True)
+        if token.account is None:
+            return OPERATOR
+        if self._roles.rights(token.roles).allow(scope["method"], scope["path"]):
+            return token.account
+        scope["account"] = token.account  # for the access log
+        return _forbidden(scope["method"], route)
+
+    async def _without_ours(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """On an open route such a header may be meant for the target: only what is really ours goes."""
+        if not any(name in _NAMES for name, _ in headers):
+            return headers
+        return [pair for pair in headers if not (_is_credential(*pair) and await self._is_ours(*pair))]
+
+    async def _is_ours(self, name: bytes, value: bytes) -> bool:
+        if name == KEY_HEADER:
+            return True
+        try:
+            return await self._tokens.check(_token(name, value) or "") is not None
+        except StorageError:
+            return True  # nobody can tell: it goes no further
+
+
+def _is_credential(name: bytes, value: bytes) -> bool:
+    return name in _NAMES and (name != _AUTHORIZATION or _is_bearer(value))
+
+
+def _token(name: bytes, value: bytes) -> str | None:
+    """The token in a header; None where there is none in it."""
+    if name == _TOKEN_HEADER:
+        return value.decode("latin-1")
+    if name == _AUTHORIZATION and _is_bearer(value):
+        return value[len(_BEARER) :].strip().decode("latin-1")
+    return None
+
+
+def _is_bearer(value: bytes) -> bool:
+    return value[: len(_BEARER)].lower() == _BEARER
+
+
+def _unauthorised(*, given: bool) -> Response:
+    response = problem(401, _INVALID if given else _MISSING)
+    error = ', error="invalid_token"' if given else ""  # RFC 6750, 3.1
+    challenges = f'X-Auth-Token realm="framework", Bearer realm="framework"{error}'
+    response.headers["www-authenticate"] = challenges
+    return response
+
+
+def _forbidden(method: str, route: Route) -> Response:
+    message = f"no role of this account allows {method} on {route.path}"
+    return problem(403, message, method=method, path=route.path)

@@ -1,0 +1,176 @@
+"""Who may call: tokens, accounts and roles at the gateway, and what is left of a credential behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from framework import accounts, tokens
+from framework.storage import Storage
+
+from .client import Client, route
+from .conftest import Serving
+
+pytestmark = pytest.mark.anyio
+
+ROLES = r"""
+- name: reader
+  authorities: [{regex: '/v1/things(/\d+)?$', methods: [GET]}]
+- name: writer
+  authorities: [{regex: '/v1/things', methods: [POST, DELETE]}]
+- name: hidden
+  authorities: [{regex: /secret-cellar, methods: [GET]}]
+"""
+SHOW = "return 200, [request.method, str(request.headers), dict(request.headers), repr(request)]"
+THINGS = route("/v1/things/{key}", SHOW, auth="axis")
+OPEN = route("/open", SHOW)
+
+
+@asynccontextmanager
+async def guarded(serving: Serving) -> AsyncIterator[tuple[Client, Storage]]:
+    async with serving(ROLES, THINGS, OPEN) as client:
+        yield client, client.runtime.session.storage
+
+
+async def token_of(storage: Storage, name: str, *roles: str) -> str:
+    found = await accounts.log_on(storage, await accounts.add(storage, name, roles), expires_in=100)
+    assert found is not None
+    return found.token
+
+
+async def test_a_call_needs_a_token_and_its_account_a_role_that_allows_it(serving: Serving) -> None:
+    async with guarded(serving) as (client, storage):
+        secret = await token_of(storage, "alice", "reader")
+        for headers in ({"X-Auth-Token": secret}, {"Authorization": f"Bearer {secret}"}):
+            assert (await client.get("/v1/things", headers=headers)).code == 200
+            assert (await client.get("/v1/things/7", headers=headers)).code == 200
+            assert (await client.get("/v1/things/x", headers=headers)).code == 403
+            assert (await client.post("/v1/things", headers=headers)).code == 403
+            assert (await client.request("HEAD", "/v1/things", headers=headers)).code == 403
+
+
+async def test_what_is_matched_is_the_decoded_path(serving: Serving) -> None:
+    async with guarded(serving) as (client, storage):
+        headers = {"X-Auth-Token": await token_of(storage, "alice", "reader")}
+        assert (await client.get("/v1/%74hings/%37", headers=headers)).code == 200
+        assert (await client.get("/v1/things/7%2e", headers=headers)).code == 403
+        assert (await client.get("/v1/things/7?x=/v1/things", headers=headers)).code == 200
+
+
+async def test_an_operators_token_may_call_everything(serving: Serving) -> None:
+    async with guarded(serving) as (client, storage):
+        headers = {"X-Auth-Token": await tokens.issue(storage)}
+        for method in ("GET", "POST", "PATCH", "BREW"):
+            assert (await client.request(method, "/v1/things/x", headers=headers)).code == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Auth-Token": ""}, {"Authorization": "Bearer "}])
+async def test_without_a_token_it_is_said_how_to_get_one(serving: Serving, headers: dict[str, str]) -> None:
+    async with guarded(serving) as (client, _):
+        answer = await client.get("/v1/things", headers=headers)
+        assert answer.code == 401
+        assert "POST /-/logon" in answer.problem()["detail"]
+        assert (
+            answer.headers["www-authenticate"] == 'X-Auth-Token realm="framework", Bearer realm="framework"'
+        )
+
+
+async def test_a_token_that_is_not_valid_is_told_from_none(serving: Serving) -> None:
+    async with guarded(serving) as (client, _):
+        for headers in ({"X-Auth-Token": "nonsense"}, {"Authorization": "bearer nonsense"}):
+            answer = await client.get("/v1/things", headers=headers)
+            assert answer.code == 401
+            assert "not valid" in answer.problem()["detail"]
+            assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+            assert b"nonsense" not in answer.body
+
+
+async def test_two_different_tokens_are_refused_and_twice_the_same_is_one(serving: Serving) -> None:
+    async with guarded(serving) as (client, storage):
+        secret = await tokens.issue(storage)
+        both = {"X-Auth-Token": secret, "Authorization": f"Bearer {secret}"}
+        assert (await client.get("/v1/things", headers=both)).code == 200
+        other = both | {"Authorization": f"Bearer {await tokens.issue(storage)}"}
+        answer = await client.get("/v1/things", headers=other)
+        assert answer.code == 400
+        assert "two different tokens" in answer.problem()["detail"]
+
+
+async def test_a_refusal_says_what_is_missing_and_nothing_of_other_roles(serving: Serving) -> None:
+    async with guarded(serving) as (client, storage):
+        headers = {"X-Auth-Token": await token_of(storage, "alice", "reader")}
+        answer = await client.request("DELETE", "/v1/things/7", headers=headers)
+        assert answer.code == 403
+        problem = answer.problem()
+        assert problem["detail"] == "no role of this account allows DELETE on /v1/things/{key}"
+        assert (problem["method"], problem["path"]) == ("DELETE", "/v1/things/{key}")
+        for hidden in ("writer", "hidden", "cellar", "reader", "alice"):
+            assert hidden not in answer.body.decode()
+
+
+async def test_a_change_of_the_accounts_roles_acts_on_tokens_that_are_out(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "BELIEVED_FOR", 0.0)
+    async with guarded(serving) as (client, storage):
+        headers = {"X-Auth-Token": await token_of(storage, "alice", "reader")}
+        assert (await client.post("/v1/things", headers=headers)).code == 403
+        await accounts.set_roles(storage, "alice", to=["writer"])
+        assert (await client.post("/v1/things", headers=headers)).code == 200
+        assert (await client.get("/v1/things", headers=headers)).code == 403
+        await accounts.disable(storage, "alice")
+        assert (await client.post("/v1/things", headers=headers)).code == 401
+
+
+async def test_a_change_of_the_definitions_acts_on_tokens_that_are_out(serving: Serving) -> None:
+    async with guarded(serving) as (client, storage):
+        headers = {"X-Auth-Token": await token_of(storage, "alice", "reader")}
+        assert (await client.get("/v1/things", headers=headers)).code == 200
+    async with serving(ROLES.replace("methods: [GET]", "methods: [PATCH]"), THINGS) as client:
+        assert (await client.get("/v1/things", headers=headers)).code == 403
+        assert (await client.request("PATCH", "/v1/things", headers=headers)).code == 200
+    async with serving("- name: other\n  authorities: []\n", THINGS) as client:
+        storage = client.runtime.session.storage
+        assert (await client.request("PATCH", "/v1/things", headers=headers)).code == 403
+        assert set(await accounts.roles_in_force(storage)) == {"other"}
+
+
+async def test_a_script_never_sees_our_credentials(serving: Serving) -> None:
+    async with guarded(serving) as (client, storage):
+        secret = await tokens.issue(storage)
+        key = await accounts.add(storage, "alice", ["reader"])
+        carried = [
+            {"X-Auth-Token": secret},
+            {"Authorization": f"Bearer {secret}"},
+            {"X-Auth-Token": secret, "X-Xaas-Api-Key": key},
+        ]
+        for path in ("/v1/things", "/open"):
+            for headers in carried:
+                answer = await client.get(path, headers=headers | {"X-Other": "stays"})
+                assert answer.code == 200
+                assert secret not in answer.body.decode()
+                assert key not in answer.body.decode()
+                assert answer.json()[2]["x-other"] == "stays"
+
+
+async def test_what_is_no_credential_of_ours_goes_on(serving: Serving) -> None:
+    """A target may have tokens of its own, in headers of the same names."""
+    async with guarded(serving) as (client, storage):
+        theirs = {"X-Auth-Token": "keystone", "Authorization": "Bearer theirs"}
+        seen = (await client.get("/open", headers=theirs)).json()[2]
+        assert (seen["x-auth-token"], seen["authorization"]) == ("keystone", "Bearer theirs")
+        basic = {"X-Auth-Token": await tokens.issue(storage), "Authorization": "Basic dTpw"}
+        seen = (await client.get("/v1/things", headers=basic)).json()[2]
+        assert seen["authorization"] == "Basic dTpw"
+        assert "x-auth-token" not in seen
+
+
+async def test_a_call_from_inside_needs_no_token_and_keeps_its_headers(serving: Serving) -> None:
+    script = "answer = await callout('/v1/things', headers={'X-Auth-Token': 'mine'})\nreturn answer.code, answer.body"
+    async with serving(ROLES, THINGS, route("/door", script)) as client:
+        answer = await client.get("/door")
+        assert answer.code == 200
+        assert json.loads(answer.body)[2]["x-auth-token"] == "mine"

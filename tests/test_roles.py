@@ -1,0 +1,76 @@
+"""Roles: rights add up, and match the decoded path from its start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from framework.definitions import check
+from framework.roles import Roles, recorded
+
+ROLES = r"""
+- name: reader
+  authorities:
+  - {regex: /v1/orders, methods: [GET, HEAD]}
+- name: writer
+  authorities:
+  - {regex: '/v1/orders$', methods: [POST]}
+  - {regex: '/v1/orders/\d+$', methods: [PUT, DELETE]}
+- name: abroad
+  authorities:
+  - {regex: '/v1/straßen/[^/]+/öl', methods: [GET]}
+- name: nothing
+  authorities: []
+"""
+
+
+@pytest.fixture
+def roles(tmp_path: Path) -> Roles:
+    (tmp_path / "roles.yaml").write_text(ROLES, encoding="utf-8")
+    checked = check(tmp_path)
+    assert not checked.problems, checked.problems
+    return Roles(checked.definitions.roles)
+
+
+@pytest.mark.parametrize(
+    ("names", "method", "path", "allowed"),
+    [
+        (("reader",), "GET", "/v1/orders", True),
+        (("reader",), "GET", "/v1/orders/7", True),
+        (("reader",), "GET", "/v1/ordersome", True),  # from the start, not to the end: as re.match does
+        (("reader",), "GET", "/x/v1/orders", False),
+        (("reader",), "POST", "/v1/orders", False),
+        (("reader",), "get", "/v1/orders", False),
+        (("reader",), "OPTIONS", "/v1/orders", False),
+        (("writer",), "POST", "/v1/orders", True),
+        (("writer",), "POST", "/v1/orders/", False),
+        (("writer",), "PUT", "/v1/orders/12", True),
+        (("writer",), "GET", "/v1/orders/12", False),
+        (("reader", "writer"), "GET", "/v1/orders", True),
+        (("writer", "reader"), "DELETE", "/v1/orders/1", True),
+        (("abroad",), "GET", "/v1/straßen/1/öl", True),
+        (("nothing",), "GET", "/v1/orders", False),
+        (("gone",), "GET", "/v1/orders", False),
+        (("gone", "reader"), "GET", "/v1/orders", True),
+        ((), "GET", "/v1/orders", False),
+    ],
+)
+def test_a_call_is_allowed_by_one_right_of_one_role(
+    roles: Roles, names: tuple[str, ...], method: str, path: str, allowed: bool
+) -> None:
+    assert roles.rights(names).allow(method, path) is allowed
+
+
+def test_the_rights_of_a_combination_are_made_once_and_no_more_are_kept_than_some(roles: Roles) -> None:
+    assert roles.rights(("reader",)) is roles.rights(("reader",))
+    for number in range(3000):
+        roles.rights((f"role-{number}",))
+    assert len(roles._rights) <= 1024
+
+
+def test_a_role_is_recorded_as_it_was_written(roles: Roles) -> None:
+    assert {role.name: recorded(role) for role in roles}["writer"] == [
+        {"regex": "/v1/orders$", "methods": ["POST"]},
+        {"regex": r"/v1/orders/\d+$", "methods": ["PUT", "DELETE"]},
+    ]
