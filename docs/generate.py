@@ -55,7 +55,7 @@ NOT_IN_EFFECT: Mapping[Kind, tuple[str, ...]] = {
         "attributes.ref_fields",
         "attributes.local_fields[].field_fsm",
     ),
-    "routing": ("proxy.scheme", "target", "authorities", "response_forbidden_process", "connect_timeout"),
+    "routing": ("proxy.scheme",),
     "worker": (),
     "fifo": (),
     "module": (),

@@ -20,6 +20,7 @@ from framework.fifo import Fifos
 from framework.gateway import logon
 from framework.gateway.app import Gateway
 from framework.gateway.authentication import Authentication
+from framework.gateway.forwarding import Forwarding
 from framework.housekeeping import keep_house
 from framework.policies import Policies, to_json
 from framework.reflector import SHUTDOWN_GRACE, Reflector
@@ -53,6 +54,7 @@ class Runtime:
         self.session = Session()
         self.debug = DebugChannel()
         self.callout = Callout()
+        self._forwarding = Forwarding()
         self._policies = Policies(definitions.fifos)
         self._fifos = Fifos(self.session, self._policies)
         self.snapshot: Snapshot = bind(
@@ -93,11 +95,14 @@ class Runtime:
         """The application; its roles are recorded, since the operator's verbs need no folder."""
         roles = Roles(self.snapshot.definitions.roles)
         await record_roles(storage, roles)
+        if any(route.forwards for route in self.snapshot.routes):
+            await self._forwarding.open()
         return Gateway(
             self.snapshot.routes,
             self.session,
             authentication=Authentication(Tokens(storage), roles),
             logon=logon.Logon(self.session, expiry=self._logon_expiry),
+            forwarding=self._forwarding,
         )
 
     async def _record_policies(self, storage: Storage) -> None:
@@ -147,7 +152,12 @@ class Runtime:
                 self._watchdog.stop()
 
         await _each(
-            {"the housekeeping": housekeeping, "the watchdog": watchdog, "the callouts": self.callout.close}
+            {
+                "the housekeeping": housekeeping,
+                "the watchdog": watchdog,
+                "the callouts": self.callout.close,
+                "the forwarding": self._forwarding.close,
+            }
         )
 
     async def _settle(self) -> None:

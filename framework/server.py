@@ -148,6 +148,7 @@ def _start(app: Gateway | None, listener: socket.socket | None) -> _Serving | No
         access_log=False,
         log_config=None,
         server_header=False,
+        date_header=False,  # a target's own is passed on; the gateway adds it to what has none
         proxy_headers=False,
         http="httptools",
         loop="none",

@@ -5,11 +5,9 @@ Each line goes when its part is built.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 
-from framework.definitions import AtomDefinition, Definitions, Location, Problem, RouteDefinition
-from framework.definitions.flow import open_end
+from framework.definitions import AtomDefinition, Definitions, Location, Problem
 
 CODE = "not-yet"
 MEANING = "a part of a definition that this version reads, and does not act on yet"
@@ -18,7 +16,6 @@ MEANING = "a part of a definition that this version reads, and does not act on y
 def warnings(definitions: Definitions) -> tuple[Problem, ...]:
     """A warning for each part that nothing comes of."""
     found = [place for atom in definitions.atoms for place in _of_atom(atom)]
-    found += [place for route in definitions.routes for place in _of_route(route)]
     hint = "the definition is valid; until then nothing comes of this part of it"
     problems = [Problem(place, "warning", CODE, f"{what} are not built yet", hint) for place, what in found]
     return (*problems, *_unusable(definitions))
@@ -31,14 +28,6 @@ def _unusable(definitions: Definitions) -> Iterator[Problem]:
             if field.type.reference is not None:
                 message = f"the field `{field.name}` refers to another class: references are not built yet"
                 yield Problem(field.location, "error", CODE, message, "store the other instance's identifier")
-
-
-def _of_route(route: RouteDefinition) -> Iterator[tuple[Location, str]]:
-    if route.response_script is not None:
-        yield route.response_script.location, "scripts on the way back"
-    script = route.request_script
-    if route.target is not None and (script is None or open_end(ast.parse(script.text).body) is not None):
-        yield (script.location if script else route.location), "targets, which a request can go on to here,"
 
 
 def _of_atom(atom: AtomDefinition) -> Iterator[tuple[Location, str]]:

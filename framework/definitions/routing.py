@@ -48,6 +48,7 @@ class RouteDefinition:
     response_script: Script | None
     connect_timeout: float = 60.0
     request_timeout: float = 60.0
+    stream_timeout: float = 3600.0
     transaction: bool = False
     idempotency: bool = False
 
@@ -83,6 +84,7 @@ def parse_route(node: MapNode, reading: Reading) -> RouteDefinition | None:
         response_script=response,
         connect_timeout=_seconds(node, "connect_timeout", reading),
         request_timeout=_seconds(node, "request_timeout", reading),
+        stream_timeout=_seconds(node, "stream_timeout", reading, default=3600.0),
         transaction=node.flag("transaction", False) or node.flag("idempotency", False),
         idempotency=node.flag("idempotency", False),
     )
@@ -192,6 +194,11 @@ def _authority(scalar: ScalarNode, scheme: str | None, reading: Reading) -> str 
         parts = urlsplit(url)
         fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
         fine = fine and parts.path in ("", "/") and not parts.query and not parts.fragment
+        if fine and parts.username is not None:
+            message = "an authority must not hold a user name or password"
+            hint = 'set the header in the script: `request.headers["Authorization"] = context.settings.NAME`'
+            reading.report.error(scalar.location, "authority", message, hint=hint)
+            return None
     except ValueError:
         fine = False
     if not fine or re.search(r"[\s\\]", url):
@@ -202,17 +209,17 @@ def _authority(scalar: ScalarNode, scheme: str | None, reading: Reading) -> str 
     return url.rstrip("/")
 
 
-def _seconds(node: MapNode, key: str, reading: Reading) -> float:
+def _seconds(node: MapNode, key: str, reading: Reading, *, default: float = 60.0) -> float:
     scalar = node.scalar(key)
     if scalar is None or isinstance(scalar.value, bool):
-        return 60.0
+        return default
     value = scalar.value
     if isinstance(value, str):
         if "${" not in value:
-            return 60.0  # the schema has said it
+            return default  # the schema has said it
         text = expand(scalar, value, reading.environ, reading.report)
         if text is None:
-            return 60.0
+            return default
         try:
             value = float(text)
         except ValueError:
@@ -220,7 +227,7 @@ def _seconds(node: MapNode, key: str, reading: Reading) -> float:
     if not isinstance(value, int | float) or not isfinite(value):
         message = f"`{key}` must be a number of seconds, not {quoted(value)}"
         reading.report.error(scalar.location, "wrong-value", message)
-        return 60.0
+        return default
     if value <= 0 and isinstance(scalar.value, str):
         reading.report.error(
             scalar.location, "wrong-value", f"`{key}` must be more than 0, not {quoted(value)}"

@@ -1,7 +1,7 @@
-"""The gateway as an ASGI application: match, authenticate, read the body, run the script, answer.
+"""The gateway as an ASGI application: match, authenticate, read the body, execute, answer.
 
-The one rule: **whatever a script or a client does, the client gets one well-formed answer**, and what is
-wrong inside is in the log, under an id.
+The one rule: **whatever a script, a target or a client does, the client gets one well-formed answer**, or sees
+its connection cut where the rest of one is missing; and what is wrong inside is in the log, under an id.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
+from framework.callout import NO_ANSWER
 from framework.callout import Response as CalloutResponse
 from framework.errors import HTTPError, StorageError
 from framework.gateway import failures
 from framework.gateway.authentication import Authentication
 from framework.gateway.calls import Call
-from framework.gateway.execution import Scripts
+from framework.gateway.execution import Execution
+from framework.gateway.forwarding import Forwarding, TargetFailed
 from framework.gateway.logon import Logon
 from framework.gateway.paths import segments
 from framework.gateway.requests import ClientGone, Request, parameters, read_body
-from framework.gateway.responses import WITHOUT_BODY, Response, from_http_error, make, problem
+from framework.gateway.responses import Response, from_http_error, make, problem
 from framework.gateway.routing import Routes
+from framework.gateway.targets import Forwarded, Targets
 from framework.session import Session
 from framework.transaction import JOINED
 
@@ -29,6 +32,7 @@ logger = logging.getLogger("framework.gateway")
 
 MAX_BODY = 1024 * 1024
 
+_VERSIONS = ("1.1", "1.0")
 _ASCII = "".join(map(chr, range(128)))
 
 
@@ -36,13 +40,19 @@ class Gateway:
     """Serves the routes of a snapshot. Holds nothing open."""
 
     def __init__(
-        self, routes: Routes, session: Session, *, authentication: Authentication, logon: Logon
+        self,
+        routes: Routes,
+        session: Session,
+        *,
+        authentication: Authentication,
+        logon: Logon,
+        forwarding: Forwarding,
     ) -> None:
         self._routes = routes
         self._session = session
         self._authentication = authentication
         self._logon = logon
-        self._scripts = Scripts(session)
+        self._execution = Execution(session, Targets(forwarding), max_body=MAX_BODY)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -50,9 +60,9 @@ class Gateway:
             return
         try:
             response = await self._respond(scope, receive, inside=False)
+            await response.send(send)
         except ClientGone:
             return
-        await _send(send, response)
 
     async def call(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> CalloutResponse:
         """A request from inside the process: the same pipeline, without a token."""
@@ -77,14 +87,20 @@ class Gateway:
         token = JOINED.set(None)  # the called script has a transaction of its own, or none
         try:
             response = await self._respond(scope, receive, inside=True)
+            if isinstance(response, Forwarded):
+                response = await response.read(None)
+        except TargetFailed as error:
+            return CalloutResponse(NO_ANSWER, str(error).encode(), {})
         finally:
             JOINED.reset(token)
         return CalloutResponse(response.code, response.body, response.headers)
 
     # ---- the pipeline -----------------------------------------------------------------------
 
-    async def _respond(self, scope: Any, receive: Any, *, inside: bool) -> Response:
+    async def _respond(self, scope: Any, receive: Any, *, inside: bool) -> Response | Forwarded:
         try:
+            if scope.get("http_version", "1.1") not in _VERSIONS:
+                return problem(505, "this server speaks HTTP/1.1 and HTTP/1.0")
             parts = segments(scope["raw_path"])
             if parts and parts[0] == "-":
                 return await self._own(scope, parts[1:])
@@ -97,8 +113,9 @@ class Gateway:
             if isinstance(caller, Response):
                 return caller
             scope["account"] = caller
-            body = await read_body(scope, receive, MAX_BODY)
-            call = Call(route, Request(scope, body), resources, parameters(scope["query_string"]), caller)
+            body = await read_body(scope, receive, MAX_BODY) if route.holds_body or inside else None
+            named = parameters(scope["query_string"]) if route.scripted else {}
+            call = Call(route, Request(scope, body), resources, named, caller, scope, receive, body)
         except HTTPError as error:
             return from_http_error(error)
         except StorageError as error:
@@ -108,7 +125,7 @@ class Gateway:
             raise
         except Exception as error:
             return failures.unexpected(error, scope["method"], scope.get("template", "-"))
-        return await self._scripts.answer(call)
+        return await self._execution.answer(call)
 
     async def _own(self, scope: Any, parts: list[str]) -> Response:
         """The framework's own paths, under ``/-/``."""
@@ -124,14 +141,6 @@ class Gateway:
         if parts == ["logon"]:
             return await self._logon.answer(scope)
         return problem(404, "nothing is here; /-/live, /-/ready and /-/logon are")
-
-
-async def _send(send: Any, response: Response) -> None:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
-    if response.code not in WITHOUT_BODY:  # RFC 9110, 8.6: a 204 must not tell a length
-        headers.append((b"content-length", str(len(response.body)).encode()))
-    await send({"type": "http.response.start", "status": response.code, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
 
 
 async def _refuse(scope: Any, receive: Any, send: Any) -> None:

@@ -1,8 +1,9 @@
-"""A call of a routing script: its time limit, its transaction, and what an error becomes.
+"""The execution of a call: request script, target, response script; and what an error of each becomes.
 
-The one rule: **a response that is sent stands for what is stored.** With ``transaction: true`` the response
-is made first, then everything is stored together, and only then is it sent; an exception, a time-out or a
-response that cannot be made stores nothing.
+The one rule: **a response that is sent stands for what is stored.** With ``transaction: true`` each script is
+a transaction of its own: its response is made first, then everything is stored together, and only then is the
+response sent, or the request sent on to the target. An exception, a time-out or a response that cannot be
+made stores nothing of the script.
 """
 
 from __future__ import annotations
@@ -15,45 +16,84 @@ from typing import Any
 from framework.gateway import failures
 from framework.gateway.calls import Call
 from framework.gateway.idempotency import Idempotency
-from framework.gateway.responses import Response, from_result, make, problem
-from framework.gateway.routing import Route
-from framework.mu import MU
+from framework.gateway.requests import ClientGone
+from framework.gateway.responses import Response, from_result, make, remade
+from framework.gateway.routing import Route, Script
+from framework.gateway.targets import Forwarded, Targets
 from framework.session import SCRIPT, Session
 
 logger = logging.getLogger("framework.gateway")
 
 
-class Scripts:
-    """Runs the scripts of calls. Holds nothing open."""
+class Execution:
+    """Answers calls. Holds nothing open."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, targets: Targets, *, max_body: int) -> None:
         self._session = session
+        self._targets = targets
+        self._max_body = max_body
         self._idempotency = Idempotency(session)
         self._warned: set[str] = set()
 
-    async def answer(self, call: Call) -> Response:
-        """The response to a call, whatever its script does."""
-        if call.route.request_script is None:
-            return _no_forwarding(call.route)
-        definition = call.route.definition
+    async def answer(self, call: Call) -> Response | Forwarded:
+        """The response to a call, whatever its scripts and its target do. ``ClientGone`` if nobody waits for it."""
         try:
-            if definition.idempotency:
-                return await self._idempotency.answer(call, self._in_transaction, _failed)
-            if definition.transaction:
-                async with self._session.collected():
-                    return await self._run(call)
-            return await self._run(call)
+            answered = await self._before(call)
+            if answered is not None:
+                return answered
+            if not call.route.forwards:
+                raise RuntimeError("the script ended without an answer, and the route has no target")
+            forwarded = await self._targets.call(call)
+            if call.route.response_script is None and forwarded.streamable:
+                return forwarded
+            return await self._after(call, await forwarded.read(self._max_body))
+        except ClientGone:
+            raise
         except (Exception, asyncio.CancelledError, SystemExit) as error:
             return _failed(call, error)
 
+    # ---- the request script -----------------------------------------------------------------
+
+    async def _before(self, call: Call) -> Response | None:
+        """What the request script answers; None if the request is to go on to the target."""
+        script, definition = call.route.request_script, call.route.definition
+        if script is None:
+            return None
+        if definition.idempotency:
+            return await self._idempotency.answer(call, self._in_transaction, _failed)
+        return await self._run(call, script)
+
     async def _in_transaction(self, call: Call, before_commit: Any) -> Response:
+        assert call.route.request_script is not None
         async with self._session.collected():
-            response = await self._run(call)
+            response = await self._script(call, call.route.request_script)
+            if response is None:
+                raise RuntimeError(
+                    "the script ended without an answer; what a target answers cannot be stored with `idempotency`"
+                )
             await before_commit(response)
             return response
 
-    async def _run(self, call: Call) -> Response:
-        """What the script answers within its time limit. Made before any commit: what cannot be sent is not stored."""
+    # ---- the response script ----------------------------------------------------------------
+
+    async def _after(self, call: Call, response: Response) -> Response:
+        """The target's response, as the response script leaves it, or what it answers instead."""
+        if call.route.response_script is None:
+            return response
+        came = Response(response.code, response.body, response.headers.mutablecopy())
+        answered = await self._run(call, call.route.response_script, response)
+        return answered if answered is not None else remade(response, came=came)
+
+    # ---- both -------------------------------------------------------------------------------
+
+    async def _run(self, call: Call, script: Script, *more: Any) -> Response | None:
+        if call.route.definition.transaction:
+            async with self._session.collected():
+                return await self._script(call, script, *more)
+        return await self._script(call, script, *more)
+
+    async def _script(self, call: Call, script: Script, *more: Any) -> Response | None:
+        """What a script answers in time. Made before any commit: what cannot be sent is not stored."""
         finished: list[Response] = []
 
         def finish(body: Any = None, code: int = 200, headers: Mapping[str, Any] | None = None) -> None:
@@ -61,13 +101,12 @@ class Scripts:
             finished.append(make(code, body, headers))
 
         route = call.route
-        assert route.request_script is not None
-        limit = asyncio.timeout(route.definition.request_timeout)
+        limit = asyncio.timeout_at(call.deadline)
         name = SCRIPT.set(route.path)
         try:
             async with limit:
-                result = await route.request_script(
-                    call.request, call.resources, call.parameters, route, finish, MU()
+                result = await script(
+                    call.request, call.resources, call.parameters, route, finish, call.session, *more
                 )
         except TimeoutError as error:
             if limit.expired():
@@ -78,7 +117,7 @@ class Scripts:
         if finished:
             return finished[0]
         if result is None:
-            return _no_forwarding(route)
+            return None
         self._warn_of_bare_status(route, result)
         return from_result(result)
 
@@ -103,10 +142,4 @@ def _failed(call: Call, error: BaseException) -> Response:
     task = asyncio.current_task()
     if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
         raise error
-    return failures.response(error, route=call.route, method=call.request.method, body=call.request.body)
-
-
-def _no_forwarding(route: Route) -> Response:
-    """The script let the request go on to the target."""
-    logger.error("%s: the script gave no answer, and forwarding to a target is not built yet", route.path)
-    return problem(501, "the script let the request go on to its target; this version does not forward")
+    return failures.response(error, route=call.route, method=call.scope["method"], body=call.body or b"")

@@ -17,6 +17,7 @@ from framework.errors import (
     Unavailable,
     ValidationError,
 )
+from framework.gateway.forwarding import TargetFailed
 from framework.gateway.responses import Response, from_http_error, problem
 from framework.gateway.routing import Route
 
@@ -46,6 +47,9 @@ def response(error: BaseException, *, route: Route, method: str, body: bytes) ->
     if isinstance(error, TooSlow):
         logger.error("%s %s: %s", method, route.path, error, extra={"action": "too_slow"})
         return problem(504, str(error))
+    if isinstance(error, TargetFailed):
+        logger.error("%s %s: %s", method, route.path, error, extra={"action": "target_failed"})
+        return problem(error.code, error.detail)
     if isinstance(error, FifoFull):
         return _full(error, route, method)
     if isinstance(error, Unavailable | Stopping):

@@ -13,6 +13,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from starlette.datastructures import MutableHeaders
+
 from framework import jsontext
 from framework.errors import (
     HTTPError,
@@ -69,7 +71,7 @@ class Idempotency:
         except RequestMismatch:
             return problem(422, "this Idempotency-Key was used for a request with other contents")
         if stored is not None:
-            return Response(stored.status, stored.body, jsontext.decode(stored.headers))
+            return Response(stored.status, stored.body, MutableHeaders(jsontext.decode(stored.headers)))
 
         async def before_commit(response: Response) -> None:
             if response.code < 500:
@@ -115,13 +117,13 @@ def _key(call: Call) -> RequestKey | None:
     key = given[1:-1] if len(given) >= 2 and given[0] == given[-1] == '"' else given
     if not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
         raise HTTPError(400, f"the Idempotency-Key is a text of 1 to {LONGEST_KEY} printable characters")
-    return RequestKey(call.caller, call.request.method, call.request.path, key)
+    return RequestKey(call.caller, call.scope["method"], call.scope["path"], key)
 
 
 def _fingerprint(call: Call) -> bytes:
-    digest = hashlib.sha256(call.request.query)
+    digest = hashlib.sha256(call.scope["query_string"])
     digest.update(b"\0")
-    digest.update(call.request.body)
+    digest.update(call.body or b"")
     return digest.digest()
 
 
@@ -130,7 +132,7 @@ def _stored(response: Response) -> StoredResponse:
         raise RuntimeError(
             f"a response of over {LARGEST_RESPONSE} bytes cannot be kept for a repeated request"
         )
-    return StoredResponse(response.code, jsontext.encode(response.headers), response.body)
+    return StoredResponse(response.code, jsontext.encode(dict(response.headers)), response.body)
 
 
 def _in_progress() -> Response:

@@ -9,12 +9,16 @@ from framework.errors import HTTPError
 
 # An encoded slash or backslash would be one segment here and two at a back end.
 _HIDDEN = re.compile(rb"%2f|%5c|\\", re.IGNORECASE)
+# `..;a=b` is a name here and `..` at back ends that take parameters of segments away (RFC 3986, 3.3).
+_DOTS = re.compile(r"\.\.?(;.*)?", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def segments(raw_path: bytes) -> list[str]:
     """The decoded segments of a raw path, without one trailing empty segment.
 
-    ``HTTPError(400)`` for ``.`` and ``..``, an encoded slash or backslash, and what is not UTF-8.
+    ``HTTPError(400)`` for ``.`` and ``..``, an encoded slash or backslash, a control character, and what is
+    not UTF-8.
     """
     if _HIDDEN.search(raw_path):
         raise HTTPError(400, "the path has an encoded slash or a backslash")
@@ -26,8 +30,10 @@ def segments(raw_path: bytes) -> list[str]:
         raise HTTPError(400, "the path is not UTF-8") from None
     if not path.startswith("/"):
         raise HTTPError(400, "the path does not begin with a slash")
+    if _CONTROL.search(path):
+        raise HTTPError(400, "the path has a control character")
     parts = path[1:].split("/")
-    if ".." in parts or "." in parts:
+    if "/." in path and any(map(_DOTS.fullmatch, parts)):
         raise HTTPError(400, "the path has a segment '.' or '..'")
     if parts[-1] == "":
         parts.pop()

@@ -1,32 +1,31 @@
-"""What a routing script sees of the request."""
+"""What a routing script sees of the request, and may change before it goes on to a target."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
-from starlette.datastructures import URL, Headers
+from starlette.datastructures import URL, MutableHeaders
 
 from framework.errors import HTTPError
 
 
 class Request:
-    """``method``, ``path`` (decoded), ``headers`` (any case), ``body`` (bytes), ``url`` (text)."""
+    """``method``, ``path`` (decoded), ``query`` (as sent), ``headers`` (any case), ``body`` (bytes), ``url`` (text).
 
-    __slots__ = ("_scope", "body", "headers", "method", "path")
+    All but ``url`` may be set; what is set counts for the target. ``body`` is None where no script reads it.
+    """
 
-    def __init__(self, scope: Any, body: bytes) -> None:
+    __slots__ = ("_scope", "body", "headers", "method", "path", "query")
+
+    def __init__(self, scope: Any, body: bytes | None) -> None:
         self._scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.headers = Headers(scope=scope)
-        self.body = body
-
-    @property
-    def query(self) -> bytes:
-        """The query string as it came."""
-        query: bytes = self._scope["query_string"]
-        return query
+        self.query: str = scope["query_string"].decode("latin-1")
+        self.headers = MutableHeaders(raw=list(scope["headers"]))
+        self.body: Any = body
 
     @property
     def url(self) -> str:
@@ -77,6 +76,40 @@ async def read_body(scope: Any, receive: Any, limit: int) -> bytes:
             raise _too_large(limit)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def announced(headers: list[tuple[bytes, bytes]]) -> int | None:
+    """How many bytes of body a request announces; None for one that comes in chunks."""
+    length = 0
+    for name, value in headers:
+        if name == b"transfer-encoding":
+            return None
+        if name == b"content-length":
+            length = int(value)
+    return length
+
+
+class BodyStream:
+    """A body on its way to a target: read from the client as the target takes it, and only once."""
+
+    def __init__(self, receive: Any, on_piece: Callable[[], None], on_gone: Callable[[], None]) -> None:
+        self._receive = receive
+        self._on_piece = on_piece
+        self._on_gone = on_gone
+        self.begun = False  # so the request cannot be sent again
+        self.complete = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.begun = True
+        while not self.complete:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self._on_gone()
+                raise ClientGone
+            self.complete = not message.get("more_body", False)
+            self._on_piece()
+            if message.get("body"):
+                yield message["body"]
 
 
 class ClientGone(Exception):

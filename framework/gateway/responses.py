@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
+
+from starlette.datastructures import MutableHeaders
 
 from framework import jsontext
 from framework.errors import Error, HTTPError
@@ -25,11 +30,31 @@ WITHOUT_BODY = (204, 304)
 
 @dataclass(slots=True)
 class Response:
-    """A response ready to be sent. Header names in lower case."""
+    """A response ready to be sent. Header names are found in any case; one name may have several values."""
 
     code: int
     body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: MutableHeaders = field(default_factory=MutableHeaders)
+
+    async def send(self, send: Any) -> None:
+        """Send it, whole."""
+        headers = [*self.headers.raw]
+        if self.code not in WITHOUT_BODY and "content-length" not in self.headers:
+            headers.append((b"content-length", str(len(self.body)).encode()))  # RFC 9110, 8.6
+        if "date" not in self.headers:
+            headers.append((b"date", date()))
+        await send({"type": "http.response.start", "status": self.code, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def date() -> bytes:
+    """The time as HTTP writes it, made anew once a second."""
+    return _written(int(time.time()))
+
+
+@functools.lru_cache(maxsize=1)
+def _written(now: int) -> bytes:
+    return formatdate(now, usegmt=True).encode()
 
 
 def from_result(result: Any) -> Response:
@@ -54,19 +79,50 @@ def from_result(result: Any) -> Response:
 
 def make(code: Any, body: Any, headers: Mapping[str, Any] | None = None) -> Response:
     """A response of these parts; its content type by the body's type, unless ``headers`` has one."""
-    if isinstance(code, bool) or not isinstance(code, int) or not 200 <= code <= 599:
-        raise TypeError(f"a script returned the status {code!r}; it is a number from 200 to 599")
+    _check_code(code)
     content, content_type = _content(None if code in WITHOUT_BODY else body)
     if headers is not None and not isinstance(headers, Mapping):
         raise TypeError(f"a script returned headers that are no mapping but a {type(headers).__name__}")
     sent = {str(name).lower(): str(value) for name, value in (headers or {}).items()}
     for name, value in sent.items():
-        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            raise TypeError(f"a script returned the header {name!r} with a name or value HTTP cannot carry")
+        _check_header(name, value)
     sent = {name: value for name, value in sent.items() if name not in _FRAMING}
     if content_type:
         sent.setdefault("content-type", content_type)
-    return Response(int(code), content, sent)
+    return Response(int(code), content, MutableHeaders(sent))
+
+
+def remade(response: Response, *, came: Response) -> Response:
+    """A target's response as a script has left it, if that can be sent. ``came`` is what it was before.
+
+    A body that was set is written as a returned one is; then what described the old one is dropped.
+    """
+    _check_code(response.code)
+    if response.code in WITHOUT_BODY:
+        response.body = b""
+        del response.headers["content-length"]
+    elif response.body is not came.body:
+        response.body, content_type = _content(response.body)
+        if content_type == _JSON or "content-type" not in response.headers:
+            response.headers["content-type"] = content_type or _TEXT
+        del response.headers["content-length"]
+        if response.headers.get("content-encoding") == came.headers.get("content-encoding"):
+            del response.headers["content-encoding"]
+    for name, value in response.headers.items():
+        _check_header(name, value)
+    for name in ("connection", "transfer-encoding"):
+        del response.headers[name]
+    return response
+
+
+def _check_code(code: Any) -> None:
+    if isinstance(code, bool) or not isinstance(code, int) or not 200 <= code <= 599:
+        raise TypeError(f"a script returned the status {code!r}; it is a number from 200 to 599")
+
+
+def _check_header(name: str, value: str) -> None:
+    if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+        raise TypeError(f"a script returned the header {name!r} with a name or value HTTP cannot carry")
 
 
 def _content(body: Any) -> tuple[bytes, str | None]:
@@ -96,7 +152,8 @@ def problem(code: int, detail: str | None = None, **members: Any) -> Response:
     if detail and detail != title:
         content["detail"] = _escaped(detail)
     content |= {name: _escaped(value) for name, value in members.items()}
-    return Response(code, jsontext.encode(content).encode(), {"content-type": _PROBLEM})
+    headers = MutableHeaders({"content-type": _PROBLEM})
+    return Response(code, jsontext.encode(content).encode(), headers)
 
 
 def _escaped(value: Any) -> Any:

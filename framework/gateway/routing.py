@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from framework.definitions import RouteDefinition
+from framework.gateway.target_paths import TargetPath
 
 Script = Callable[..., Awaitable[Any]]
 
@@ -23,6 +24,22 @@ class Route:
     variables: tuple[str, ...]
     request_script: Script | None
     response_script: Script | None
+    target_path: TargetPath
+
+    @property
+    def holds_body(self) -> bool:
+        """Is the request's body read before anything else, since a script sees it? Else it is streamed."""
+        return self.request_script is not None
+
+    @property
+    def scripted(self) -> bool:
+        """Does a script see what it is called with?"""
+        return self.request_script is not None or self.response_script is not None
+
+    @property
+    def forwards(self) -> bool:
+        """Is there a host that a request can go on to?"""
+        return self.definition.target is not None and bool(self.definition.target.authorities)
 
     @property
     def path(self) -> str:
@@ -58,11 +75,13 @@ class Routes:
                 node = node.variable
             elif segment:
                 node = node.static.setdefault(segment, _Node())
-        scripts = [
+        request_script, response_script = (
             None if script is None else script.function(dict(scope))
             for script in (definition.request_script, definition.response_script)
-        ]
-        node.route = Route(definition, tuple(variables), *scripts)
+        )
+        template = definition.target.path if definition.target is not None else None
+        target_path = TargetPath(template, definition.path)
+        node.route = Route(definition, tuple(variables), request_script, response_script, target_path)
         self._all.append(node.route)
 
     def match(self, segments: list[str]) -> tuple[Route, dict[str, str]] | None:

@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from textwrap import indent
 from typing import Any
 from urllib.parse import unquote
@@ -113,6 +115,7 @@ def _well_formed(messages: list[Any]) -> Answer:
     names = [name for name, _ in pairs]
     assert len(set(names)) == len(names), names
     headers = {name.decode(): value.decode("latin-1") for name, value in pairs}
+    assert parsedate_to_datetime(headers.pop("date")).utcoffset() == timedelta()
     if start["status"] in (204, 304):
         assert body == b""
         assert "content-length" not in headers

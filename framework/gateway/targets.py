@@ -1,0 +1,258 @@
+"""The call of a route's target: what is sent on, and how the answer comes back.
+
+The one rule: **a body is passed on as it comes, and held nowhere**, unless a script reads it; and a response
+that breaks off at the back end breaks off at the client, so that a part is never taken for the whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from starlette.datastructures import MutableHeaders
+
+from framework import jsontext
+from framework.errors import HTTPError
+from framework.gateway import hops
+from framework.gateway.calls import Call
+from framework.gateway.forwarding import Forwarding, Incoming, Outgoing, ResponseCut, TargetFailed
+from framework.gateway.presence import Presence, Present
+from framework.gateway.requests import BodyStream, announced
+from framework.gateway.responses import WITHOUT_BODY, Response, date
+from framework.gateway.target_paths import encoded
+
+logger = logging.getLogger("framework.gateway")
+
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_QUERY = "!$&'()*+,;=:@~/?%[]"
+
+
+class Targets:
+    """Calls the targets of routes. Holds nothing open; the ``Forwarding`` is the runtime's."""
+
+    def __init__(self, forwarding: Forwarding) -> None:
+        self._forwarding = forwarding
+        # Told to nobody but in ``Via``, so that nobody but ourselves can write it there.
+        self._secret = secrets.token_bytes(16)
+        self._names: dict[str, str] = {}
+
+    async def call(self, call: Call) -> Forwarded:
+        """The target's response, its body still to come. ``TargetFailed`` when there is none in time."""
+        route = call.route
+        target = route.definition.target
+        assert target is not None
+        patience = route.definition.request_timeout
+        loop = asyncio.get_running_loop()
+        latest = call.began + route.definition.stream_timeout
+        via = self._via(call)
+
+        def on_piece() -> None:
+            if not limit.expired():
+                limit.reschedule(max(call.deadline, min(loop.time() + patience, latest)))
+
+        presence: Presence | Present = Present()
+        body, length = _body(call, on_piece, lambda: presence.leave())
+
+        def complete() -> bool:
+            return not isinstance(body, BodyStream) or body.complete
+
+        headers = [*_headers(call), *hops.forwarded(*_caller(call)), ("Via", via)]
+        if length is not None and (length or isinstance(body, BodyStream)):
+            headers.append(("Content-Length", str(length)))
+        request = Outgoing(
+            _method(call), _target(call), headers, body, length, route.definition.connect_timeout
+        )
+        if not call.inside:
+            presence = Presence(call.receive, complete)
+        try:
+            with presence:
+                async with asyncio.timeout_at(call.deadline) as limit:
+                    incoming = await self._forwarding.send(request, target.authorities)
+        except TimeoutError:
+            raise TargetFailed(504, "the target gave no answer in time", f"over {patience:g} s") from None
+        return Forwarded(call, incoming, complete)
+
+    def _via(self, call: Call) -> str:
+        """The gateway's name in ``Via``: one for each route. ``HTTPError(508)`` where it stands there already."""
+        path = call.route.path
+        name = self._names.get(path)
+        if name is None:
+            digest = hashlib.blake2b(path.encode(), key=self._secret, digest_size=8).hexdigest()
+            name = self._names[path] = f"1.1 framework-{digest}"
+        for header, value in call.scope["headers"]:
+            if header == b"via" and name.encode() in value:
+                raise HTTPError(508, "the request has come back to the route that it was forwarded by")
+        return name
+
+
+def _headers(call: Call) -> list[tuple[str, str]]:
+    received = call.scope["headers"]
+    sent = call.request.headers.raw if call.route.request_script is not None else received
+    if call.route.response_script is not None:  # it reads the body
+        sent = [header for header in sent if header[0] != b"accept-encoding"]
+        sent.append((b"accept-encoding", b"identity"))
+    try:
+        return hops.to_target(received, sent)
+    except hops.Unsendable as error:
+        raise HTTPError(400, str(error)) from None
+
+
+class Forwarded:
+    """A target's response on its way to the client. It is sent, read or closed, once."""
+
+    def __init__(self, call: Call, incoming: Incoming, complete: Callable[[], bool]) -> None:
+        self._call = call
+        self._incoming = incoming
+        self._complete = complete
+        self.code = incoming.code
+        self._head = call.scope["method"] == "HEAD"
+        self._bare = self._head or self.code in WITHOUT_BODY
+        try:
+            self.headers = MutableHeaders(
+                raw=hops.to_client(incoming.headers, framing=self.code not in WITHOUT_BODY)
+            )
+        except hops.Unsendable as error:
+            incoming.close()
+            raise TargetFailed(502, "the target's answer is not HTTP", str(error)) from None
+
+    @property
+    def streamable(self) -> bool:
+        """Can it be passed on as it comes? A client of HTTP/1.0 must be told the length before."""
+        told = self._bare or "content-length" in self.headers
+        return told or self._call.scope.get("http_version") != "1.0"
+
+    async def send(self, send: Any) -> None:
+        """Pass it on. Where it breaks off, so does the client's connection: nothing is sent after it."""
+        try:
+            whole = b"" if self._bare else self._incoming.whole
+            headers = self.headers.raw
+            if whole is not None and not self._bare and "content-length" not in self.headers:
+                headers.append((b"content-length", str(len(whole)).encode()))
+            if "date" not in self.headers:
+                headers.append((b"date", date()))
+            await send({"type": "http.response.start", "status": self.code, "headers": headers})
+            if whole is None:
+                await self._stream(send)
+            else:
+                await send({"type": "http.response.body", "body": whole})
+        except (ResponseCut, TimeoutError) as error:
+            reason = str(error) or "it takes too long"
+            route = self._call.route.path
+            logger.error(
+                "%s %s: the target's response is cut off: %s",
+                self._call.scope["method"],
+                route,
+                reason,
+                extra={"action": "response_cut"},
+            )
+        finally:
+            self._incoming.close()
+
+    async def _stream(self, send: Any) -> None:
+        definition = self._call.route.definition
+        loop = asyncio.get_running_loop()
+        end = loop.time() + definition.stream_timeout
+        with self._presence():
+            async with asyncio.timeout_at(end) as limit:
+                limit.reschedule(min(loop.time() + definition.request_timeout, end))
+                async for piece in self._incoming.pieces():
+                    limit.reschedule(end)  # how fast the client reads is not the target's fault
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    limit.reschedule(min(loop.time() + definition.request_timeout, end))
+        await send({"type": "http.response.body", "body": b""})
+
+    async def read(self, limit: int | None) -> Response:
+        """The whole of it. ``TargetFailed`` for a body beyond ``limit`` bytes, or one that does not come in time."""
+        patience = self._call.route.definition.request_timeout
+        pieces, size = [], 0
+        try:
+            with self._presence():
+                async with asyncio.timeout_at(self._call.deadline if limit is not None else None):
+                    if not self._bare:
+                        async for piece in self._incoming.pieces():
+                            size += len(piece)
+                            if limit is not None and size > limit:
+                                raise TargetFailed(
+                                    502, "the target's response is too large", f"over {limit} bytes"
+                                )
+                            pieces.append(piece)
+        except ResponseCut as error:
+            raise TargetFailed(502, "the target's response is cut off", str(error)) from None
+        except TimeoutError:
+            raise TargetFailed(504, "the target gave no answer in time", f"over {patience:g} s") from None
+        finally:
+            self._incoming.close()
+        if not self._head:
+            del self.headers["content-length"]
+        return Response(self.code, b"".join(pieces), self.headers)
+
+    def _presence(self) -> Presence | Present:
+        return Present() if self._call.inside else Presence(self._call.receive, self._complete)
+
+    def close(self) -> None:
+        """Nobody wants it."""
+        self._incoming.close()
+
+
+def _caller(call: Call) -> tuple[str, str | None, tuple[str, int] | None]:
+    host = next((value.decode("latin-1") for name, value in call.scope["headers"] if name == b"host"), None)
+    return call.scope["scheme"], host, call.scope.get("client")
+
+
+def _body(
+    call: Call, on_piece: Callable[[], None], on_gone: Callable[[], None]
+) -> tuple[bytes | BodyStream | None, int | None]:
+    """What is sent, and its length; a length of None is a body in chunks."""
+    if call.body is None:
+        length = announced(call.scope["headers"])
+        return (None if length == 0 else BodyStream(call.receive, on_piece, on_gone)), length
+    body = call.request.body
+    if not isinstance(body, bytes):
+        body = _content(call, body)
+    return body or None, len(body)
+
+
+def _content(call: Call, body: Any) -> bytes:
+    """What a script has set as ``request.body``, as a response's body is written."""
+    if body is None:
+        return b""
+    if isinstance(body, bytearray | memoryview):
+        return bytes(body)
+    if isinstance(body, str):
+        return body.encode()
+    call.request.headers["content-type"] = "application/json"
+    return jsontext.encode(body).encode()
+
+
+def _method(call: Call) -> str:
+    method = call.request.method
+    if not isinstance(method, str) or not _METHOD.fullmatch(method):
+        raise TypeError(f"request.method was set to {method!r}, which is no method")
+    if method.upper() in ("TRACE", "CONNECT"):
+        raise HTTPError(405, f"{method.upper()} is not forwarded")
+    return method
+
+
+def _target(call: Call) -> str:
+    """Path and query at the target: as they came, but for what a script has set."""
+    scope, request = call.scope, call.request
+    if request.path == scope["path"]:
+        path = call.route.target_path.of(scope["raw_path"].decode("ascii"))
+    else:
+        path = encoded(request.path)
+    query: Any = request.query
+    if isinstance(query, Mapping):
+        query = urlencode(query, doseq=True)
+    elif isinstance(query, bytes):
+        query = query.decode("latin-1")
+    if query != scope["query_string"].decode("latin-1"):
+        query = quote(query, safe=_QUERY)
+    elif not query.isascii():
+        raise HTTPError(400, "the query string has characters that are not encoded")
+    return f"{path}?{query}" if query else path
