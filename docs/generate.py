@@ -6,6 +6,7 @@ between them is written here. A test fails when a part is stale. ``--check`` onl
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import os
 import re
@@ -23,7 +24,8 @@ from framework.definitions import check, load, render
 from framework.definitions.kinds import Kind
 from framework.definitions.problem import CODES
 from framework.definitions.schema import schema_of
-from framework.gateway import app, attempts, logon
+from framework.gateway import attempts, logon
+from framework.gateway import limits as gateway_limits
 
 DOCS = Path(__file__).parent
 
@@ -72,7 +74,6 @@ LIMITS: tuple[tuple[str, object, str], ...] = (
     ("the same, at most", reflector.ERROR_WAIT_LAST, "s"),
     ("work in progress may take this long at a stop", reflector.SHUTDOWN_GRACE, "s"),
     ("a transaction may await something else for", transaction.TRANSACTION_HOLD, "s"),
-    ("largest body of a request", app.MAX_BODY, "bytes"),
     ("a token from `/-/logon` is valid for", logon.DEFAULT_EXPIRY, "s"),
     ("a token or role that was found is believed for", tokens.BELIEVED_FOR, "s"),
     ("a failed logon waits for its answer, at first", attempts.FIRST_WAIT, "s"),
@@ -191,6 +192,19 @@ def limits() -> str:
     )
 
 
+def variables() -> str:
+    """The limits of the server that the environment sets."""
+    rows = []
+    for limit in dataclasses.fields(gateway_limits.Limits):
+        default = limit.default
+        shown = f"{default:g}" if isinstance(default, float) else f"{default:,}"
+        unit = limit.metadata["unit"]
+        rows.append(
+            (f"`{gateway_limits.variable(limit)}`", f"{shown} {unit}".strip(), limit.metadata["told"])
+        )
+    return _table(("variable", "default", "limit"), rows)
+
+
 def commands() -> Iterator[tuple[str, click.Command]]:
     """Every command that does something, by what one types for it."""
     yield from _commands(command_line, "framework")
@@ -272,6 +286,7 @@ SECTIONS: Mapping[str, Callable[..., str]] = {
     "bookkeeping": bookkeeping,
     "codes": codes,
     "limits": limits,
+    "variables": variables,
     "command": command,
     "mistake": mistake,
 }

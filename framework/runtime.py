@@ -21,6 +21,7 @@ from framework.gateway import logon
 from framework.gateway.app import Gateway
 from framework.gateway.authentication import Authentication
 from framework.gateway.forwarding import Forwarding
+from framework.gateway.limits import DEFAULTS, Limits
 from framework.housekeeping import keep_house
 from framework.policies import Policies, to_json
 from framework.reflector import SHUTDOWN_GRACE, Reflector
@@ -69,7 +70,9 @@ class Runtime:
         self._housekeeping: asyncio.Task[None] | None = None
         self._watchdog: Watchdog | None = None
 
-    async def start(self, storage: Storage, *, workers: bool = True, gateway: bool = True) -> Gateway | None:
+    async def start(
+        self, storage: Storage, *, workers: bool = True, gateway: bool = True, limits: Limits = DEFAULTS
+    ) -> Gateway | None:
         """Fit the tables, define methods, run modules and workers' top level, start the workers; the gateway to serve.
 
         Raises ``CannotOpen`` when the tables do not fit, and whatever a definition's top level raises.
@@ -84,14 +87,14 @@ class Runtime:
         self._watchdog = Watchdog()
         app = None
         if gateway:
-            app = await self._make_gateway(storage)
+            app = await self._make_gateway(storage, limits)
             self.callout.connect(app.call)
         if workers:
             self._reflector = Reflector(self.snapshot.workers, self.session, self.snapshot.scope)
             self._reflector.start()
         return app
 
-    async def _make_gateway(self, storage: Storage) -> Gateway:
+    async def _make_gateway(self, storage: Storage, limits: Limits) -> Gateway:
         """The application; its roles are recorded, since the operator's verbs need no folder."""
         roles = Roles(self.snapshot.definitions.roles)
         await record_roles(storage, roles)
@@ -103,6 +106,7 @@ class Runtime:
             authentication=Authentication(Tokens(storage), roles),
             logon=logon.Logon(self.session, expiry=self._logon_expiry),
             forwarding=self._forwarding,
+            max_body=limits.max_body,
         )
 
     async def _record_policies(self, storage: Storage) -> None:
@@ -194,12 +198,13 @@ async def open_runtime(
     gateway: bool = True,
     grace: float = SHUTDOWN_GRACE,
     logon_expiry: float = logon.DEFAULT_EXPIRY,
+    limits: Limits = DEFAULTS,
 ) -> AsyncIterator[tuple[Runtime, Gateway | None]]:
     """A runtime on the database behind ``url``, stopped and closed with the block."""
     runtime = Runtime(definitions, logon_expiry=logon_expiry)
     async with open_storage(url) as storage:
         try:
-            app = await runtime.start(storage, workers=workers, gateway=gateway)
+            app = await runtime.start(storage, workers=workers, gateway=gateway, limits=limits)
             yield runtime, app
         finally:
             try:

@@ -13,12 +13,16 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import uvicorn
 
 from framework.definitions import Definitions
 from framework.errors import CannotOpen
 from framework.gateway.app import Gateway
+from framework.gateway.connection import Connection, protocol
+from framework.gateway.limits import DEFAULTS, Limits
+from framework.gateway.listening import Listening
 from framework.gateway.logon import DEFAULT_EXPIRY
 from framework.reflector import SHUTDOWN_GRACE
 from framework.runtime import Runtime, open_runtime
@@ -27,11 +31,22 @@ logger = logging.getLogger("framework.server")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _STOPPED_AT_ONCE = 130
+_LOOK_EVERY = 5  # ticks of uvicorn, a tenth of a second each
 _LAST_WORD = 2.0  # seconds that cancelled requests get to end
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to us: the workers have to be stopped as well."""
+    """Leaves the signals to us: the workers have to be stopped as well. Its clock is the connections' too."""
+
+    def __init__(self, config: uvicorn.Config, listening: Listening) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _LOOK_EVERY == 0:
+            connections = cast("set[Connection]", self.server_state.connections)
+            self._listening.look(connections, asyncio.get_running_loop().time())
+        return self.should_exit
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -67,6 +82,7 @@ async def serve(
     workers: bool,
     started: Callable[[Runtime], None],
     logon_expiry: float = DEFAULT_EXPIRY,
+    limits: Limits = DEFAULTS,
 ) -> int:
     """Serve until a signal comes; the exit code. ``listener`` is None for a process without a gateway."""
     stop = asyncio.Event()
@@ -74,10 +90,15 @@ async def serve(
     code = 0
     try:
         opened = open_runtime(
-            definitions, url, workers=workers, gateway=listener is not None, logon_expiry=logon_expiry
+            definitions,
+            url,
+            workers=workers,
+            gateway=listener is not None,
+            logon_expiry=logon_expiry,
+            limits=limits,
         )
         async with opened as (runtime, app):
-            server = _start(app, listener)
+            server = _start(app, listener, limits)
             if server is not None:
                 await _until_up(server)
             # What the start has made stays for ever: the collector need not look through it again and again.
@@ -139,9 +160,10 @@ def _end_the_process() -> None:
     os._exit(1)
 
 
-def _start(app: Gateway | None, listener: socket.socket | None) -> _Serving | None:
+def _start(app: Gateway | None, listener: socket.socket | None, limits: Limits) -> _Serving | None:
     if app is None or listener is None:
         return None
+    listening = Listening(limits)
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -150,13 +172,13 @@ def _start(app: Gateway | None, listener: socket.socket | None) -> _Serving | No
         server_header=False,
         date_header=False,  # a target's own is passed on; the gateway adds it to what has none
         proxy_headers=False,
-        http="httptools",
+        http=protocol(app, listening),
         loop="none",
         ws="none",
         timeout_graceful_shutdown=int(SHUTDOWN_GRACE),
         backlog=2048,
     )
-    return _Serving(_Uvicorn(config), listener)
+    return _Serving(_Uvicorn(config, listening), listener)
 
 
 async def _until_up(server: _Serving) -> None:

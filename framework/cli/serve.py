@@ -154,6 +154,7 @@ def _run(
     import uvloop
 
     from framework.debug import Printer
+    from framework.gateway import limits
     from framework.server import serve as serve_definitions
 
     printer = Printer(_to_stdout())
@@ -176,6 +177,7 @@ def _run(
                 workers=workers,
                 started=started,
                 logon_expiry=logon_expiry,
+                limits=limits.from_environ(),
             )
         )
     finally:

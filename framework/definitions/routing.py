@@ -49,6 +49,8 @@ class RouteDefinition:
     connect_timeout: float = 60.0
     request_timeout: float = 60.0
     stream_timeout: float = 3600.0
+    max_body: int | None = None  # bytes; None: as the server has it
+    max_in_flight: int | None = None  # requests at the same time
     transaction: bool = False
     idempotency: bool = False
 
@@ -85,12 +87,20 @@ def parse_route(node: MapNode, reading: Reading) -> RouteDefinition | None:
         connect_timeout=_seconds(node, "connect_timeout", reading),
         request_timeout=_seconds(node, "request_timeout", reading),
         stream_timeout=_seconds(node, "stream_timeout", reading, default=3600.0),
+        max_body=_count(node, "max_body"),
+        max_in_flight=_count(node, "max_in_flight"),
         transaction=node.flag("transaction", False) or node.flag("idempotency", False),
         idempotency=node.flag("idempotency", False),
     )
     if _is_doubtful(node, route):
         reading.doubtful.add(route.location)
     return route if path is not None else None
+
+
+def _count(node: MapNode, key: str) -> int | None:
+    scalar = node.scalar(key)
+    value = None if scalar is None else scalar.value
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _is_doubtful(node: MapNode, route: RouteDefinition) -> bool:

@@ -19,6 +19,8 @@ from framework.gateway.authentication import Authentication
 from framework.gateway.calls import Call
 from framework.gateway.execution import Execution
 from framework.gateway.forwarding import Forwarding, TargetFailed
+from framework.gateway.inflight import InFlight
+from framework.gateway.limits import DEFAULTS
 from framework.gateway.logon import Logon
 from framework.gateway.paths import segments
 from framework.gateway.requests import ClientGone, Request, parameters, read_body
@@ -29,8 +31,6 @@ from framework.session import Session
 from framework.transaction import JOINED
 
 logger = logging.getLogger("framework.gateway")
-
-MAX_BODY = 1024 * 1024
 
 _VERSIONS = ("1.1", "1.0")
 _ASCII = "".join(map(chr, range(128)))
@@ -47,12 +47,15 @@ class Gateway:
         authentication: Authentication,
         logon: Logon,
         forwarding: Forwarding,
+        max_body: int = DEFAULTS.max_body,
     ) -> None:
         self._routes = routes
+        self._max_body = max_body
+        self._in_flight = InFlight()
         self._session = session
         self._authentication = authentication
         self._logon = logon
-        self._execution = Execution(session, Targets(forwarding), max_body=MAX_BODY)
+        self._execution = Execution(session, Targets(forwarding), max_body=max_body)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -63,6 +66,8 @@ class Gateway:
             await response.send(send)
         except ClientGone:
             return
+        finally:
+            self._in_flight.leave(scope)
 
     async def call(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> CalloutResponse:
         """A request from inside the process: the same pipeline, without a token."""
@@ -92,6 +97,7 @@ class Gateway:
         except TargetFailed as error:
             return CalloutResponse(NO_ANSWER, str(error).encode(), {})
         finally:
+            self._in_flight.leave(scope)
             JOINED.reset(token)
         return CalloutResponse(response.code, response.body, response.headers)
 
@@ -113,7 +119,11 @@ class Gateway:
             if isinstance(caller, Response):
                 return caller
             scope["account"] = caller
-            body = await read_body(scope, receive, MAX_BODY) if route.holds_body or inside else None
+            refused = self._in_flight.enter(scope, route)
+            if refused is not None:
+                return refused
+            most = route.definition.max_body or self._max_body
+            body = await read_body(scope, receive, most) if route.holds_body or inside else None
             named = parameters(scope["query_string"]) if route.scripted else {}
             call = Call(route, Request(scope, body), resources, named, caller, scope, receive, body)
         except HTTPError as error:

@@ -104,6 +104,13 @@ def unexpected(
     return problem(500, f"{who} failed; the server's log has more under the id", id=number)
 
 
+def stopping() -> Response:
+    """503 for a request that was still in work when the grace of a stop was over."""
+    answer = problem(503, "the server is stopping, and the request was not finished in time")
+    answer.headers["retry-after"] = "1"
+    return answer
+
+
 def _is_to_blame(method: str, body: bytes) -> bool:
     """Is the body what a script could not read? Nobody expects one where the method brings none."""
     return bool(body or method in ("POST", "PUT", "PATCH")) and not _is_json(body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from framework.gateway.app import MAX_BODY
+from framework.gateway.limits import DEFAULTS
 
 from .client import route
 from .conftest import Serving
@@ -66,24 +66,24 @@ async def test_headers_are_found_in_any_case_and_the_url_is_whole(serving: Servi
 
 async def test_a_body_of_the_limit_passes_and_one_byte_more_is_413(serving: Serving) -> None:
     async with serving(SIZE) as client:
-        assert (await client.post("/size", b"x" * MAX_BODY)).json() == MAX_BODY
-        answer = await client.post("/size", b"x" * (MAX_BODY + 1))
+        assert (await client.post("/size", b"x" * DEFAULTS.max_body)).json() == DEFAULTS.max_body
+        answer = await client.post("/size", b"x" * (DEFAULTS.max_body + 1))
         assert answer.code == 413
-        assert str(MAX_BODY) in answer.problem()["detail"]
+        assert str(DEFAULTS.max_body) in answer.problem()["detail"]
 
 
 async def test_a_chunked_body_is_joined_and_held_to_the_same_limit(serving: Serving) -> None:
-    half = b"x" * (MAX_BODY // 2)
+    half = b"x" * (DEFAULTS.max_body // 2)
     async with serving(SIZE, route("/body", "return request.body")) as client:
         assert (await client.post("/body", chunks=[b"a", b"", b"bc", b"d"])).body == b"abcd"
-        assert (await client.post("/size", chunks=[half, half])).json() == MAX_BODY
+        assert (await client.post("/size", chunks=[half, half])).json() == DEFAULTS.max_body
         assert (await client.post("/size", chunks=[half, half, b"x"])).code == 413
         assert (await client.post("/size", chunks=[half * 3])).code == 413
 
 
 async def test_a_body_that_is_announced_too_large_is_refused_before_it_is_read(serving: Serving) -> None:
     async with serving(SIZE) as client:
-        headers = {"content-length": str(MAX_BODY + 1)}
+        headers = {"content-length": str(DEFAULTS.max_body + 1)}
         assert (await client.post("/size", chunks=[b""], headers=headers)).code == 413
 
 

@@ -1,0 +1,449 @@
+"""A client's connection: requests are parsed, bounded in size and time, and answered in their order.
+
+The one rule: **what a client can make the server hold is bounded before anybody has looked at its token.**
+A request that breaks a limit or the grammar is answered after those that came before it, and the connection
+ends. ``uvicorn.Server`` makes the connections and asks for their end; httptools parses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from math import inf
+from typing import Any
+from urllib.parse import unquote
+
+import httptools
+
+from framework.gateway.exchange import HIGH_WATER, Exchange, refusal
+from framework.gateway.limits import LEAST_RATE
+from framework.gateway.listening import Listening
+from framework.gateway.responses import Response, problem
+from framework.request_id import accepted, new
+
+_MOST_PIPELINED = 32  # requests that wait behind the one that is answered; the connection ends after them
+_LINGER = 2.0  # seconds that a client gets to read the last answer while what it sends is thrown away
+_DRAINED = 65536  # bytes of an unread body that are worth waiting for: more of it, and the connection ends
+
+_NOTED = frozenset({b"host", b"expect", b"upgrade", b"content-length", b"x-request-id"})
+
+
+class _Refused(Exception):
+    """Nothing more is parsed."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection. ``listening`` is what all connections of a server share."""
+
+    def __init__(self, app: Any, state: Any, listening: Listening, loop: asyncio.AbstractEventLoop) -> None:
+        self._app = app
+        self._state = state  # of uvicorn: the connections and the tasks
+        self._listening = listening
+        self._limits = listening.limits
+        self._loop = loop
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._ends: dict[str, Any] = {}
+        self._parser = self._new_parser()
+        self.choked: asyncio.Event | None = None  # while the client does not read: set when it does again
+        self._deadline = inf
+        # the request that is being read
+        self._in_header = False
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._noted: dict[bytes, bytes] = {}
+        self._twice: set[bytes] = set()
+        self._size = 0
+        self._unfinished = 0  # bytes of a header that is not complete yet
+        self._reading: Exchange | None = None  # whose body is not complete yet
+        self._body_began = self._body_last = 0.0
+        self._body_size = 0
+        self._paused_at: float | None = None
+        # the requests that are being answered
+        self._answering: Exchange | None = None
+        self._pipeline: deque[Exchange] = deque()
+        self._last_word: tuple[int, Response, str] | None = None  # said when those before it are answered
+        self._deaf = False  # what comes is thrown away
+        # what the client takes
+        self._written = 0
+        self._taken = 0
+        self._taken_at = 0.0
+
+    @property
+    def date(self) -> bytes:
+        return self._listening.date
+
+    def _new_parser(self) -> Any:
+        parser = httptools.HttpRequestParser(self)
+        # What follows a request with `Connection: close` is not parsed by us, and is no error either.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
+    # ---- its life ---------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport = transport
+        self._state.connections.add(self)
+        self._ends = {
+            "server": _address(transport.get_extra_info("sockname")),
+            "client": _address(transport.get_extra_info("peername")),
+        }
+        self._taken_at = now = self._loop.time()
+        self._deadline = now + self._limits.header_timeout
+        self._listening.entered()
+        if self._listening.flooded:
+            self.abort()
+        elif self._listening.full:
+            self._refuse(503, "the server has as many connections as it takes. Try again later.")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._state.connections.discard(self)
+        self._listening.left()
+        self._deadline = inf
+        self._deaf = True
+        self.resume_writing()
+        if self._answering is not None:
+            self._drop(self._answering)
+        self._drop_pipeline()
+        self._answering = self._reading = self._parser = None
+
+    def shutdown(self) -> None:
+        """No further request: asked for by uvicorn when the server stops."""
+        if self._answering is None or self._deaf:
+            self._transport.close()
+        else:
+            self._answering.keep_alive = False
+
+    def abort(self) -> None:
+        """Cut it off at once: what is not sent yet is lost, and the client sees that."""
+        self._deaf = True
+        self._transport.abort()
+
+    # ---- its time ---------------------------------------------------------------------------
+
+    def look(self, now: float) -> None:
+        """Called again and again: end what takes too long."""
+        if now >= self._deadline:
+            self._expired(now)
+        unsent = self._transport.get_write_buffer_size()
+        taken = self._written - unsent
+        if not unsent or taken - self._taken >= LEAST_RATE * self._limits.write_timeout:
+            self._taken, self._taken_at = taken, now
+        elif now - self._taken_at > self._limits.write_timeout:
+            self.abort()
+
+    def _expired(self, now: float) -> None:
+        self._deadline = inf
+        if self._deaf:
+            self.abort()
+        elif self._in_header:
+            self._refuse(408, f"the header was not complete after {self._limits.header_timeout:g} s")
+        elif self._reading is not None:
+            self._body_expired(self._reading, now)
+        elif self._answering is None:
+            self._transport.close()
+
+    def _body_expired(self, exchange: Exchange, now: float) -> None:
+        timeout = self._limits.body_timeout
+        if self._paused_at is not None:  # we are the slow one
+            self._deadline = now + timeout
+            return
+        allowed = min(self._body_last + timeout, self._body_began + timeout + self._body_size / LEAST_RATE)
+        if now < allowed:
+            self._deadline = allowed
+        else:
+            self._refuse(408, "the body came too slowly, or not at all")
+
+    # ---- what comes -------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf or self._last_word is not None:
+            return
+        reading, body = self._reading, self._body_size
+        exact = self._in_header or reading is None
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            if not (self._deaf or self._last_word or self._ends_with_answer()):
+                self._refuse(400, "this is no HTTP request")
+        # What the parser keeps until it is complete: a field of the header or the trailer, a chunk's extension.
+        if exact if self._in_header else self._reading is not None and body == self._body_size:
+            self._unfinished += len(data)
+            if self._unfinished > self._limits.max_header + self._limits.max_url:
+                self._refuse(431, f"the header is larger than {self._limits.max_header} bytes")
+        else:
+            self._unfinished = 0
+
+    def _feed(self, data: bytes) -> None:
+        """Parse; an offer to upgrade is not taken up: it is read again as if it had not been made."""
+        while True:
+            try:
+                self._parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                head = self._without_upgrade(self._parser.get_method())
+                data = head + data[upgrade.args[0] :]
+                self._parser = self._new_parser()
+
+    def _without_upgrade(self, method: bytes) -> bytes:
+        given = self._noted.get(b"x-request-id")
+        headers = [*self._headers, *([] if given is None else [(b"x-request-id", given)])]
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+        return method + b" " + self._url + b" HTTP/1.1\r\n" + lines + b"\r\n"
+
+    def _ends_with_answer(self) -> bool:
+        """The last request on this connection is here already; what follows it does not count."""
+        last = self._pipeline[-1] if self._pipeline else self._answering
+        return last is not None and last.received and not last.keep_alive
+
+    def on_message_begin(self) -> None:
+        if self._deaf or self._last_word is not None or self._ends_with_answer():
+            raise _Refused
+        if len(self._pipeline) >= _MOST_PIPELINED:
+            self._pipeline[-1].keep_alive = False
+            raise _Refused
+        self._in_header = True
+        self._url = b""
+        self._headers = []
+        self._noted = {}
+        self._twice = set()
+        self._size = self._unfinished = 0
+        self._deadline = self._loop.time() + self._limits.header_timeout
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        if len(self._url) > self._limits.max_url:
+            self._stop(414, f"the URL is longer than {self._limits.max_url} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._size += len(name) + len(value) + 4
+        if self._size > self._limits.max_header:
+            self._stop(431, f"the header is larger than {self._limits.max_header} bytes")
+        if not self._in_header:
+            return  # a trailer: dropped
+        name = name.lower()
+        if name in _NOTED:
+            if name in self._noted:
+                self._twice.add(name)
+            self._noted[name] = value
+            if name in (b"upgrade", b"x-request-id"):
+                return
+        self._headers.append((name, value))
+        if len(self._headers) > self._limits.max_header_fields:
+            self._stop(431, f"the header has more than {self._limits.max_header_fields} fields")
+
+    def on_headers_complete(self) -> None:
+        version = self._parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            self._stop(505, "this server speaks HTTP/1.1")
+        if b"host" in self._twice or (version == "1.1" and b"host" not in self._noted):
+            self._stop(400, "a request has one Host")
+        method = self._parser.get_method().decode("ascii")
+        if method == "CONNECT":
+            self._stop(400, "this server is no tunnel")
+        if self._parser.should_upgrade():
+            return  # the parser ends here, and the request is read again without its offer
+        id_ = new() if b"x-request-id" in self._twice else accepted(self._noted.get(b"x-request-id"))
+        self._headers.append((b"x-request-id", id_.encode("ascii")))
+        exchange = Exchange(
+            self,
+            self._scope(method, version),
+            id_,
+            keep_alive=version == "1.1" and self._parser.should_keep_alive(),
+            expects=version == "1.1" and self._noted.get(b"expect", b"").lower() == b"100-continue",
+        )
+        self._in_header = False
+        self._reading = exchange
+        self._body_size = 0
+        self._body_began = self._body_last = self._loop.time()
+        self._deadline = self._body_began + self._limits.body_timeout
+        if self._answering is None:
+            self._start(exchange)
+        else:
+            self._pipeline.append(exchange)
+            self.pause_reading()
+
+    def _scope(self, method: str, version: str) -> dict[str, Any]:
+        parsed = httptools.parse_url(self._url)
+        raw_path = parsed.path or b"/"
+        path = raw_path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": version,
+            "method": method,
+            "scheme": "http",
+            "root_path": "",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": parsed.query or b"",
+            "headers": self._headers,
+            **self._ends,
+        }
+
+    def on_body(self, body: bytes) -> None:
+        exchange = self._reading
+        if exchange is None:
+            return
+        self._body_size += len(body)
+        self._body_last = self._loop.time()
+        exchange.feed(body)
+        if exchange.complete:
+            if self._body_size > _DRAINED:
+                self._linger()
+        elif exchange.waiting > HIGH_WATER:
+            self.pause_reading()
+
+    def on_message_complete(self) -> None:
+        exchange, self._reading = self._reading, None
+        if exchange is None:
+            return
+        self._deadline = inf
+        exchange.end()
+        if exchange is not self._answering and exchange.complete:
+            self._deadline = self._body_last + self._limits.keep_alive_timeout
+
+    def eof_received(self) -> None:
+        """The client sends no more: it is gone. Nothing tells a half-closed connection from a closed one."""
+
+    # ---- what is answered -------------------------------------------------------------------
+
+    def _start(self, exchange: Exchange) -> None:
+        self._answering = exchange
+        task = self._loop.create_task(exchange.run(self._app))
+        self._state.tasks.add(task)
+        task.add_done_callback(self._state.tasks.discard)
+
+    def stays(self, exchange: Exchange) -> bool:
+        """May the connection be used again after this response? Not while much of the body is to come."""
+        if exchange.received:
+            return True
+        if exchange.waits_for_continue or exchange is not self._reading:
+            return False
+        length = self._noted.get(b"content-length")
+        return length is not None and int(length) - self._body_size <= _DRAINED
+
+    def answered(self, exchange: Exchange) -> None:
+        """A response is complete; on to the next request."""
+        self._state.total_requests += 1
+        self._listening.log(exchange)
+        if self._transport.is_closing():
+            return
+        self._answering = None
+        if not exchange.keep_alive:
+            if exchange.received and not self._pipeline and self._last_word is None:
+                self._transport.close()
+            else:
+                self._linger()
+        elif self._pipeline:
+            self._start(self._pipeline.popleft())
+            if not self._pipeline:
+                self.resume_reading()
+        elif self._last_word is not None:
+            self._say(*self._last_word)
+        else:
+            self.resume_reading()
+            if not self._in_header and self._reading is None:
+                self._deadline = self._loop.time() + self._limits.keep_alive_timeout
+
+    def _stop(self, code: int, detail: str) -> None:
+        """Refuse from inside the parser, and end its work."""
+        self._refuse(code, detail)
+        raise _Refused
+
+    def _refuse(self, code: int, detail: str) -> None:
+        """Answer what cannot become an exchange, once those before it are answered; then the end."""
+        self._in_header = False
+        id_ = accepted(self._noted.get(b"x-request-id"))
+        broken, self._reading = self._reading, None
+        if broken is None:
+            self._listening.log_refusal(code, id_)
+        elif broken.started:
+            self.abort()
+            return
+        else:  # its body will never be complete: nobody needs to work on it
+            broken.leave()
+            broken.status, id_ = code, broken.id
+            self._listening.log(broken)
+            if broken is self._answering:
+                self._answering = None
+            else:
+                self._pipeline.remove(broken)
+        response = problem(code, detail)
+        if code == 503:
+            response.headers["retry-after"] = "1"
+        if self._answering is None:
+            self._say(code, response, id_)
+        else:
+            self._last_word = (code, response, id_)
+
+    def _say(self, code: int, response: Response, id_: str) -> None:
+        self.write(refusal(code, response, id_, self.date))
+        self._linger()
+
+    def _linger(self) -> None:
+        """End the connection so that the client can read the last answer, whatever it still sends."""
+        self._deaf = True
+        self._drop_pipeline()
+        if self._transport.is_closing():
+            return
+        self.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._deadline = self._loop.time() + _LINGER
+
+    def _drop_pipeline(self) -> None:
+        while self._pipeline:
+            self._drop(self._pipeline.popleft())
+
+    def _drop(self, exchange: Exchange) -> None:
+        """Nobody waits for this answer any more."""
+        if not exchange.complete:
+            exchange.leave()
+            self._listening.log(exchange)
+
+    # ---- how much is on its way -------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._written += len(data)
+            self._transport.write(data)
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the client for now."""
+        if self._paused_at is None and not self._transport.is_closing():
+            self._paused_at = self._loop.time()
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on; the time in between is not the client's."""
+        if self._paused_at is None or self._pipeline:
+            return
+        now = self._loop.time()
+        self._body_began += now - self._paused_at
+        self._body_last = now
+        self._paused_at = None
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than it is written to."""
+        self.choked = self.choked or asyncio.Event()
+
+    def resume_writing(self) -> None:
+        if self.choked is not None:
+            self.choked.set()
+            self.choked = None
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else None
+
+
+def protocol(app: Any, listening: Listening) -> Any:
+    """What ``uvicorn.Server`` makes a connection's protocol with."""
+    loop = asyncio.get_running_loop()
+
+    def make(*, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> Connection:
+        return Connection(app, server_state, listening, loop)
+
+    return make

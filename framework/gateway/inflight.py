@@ -1,0 +1,42 @@
+"""How many requests of a route are in work: ``max_in_flight`` bounds what its script, or the target, has to bear.
+
+The one rule: **a request counts from before its body is read until its answer is sent**, callouts from inside too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from framework.gateway.responses import Response, problem
+from framework.gateway.routing import Route
+
+RETRY_AFTER = 1  # seconds
+
+
+class InFlight:
+    """The counts of one gateway."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def enter(self, scope: Any, route: Route) -> Response | None:
+        """Count a request; the 503 that it is answered with if there are too many."""
+        most = route.definition.max_in_flight
+        if most is None:
+            return None
+        if self._counts[route.path] >= most:
+            refused = problem(
+                503, f"this route has {most} requests in work, as many as it takes. Try again later."
+            )
+            refused.headers["retry-after"] = str(RETRY_AFTER)
+            return refused
+        self._counts[route.path] += 1
+        scope["in_flight"] = route.path
+        return None
+
+    def leave(self, scope: Any) -> None:
+        """The request has been answered, or never will be."""
+        path = scope.pop("in_flight", None)
+        if path is not None:
+            self._counts[path] -= 1
