@@ -55,7 +55,6 @@ NOT_IN_EFFECT: Mapping[Kind, tuple[str, ...]] = {
             )
         ),
         "attributes.ref_fields",
-        "attributes.local_fields[].field_fsm",
     ),
     "routing": ("proxy.scheme",),
     "worker": (),

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Table
 
-from framework.atom import Atom, did_you_mean
+from framework.atom import Atom, did_you_mean, transitions
 from framework.definitions import AtomDefinition, Method
 from framework.model import Model
 from framework.session import Session
@@ -62,6 +62,9 @@ class Atoms:
             for method in (*definition.class_methods, *definition.instance_methods):
                 if method.owner == definition.name:
                     _define(generated, method, names)
+        for generated in self:
+            if not generated._model.definition.abstract:
+                transitions.install(generated)
 
 
 class Models:
@@ -117,6 +120,7 @@ def _generate(
             "_scope": scope,
             "_selects": {},
             **{alias: _alias(name) for alias, name in model.aliases.items()},
+            "_states": model.definition.states,
         },
     )
 

@@ -2,11 +2,13 @@
 
     FrameworkError
     ├── ValidationError        a value that a field does not accept                    (HTTP 422)
+    │   └── TransitionError    a state that cannot be left so, or be written by hand   (HTTP 409)
     ├── HTTPError              the answer that a routing script wants to give          (its own code)
     │   └── Error              the same, with a body and more information
     ├── StorageError
     │   ├── Duplicate          an insert of a key or unique value that exists          (HTTP 409)
     │   ├── Gone               a save or destroy of a row that is no longer there      (HTTP 409)
+    │   ├── Changed            a row that somebody else has changed in the meantime    (HTTP 409)
     │   ├── TransactionTooLong it held the writer while it awaited something else      (HTTP 500)
     │   ├── TransactionEnded   something asked of a transaction that is over
     │   ├── TransactionHeld    a write beside the transaction that the same task holds
@@ -32,6 +34,7 @@ A mistake in a definition is no exception but a value: see ``framework.definitio
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -54,6 +57,29 @@ class ValidationError(FrameworkError):
         self.value = value
         self.rule = rule
         self.problem = problem
+
+
+class TransitionError(ValidationError):
+    """A transition between the states of a field that is not allowed now; nothing was changed.
+
+    ``key`` says which instance, ``state`` the one it is in, ``possible`` the names of the transitions that may
+    start there.
+    """
+
+    def __init__(
+        self,
+        class_name: str,
+        field: str,
+        key: object,
+        *,
+        state: object,
+        problem: str,
+        possible: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(class_name, field, state, "transition", problem)
+        self.key = key
+        self.state = state
+        self.possible = possible
 
 
 class HTTPError(FrameworkError):
@@ -106,6 +132,19 @@ class Gone(StorageError):
         super().__init__(f"{table}: the row is gone" if key is None else f"{table}: the row {key!r} is gone")
         self.table = table
         self.key = key
+
+
+class Changed(StorageError):
+    """The row has other values than those that were expected; nothing was written.
+
+    ``values`` are those of the columns that were looked at.
+    """
+
+    def __init__(self, table: str, key: object, values: Mapping[str, object]) -> None:
+        super().__init__(f"{table}: the row {key!r} was changed by somebody else in the meantime")
+        self.table = table
+        self.key = key
+        self.values = values
 
 
 class TransactionTooLong(StorageError):

@@ -13,8 +13,9 @@ from typing import Any, ClassVar, Self
 from sqlalchemy import Select
 
 from framework import yamltext
-from framework.atom import queries, saving
+from framework.atom import queries, saving, transitions
 from framework.atom.values import IDENTITY, new_identity, text, unknown
+from framework.definitions import Transition
 from framework.errors import ValidationError
 from framework.model import SEQUENCE, Model
 from framework.session import Session
@@ -33,6 +34,7 @@ class Atom:
     _session: ClassVar[Session]
     _scope: ClassVar[dict[str, Any]]
     _selects: ClassVar[dict[Any, Select[Any]]]
+    _states: ClassVar[Mapping[str, tuple[Transition, ...]]]
 
     # The stored form of the fields when last loaded or saved; None while there is no row.
     _stored: dict[str, Any] | None
@@ -116,6 +118,8 @@ class Atom:
             raise ValidationError(
                 model.name, name, value, "immutable", "it is immutable: it is given once, at construction"
             )
+        if name in self._states and self._stored is not None and accepted != self.__dict__[name]:
+            raise transitions.refuse_assignment(self, name)
         return accepted
 
     @classmethod

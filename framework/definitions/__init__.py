@@ -22,6 +22,7 @@ from .role import Authority, RoleDefinition
 from .routing import RouteDefinition, Target
 from .schema import KINDS, schema_of
 from .script import Script
+from .transition import Transition
 from .values import FieldError
 from .worker import WorkerDefinition
 
@@ -53,6 +54,7 @@ __all__ = [
     "RouteDefinition",
     "Script",
     "Target",
+    "Transition",
     "WorkerDefinition",
     "check",
     "render",

@@ -17,6 +17,7 @@ from .method import Method, parse_methods
 from .nodes import MapNode, Node, plain
 from .problem import quoted
 from .reading import Reading
+from .transition import Transition
 
 _RESERVED_TABLES = ("sqlite_", "pg_", "_framework")
 
@@ -80,6 +81,16 @@ class AtomDefinition:
     """The classes that it comes from, in the order in which a member is looked up in them."""
     renamed_from: str | None = None
     renamed_from_at: Location | None = None
+
+    @property
+    def states(self) -> Mapping[str, tuple[Transition, ...]]:
+        """The transitions of each field that has any."""
+        return {of.name: of.transitions for of in self.fields if of.transitions}
+
+    @property
+    def carriers(self) -> Mapping[str, bool]:
+        """The instance methods, and whether each is a coroutine."""
+        return {method.name: method.is_async for method in self.instance_methods}
 
 
 def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:

@@ -25,6 +25,7 @@ from .role import parse_role
 from .routing import parse_route
 from .rules import Rules
 from .schema import validate
+from .transition import check_transitions
 from .worker import parse_worker
 
 _PARSE: Mapping[Kind, Any] = {
@@ -78,6 +79,10 @@ def check(
         _report_empty(name, loaded, report)
     Rules(definitions, reading.compiled, loaded.broken, reading.doubtful, host, port, report).apply()
     definitions = replace(definitions, atoms=inherited(definitions.atoms, report))
+    told: set[Location] = set()
+    for atom in sorted(definitions.atoms, key=lambda one: len(one.lineage)):  # a parent before its children
+        if not atom.abstract:
+            check_transitions(atom, report, told)
     return Checked(name, definitions, report.problems(), loaded.files, loaded.sources)
 
 

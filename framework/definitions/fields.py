@@ -23,6 +23,7 @@ from .nodes import ListNode, MapNode, Node, ScalarNode, plain
 from .problem import Report, did_you_mean, listed, quoted
 from .script import Malformed, compile_expression
 from .seen import PLAIN_BUILTINS
+from .transition import Transition, parse_transitions
 from .values import ACCEPT, Accept, FieldError, rebuilt
 
 Base = Literal[
@@ -85,7 +86,7 @@ class Field:
     dbtype: str | None = None
     length: int | None = None
     metadata: Mapping[str, object] = field(default_factory=_nothing)
-    fsm: Mapping[str, object] | None = None
+    transitions: tuple[Transition, ...] = ()
     renamed_from: str | None = None
     accept: Accept = field(init=False, repr=False, compare=False)
 
@@ -199,11 +200,13 @@ class FieldReader:
             dbtype=column.dbtype,
             length=column.length,
             metadata=column.metadata,
-            fsm=_data(node, "field_fsm"),
             renamed_from=column.renamed_from,
         )
+        transitions = parse_transitions(
+            node, type_.text, of.accept, enum=of.enum, stored=of.persistent, report=self.report
+        )
         default = self._default(of)
-        return of if default is None else replace(of, default=default)
+        return replace(of, default=default, transitions=transitions) if default or transitions else of
 
     def _enum(self, type_: FieldType) -> tuple[object, ...] | None:
         node = self.node.get("field_enum")

@@ -144,6 +144,27 @@ class _Family:
         identifiers = {one.identifier.name.lower() for one in line if one.identifier is not None}
         return [found[key][1] for key in order if key not in identifiers]
 
+    def _aliases_are_no_names(
+        self,
+        atom: AtomDefinition,
+        line: tuple[AtomDefinition, ...],
+        found: Mapping[str, tuple[AtomDefinition, Member]],
+    ) -> None:
+        """An alias is one field's alone, in the parents as well."""
+        taken = {name: (owner, member) for owner, member in found.values() for name in [member.name]}
+        for owner in line:
+            for name, member in _names(owner):
+                if found[member.name.lower()][1] is not member:
+                    continue  # not there any more
+                first = taken.setdefault(name, (owner, member))
+                if first[1] is not member:
+                    message = (
+                        f"{quoted(name)} is a name of the field {quoted(first[1].name)} of {quoted(first[0].name)} "
+                        f"and of {quoted(member.name)} of {quoted(owner.name)}"
+                    )
+                    pair = sorted((first, (owner, member)), key=lambda one: line.index(one[0]))
+                    self._tell(atom, pair[0], pair[1], message, hint="choose another alias")
+
     def _eldest(self, atom: AtomDefinition, seen: set[str]) -> Iterator[AtomDefinition]:
         """The class after its parents, and these after theirs; each once."""
         for name in atom.extends:
@@ -213,12 +234,12 @@ class _Family:
         methods: Mapping[str, tuple[AtomDefinition, Method]],
     ) -> None:
         for holder in line:
-            for member in _own(holder):
-                if member.name not in methods:
+            for name, member in _names(holder):
+                if name not in methods:
                     continue
-                owner, method = methods[member.name]
+                owner, method = methods[name]
                 field_ = f"a field of {quoted(holder.name)}"
-                message = f"{quoted(member.name)} is a method of {quoted(owner.name)} and {field_}"
+                message = f"{quoted(name)} is a method of {quoted(owner.name)} and {field_}"
                 one: tuple[AtomDefinition, Member | Method] = (owner, method)
                 two: tuple[AtomDefinition, Member | Method] = (holder, member)
                 if line.index(holder) < line.index(owner):
@@ -248,6 +269,14 @@ class _Family:
         bringing = next(one for one in reversed(parents) if other.name in lines[one])
         location = atom.extends_at[atom.extends.index(bringing)]
         self.report.error(location, code, message, hint=hint, related=(member.location, before.location))
+
+
+def _names(atom: AtomDefinition) -> Iterator[tuple[str, Member]]:
+    """The names by which a class's own fields are called, aliases included."""
+    for member in _own(atom):
+        yield member.name, member
+        if isinstance(member, Field) and member.alias and member.alias != member.name:
+            yield member.alias, member
 
 
 def _own(atom: AtomDefinition) -> Iterator[Member]:

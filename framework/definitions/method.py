@@ -30,7 +30,7 @@ OVERRIDABLE: Mapping[str, MethodKind] = {
 
 RESERVED_METHODS = frozenset(
     (
-        *("iterate", "count", "localfields", "fieldnames", "key_field"),
+        *("iterate", "count", "localfields", "fieldnames", "fieldmetadata", "key_field"),
         *("dictionary", "yaml_format", "json_format", "b64", "instance", "xid", "xname"),
         *("definition", "metadata"),
     )
@@ -40,7 +40,7 @@ RESERVED_METHODS = frozenset(
 INTERNAL = frozenset(
     (
         *("_accept", "_restore", "_comparable", "_from_row"),
-        *("_model", "_session", "_scope", "_selects", "_stored", "_destroyed"),
+        *("_model", "_session", "_scope", "_selects", "_states", "_stored", "_destroyed"),
     )
 )
 """Names of the generated class that are its own affair."""

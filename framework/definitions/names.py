@@ -26,6 +26,7 @@ BUILT_IN_OBJECTS: tuple[str, ...] = (
     "HTTPError",
     "Error",
     "ValidationError",
+    "TransitionError",
     "Duplicate",
     "Gone",
     "Reject",

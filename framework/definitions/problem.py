@@ -60,6 +60,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "enum-default": "a default is not a member of the field's enum",
         "method": "a method is not one function with a first argument for its class or instance",
         "method-name": "a method cannot have this name",
+        "transition": "a transition between states of a field that cannot be made",
         # routing
         "duplicate-path": "two routes take the same path",
         "path": "a path template is malformed or reserved",

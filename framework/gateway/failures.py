@@ -8,12 +8,14 @@ import secrets
 
 from framework import trace
 from framework.errors import (
+    Changed,
     Duplicate,
     FifoFull,
     Gone,
     HTTPError,
     ItemRefused,
     Stopping,
+    TransitionError,
     Unavailable,
     ValidationError,
 )
@@ -38,9 +40,12 @@ def response(error: BaseException, *, route: Route, method: str, body: bytes) ->
             return from_http_error(error)
         except Exception as unsendable:  # its body or reason is no text and no JSON
             return _of_script(unsendable.with_traceback(error.__traceback__), route, method)
+    if isinstance(error, TransitionError):
+        told = {"field": error.field, "state": error.state, "possible": list(error.possible)}
+        return problem(409, str(error), rule=error.rule, **told)
     if isinstance(error, ValidationError):
         return problem(422, str(error), field=error.field, rule=error.rule)
-    if isinstance(error, Duplicate | Gone):
+    if isinstance(error, Duplicate | Gone | Changed):
         return problem(409, str(error))
     if isinstance(error, ItemRefused):
         return problem(422, str(error))

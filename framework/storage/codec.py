@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -82,13 +82,14 @@ class Codec:
     def _insert(self, table: Table, columns: tuple[str, ...]) -> Statement:
         return self._compile(insert(table).values({name: bindparam(name) for name in columns}))
 
-    def _update(self, table: Table, key_column: str, columns: tuple[str, ...]) -> Statement:
-        key = _key(table, key_column)
+    def _update(
+        self, table: Table, key_column: str, columns: tuple[str, ...], expected: tuple[str, ...] = ()
+    ) -> Statement:
         values = {name: bindparam(f"v_{name}", type_=table.c[name].type) for name in columns}
-        return self._compile(update(table).where(table.c[key_column] == key).values(values))
+        return self._compile(update(table).where(*_row(table, key_column, expected)).values(values))
 
-    def _delete(self, table: Table, key_column: str) -> Statement:
-        return self._compile(delete(table).where(table.c[key_column] == _key(table, key_column)))
+    def _delete(self, table: Table, key_column: str, expected: tuple[str, ...] = ()) -> Statement:
+        return self._compile(delete(table).where(*_row(table, key_column, expected)))
 
     def _by_key(self, table: Table, key_column: str) -> Query:
         return self._query(select(table).where(table.c[key_column] == _key(table, key_column)))
@@ -129,6 +130,14 @@ class Codec:
 
 def _key(table: Table, key_column: str) -> Any:
     return bindparam("key", type_=table.c[key_column].type, required=True)
+
+
+def _row(table: Table, key_column: str, expected: tuple[str, ...]) -> Iterator[ColumnElement[bool]]:
+    """The row with a key, where it has the expected values; null is equal to null."""
+    yield table.c[key_column] == _key(table, key_column)
+    for name in expected:
+        column = table.c[name]
+        yield column.is_not_distinct_from(bindparam(f"e_{name}", type_=column.type, required=True))
 
 
 def _constant(value: Any, convert: Convert) -> Convert:

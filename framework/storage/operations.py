@@ -7,7 +7,7 @@ them belong together is said by the ``write`` that they are handed to, see ``fra
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Executable, Table
@@ -23,21 +23,26 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """New values for some columns of the row ``key_column = key``; ``Gone`` when there is none."""
+    """New values for some columns of the row ``key_column = key``; ``Gone`` when there is none.
+
+    ``Changed``, and nothing is written, when a column of ``expected`` has another value than that.
+    """
 
     table: Table
     key_column: str
     key: Any
     values: Mapping[str, Any]
+    expected: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The row ``key_column = key`` away; ``Gone`` when there is none."""
+    """The row ``key_column = key`` away; ``Gone`` when there is none, ``expected`` as in ``Update``."""
 
     table: Table
     key_column: str
     key: Any
+    expected: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from framework.errors import ClaimLost, Gone, RequestInProgress, RequestMismatch
-from framework.storage.codec import Codec
+from framework.errors import Changed, ClaimLost, Gone, RequestInProgress, RequestMismatch
+from framework.storage.codec import Codec, Statement
 from framework.storage.operations import (
     BeginRequest,
     Claim,
@@ -117,16 +117,28 @@ class Operations:
         connection.execute(statement.sql, statement.bind(op.values))
 
     def _update(self, connection: Connection, op: Update) -> None:
-        statement = self._codec.update(op.table, op.key_column, tuple(op.values))
+        statement = self._codec.update(op.table, op.key_column, tuple(op.values), tuple(op.expected))
         values = {f"v_{name}": value for name, value in op.values.items()}
-        values["key"] = op.key
-        if connection.execute(statement.sql, statement.bind(values)).rowcount == 0:
-            raise Gone(op.table.name, op.key)
+        self._touch(connection, op, statement, values)
 
     def _delete(self, connection: Connection, op: Delete) -> None:
-        statement = self._codec.delete(op.table, op.key_column)
-        if connection.execute(statement.sql, statement.bind({"key": op.key})).rowcount == 0:
-            raise Gone(op.table.name, op.key)
+        self._touch(connection, op, self._codec.delete(op.table, op.key_column, tuple(op.expected)), {})
+
+    def _touch(
+        self, connection: Connection, op: Update | Delete, statement: Statement, values: dict[str, Any]
+    ) -> None:
+        """One row changed or deleted; ``Gone`` or ``Changed`` if it is not as it was expected."""
+        values["key"] = op.key
+        values.update((f"e_{name}", value) for name, value in op.expected.items())
+        if connection.execute(statement.sql, statement.bind(values)).rowcount:
+            return
+        if op.expected:
+            query = self._codec.by_key(op.table, op.key_column)
+            found = connection.execute(query.sql, query.bind({"key": op.key})).fetchone()
+            if found is not None:
+                row = query.row(found)
+                raise Changed(op.table.name, op.key, {name: row[name] for name in op.expected})
+        raise Gone(op.table.name, op.key)
 
     # ---- what grows for ever ----------------------------------------------------------------
 

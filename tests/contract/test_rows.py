@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, bindparam, select
 
-from framework.errors import Duplicate, Gone
+from framework.errors import Changed, Duplicate, Gone
 from framework.mu import MU
 from framework.storage import Storage
 from framework.storage.operations import Delete, Insert, Update
@@ -168,3 +168,47 @@ async def test_rows_are_selected_in_the_order_of_insertion_by_their_number(
     await storage.write([Delete(things, "key", "a"), Insert(things, {"key": "d"})])
     rows = await storage.select(select(things).order_by(things.c.seq))
     assert [row["key"] for row in rows] == ["c", "b", "d"]
+
+
+# ---- what was expected ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "expected", [{"text": "x"}, {"code": None}, {"text": "x", "code": None, "real": 1.5}]
+)
+async def test_a_row_is_written_over_what_was_expected(
+    storage: Storage, things: Table, expected: dict[str, Any]
+) -> None:
+    await storage.write([Insert(things, {"key": "a", "text": "x", "real": 1.5})])
+    await storage.write([Update(things, "key", "a", {"text": "y"}, expected)])
+    row = await storage.load(things, "key", "a")
+    assert row is not None
+    assert row["text"] == "y"
+    await storage.write([Delete(things, "key", "a", {"text": "y"})])
+    assert await storage.load(things, "key", "a") is None
+
+
+@pytest.mark.parametrize("expected", [{"text": "y"}, {"text": None}, {"code": 0}, {"text": "x", "code": 1}])
+async def test_a_row_that_is_not_as_expected_stays_and_is_told(
+    storage: Storage, things: Table, expected: dict[str, Any]
+) -> None:
+    await storage.write([Insert(things, {"key": "a", "text": "x"})])
+    for operation in (
+        Update(things, "key", "a", {"text": "z"}, expected),
+        Delete(things, "key", "a", expected),
+    ):
+        with pytest.raises(Changed) as caught:
+            await storage.write([Insert(things, {"key": "b"}), operation])
+        assert caught.value.values == {name: {"text": "x"}.get(name) for name in expected}
+        assert (caught.value.table, caught.value.key) == ("Thing", "a")
+    rows = await storage.select(select(things))
+    assert [(row["key"], row["text"]) for row in rows] == [("a", "x")]
+
+
+async def test_what_is_not_there_is_gone_whatever_was_expected(storage: Storage, things: Table) -> None:
+    for operation in (
+        Update(things, "key", "a", {"text": "z"}, {"text": "x"}),
+        Delete(things, "key", "a", {"code": 1}),
+    ):
+        with pytest.raises(Gone):
+            await storage.write([operation])

@@ -1,0 +1,199 @@
+"""Transitions between the states of a field: each is one call of the method that carries it out.
+
+    class Order: field_fsm of `status`: {ship: {execution_method: ship, pre_statuses: [packed], …}}
+
+    await order.ship()      # status: packed -> shipping -> shipped, or failed when `ship` raises
+
+The one rule: **a state is written only over the state that it follows.** The row is asked, not the memory: of
+two who make the same transition at once, in whatever process, one makes it and the other is told.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from framework.atom import saving
+from framework.definitions import Transition
+from framework.errors import Changed, Gone, TransitionError
+from framework.storage.operations import Update
+from framework.transaction import Place
+
+if TYPE_CHECKING:
+    from framework.atom.instance import Atom
+
+logger = logging.getLogger("framework.atom")
+
+Method = Callable[..., Awaitable[Any]]
+
+# The methods of instances that make a transition at this moment: called again, by `super()`, they are plain.
+_UNDER_WAY: ContextVar[frozenset[tuple[int, str]]] = ContextVar("under_way", default=frozenset())
+
+
+def install(generated: type[Atom]) -> None:
+    """Make each method of a class that carries transitions out do so when it is called."""
+    for field, transitions in generated._states.items():
+        for name in dict.fromkeys(transition.method for transition in transitions):
+            ways = tuple(transition for transition in transitions if transition.method == name)
+            setattr(generated, name, _carrier(getattr(generated, name), name, field, ways))
+
+
+def refuse_assignment(atom: Atom, field: str) -> TransitionError:
+    """The error for a state that was to be written by hand."""
+    state = atom.__dict__[field]
+    methods = dict.fromkeys(f"`{transition.method}`" for transition in atom._states[field])
+    problem = f"a state is not assigned: it changes when {' or '.join(methods)} is called"
+    return _error(atom, field, state, problem)
+
+
+def _carrier(function: Method, name: str, field: str, ways: tuple[Transition, ...]) -> Method:
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    async def carried_out(self: Atom, *args: Any, **kwargs: Any) -> Any:
+        if (id(self), name) in _UNDER_WAY.get():
+            return await function(self, *args, **kwargs)
+        conn = signature.bind(self, *args, **kwargs).arguments.get("conn")  # a wrong call changes no state
+        change = _Change(self, field, conn)
+        transition = await change.begin(name, ways)
+        try:
+            with _under_way(self, name):
+                result = await function(self, *args, **kwargs)
+        except BaseException:
+            await change.fail(transition)
+            raise
+        await change.succeed(transition)
+        return result
+
+    return carried_out
+
+
+@contextmanager
+def _under_way(atom: Atom, name: str) -> Iterator[None]:
+    token = _UNDER_WAY.set(_UNDER_WAY.get() | {(id(atom), name)})
+    try:
+        yield
+    finally:
+        _UNDER_WAY.reset(token)
+
+
+class _Change:
+    """One transition of one instance, from its first state to its last."""
+
+    def __init__(self, atom: Atom, field: str, conn: Place | None) -> None:
+        self._atom = atom
+        self._field = field
+        self._conn = conn
+        self._before: object = None
+        self._during: object = None
+
+    @property
+    def _stored(self) -> bool:
+        """Whether instances of the class have rows."""
+        return self._atom._model.definition.persistent
+
+    @property
+    def _state(self) -> object:
+        return self._atom.__dict__[self._field]
+
+    async def begin(self, method: str, ways: tuple[Transition, ...]) -> Transition:
+        """The transition that starts in the present state, which is the row's as well; a new instance is stored."""
+        atom = self._atom
+        values = atom.__dict__
+        if values["_destroyed"]:
+            raise Gone(atom._model.name, values[atom._model.key_column])
+        self._before = self._state
+        transition = next((way for way in ways if way.starts_in(self._before)), None)
+        if transition is None:
+            raise _not_possible(atom, self._field, method, ways)
+        if values["_stored"] is None and self._stored:
+            await saving.save(atom, {}, self._conn)
+        self._during = self._before if transition.during is None else transition.during
+        if self._during == self._before and self._stored:
+            await self._compare(method, ways)
+        else:
+            await self._write(self._during, method, ways)
+        return transition
+
+    async def succeed(self, transition: Transition) -> None:
+        """The last state, once the method has ended well."""
+        if self._state == self._during:  # else a transition inside this one has had the last word
+            target = self._during if transition.success is None else transition.success
+            await self._write(target, transition.method, (transition,))
+
+    async def fail(self, transition: Transition) -> None:
+        """The last state, once the method has raised: its error is not hidden by one of the database."""
+        if self._state != self._during:
+            return
+        target = self._before if transition.failure is None else transition.failure
+        try:
+            await self._write(target, transition.method, (transition,))
+        except Exception as error:
+            logger.error(
+                "%r: the state after a failed `%s` could not be stored: %s",
+                self._atom,
+                transition.method,
+                error,
+            )
+
+    async def _compare(self, method: str, ways: tuple[Transition, ...]) -> None:
+        """Without a state of its own while the method runs, the row is at least looked at."""
+        atom, field = self._atom, self._field
+        model, values = atom._model, atom.__dict__
+        key = values[model.key_column]
+        row = await atom._session.load(model.record, model.key_column, key, self._conn)
+        if row is None:
+            raise Gone(model.name, key)
+        if row[field] != values["_stored"][field]:
+            self._follow(row[field])
+            raise _not_possible(atom, field, method, ways)
+
+    async def _write(self, state: object, method: str, ways: tuple[Transition, ...]) -> None:
+        """Write a state over the present one, in the row and then in memory."""
+        atom, field = self._atom, self._field
+        model, values = atom._model, atom.__dict__
+        before = self._state
+        if state == before:
+            return
+        if not self._stored:
+            self._follow(state)
+            return
+        key, expected = values[model.key_column], {field: values["_stored"][field]}
+        update = Update(model.record, model.key_column, key, {field: state}, expected)
+        try:
+            await atom._session.write([update], self._conn, partial(self._follow, before))
+        except Changed as error:
+            self._follow(error.values[field])
+            raise _not_possible(atom, field, method, ways) from None
+        self._follow(state)
+
+    def _follow(self, state: object) -> None:
+        """The memory has the state of the row."""
+        values = self._atom.__dict__
+        values[self._field] = state
+        if values["_stored"] is not None:
+            values["_stored"][self._field] = state
+
+
+def _not_possible(atom: Atom, field: str, method: str, ways: tuple[Transition, ...]) -> TransitionError:
+    state, key = atom.__dict__[field], atom.__dict__[atom._model.key_column]
+    starts = dict.fromkeys(repr(one) for way in ways for one in way.before or ())
+    where = f"it starts in {' or '.join(starts)}" if starts else "somebody else has changed it"
+    problem = f"`{method}` is not possible for {key!r} in the state {state!r}: {where}"
+    return _error(atom, field, state, problem)
+
+
+def _error(atom: Atom, field: str, state: object, problem: str) -> TransitionError:
+    model = atom._model
+    possible = tuple(dict.fromkeys(way.method for way in atom._states[field] if way.starts_in(state)))
+    there = f"; possible now: {', '.join(f'`{name}`' for name in possible) or 'nothing'}"
+    key = atom.__dict__[model.key_column]
+    return TransitionError(
+        model.name, field, key, state=state, problem=f"{problem}{there}", possible=possible
+    )
