@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 from framework import __version__
-from framework.cli import account, backup, call, check, doctor, fifo, serve, token
+from framework.cli import account, backup, call, check, debug, doctor, fifo, serve, token
 
 
 @click.group(
@@ -24,6 +24,7 @@ def main() -> None:
 main.add_command(check.check)
 main.add_command(serve.serve)
 main.add_command(call.call)
+main.add_command(debug.debug)
 main.add_command(token.token)
 main.add_command(account.account)
 main.add_command(fifo.fifo)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
-import select
 import shlex
 import socket
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from framework.cli import loading, options
+from framework.cli import loading, options, output
 
 if TYPE_CHECKING:
     from framework.definitions import Checked, Definitions
@@ -157,7 +154,7 @@ def _run(
     from framework.gateway import limits
     from framework.server import serve as serve_definitions
 
-    printer = Printer(_to_stdout())
+    printer = Printer(output.to_stdout())
 
     def started(runtime: Runtime) -> None:
         if log_format == "text":
@@ -190,26 +187,6 @@ def _to_log() -> Callable[[str], None]:
     """What scripts qprint goes into the log where that is for machines."""
     logger = logging.getLogger("framework.qprint")
     return lambda text: logger.info(text, extra={"action": "qprint"})
-
-
-def _to_stdout() -> Callable[[str], None]:
-    """Writes a line to standard output; by its number, since a thread that waits in ``sys.stdout`` at the
-    end of the process would hold its lock and break the end."""
-    if sys.stdout is None:  # closed by who started us
-        return lambda text: None
-    sys.stdout.flush()
-    number, encoding = sys.stdout.fileno(), sys.stdout.encoding
-    plain = not sys.stdout.isatty()
-
-    def write(text: str) -> None:
-        left = (f"{click.unstyle(text) if plain else text}\n").encode(encoding, "backslashreplace")
-        while left:
-            try:
-                left = left[os.write(number, left) :]
-            except BlockingIOError:
-                select.select([], [number], [])
-
-    return write
 
 
 def _banner(definitions: Definitions, database: str, listener: socket.socket | None, workers: bool) -> str:

@@ -39,7 +39,7 @@ class SqliteBroadcast:
         self._links: dict[str, _Link] = {}
         self._lock = threading.RLock()
         self._closed = False
-        self._failed = False
+        self._warned = False
 
     def heard(self) -> bool:
         """See the contract. The bell is read first: who rings it while we look is looked for again."""
@@ -49,9 +49,9 @@ class SqliteBroadcast:
 
     def send(self, message: Any, characters: int) -> None:
         """See the contract."""
-        for name, link in list(self._links.items()):
+        for link in list(self._links.values()):
             if link.over:
-                self._links.pop(name, None)
+                self._seen = b""  # has it died, or does it still listen?
             else:
                 link.outbox.put(message, characters)
 
@@ -76,18 +76,19 @@ class SqliteBroadcast:
     def _look(self) -> None:
         """Connect to who has come, let go who has gone."""
         with self._lock:
-            if self._closed or self._failed:
+            if self._closed:
                 return
             try:
                 self._bell = self._bell or Bell(self._folder)
                 value = self._bell.value()
                 names = set(self._folder.names(PREFIX))
+                self._links = {name: link for name, link in self._links.items() if not link.over}
                 for name in names - self._links.keys():
                     self._links[name] = _Link(self._folder, name)
             except (OSError, RuntimeError) as error:  # no more files or threads, or a folder that is not ours
-                if self._bell is None:
-                    self._failed = True
-                    logger.warning("nobody can hear what scripts print here: %s", error)
+                if not self._warned:
+                    self._warned = True
+                    logger.warning("who listens may not hear what scripts print here: %s", error)
                 return
             for name in self._links.keys() - names:
                 self._links.pop(name).close()
