@@ -23,6 +23,7 @@ from .routing import RouteDefinition, Target
 from .schema import KINDS, schema_of
 from .script import Script
 from .transition import Transition
+from .validation import RequestSchemas
 from .values import FieldError
 from .worker import WorkerDefinition
 
@@ -50,6 +51,7 @@ __all__ = [
     "ModuleDefinition",
     "Problem",
     "Reference",
+    "RequestSchemas",
     "RoleDefinition",
     "RouteDefinition",
     "Script",

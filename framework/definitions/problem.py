@@ -70,6 +70,8 @@ CODES: Mapping[str, str] = MappingProxyType(
         "no-target": "a request can end without an answer: there is no target",
         "target-loop": "a request can be forwarded to the gateway itself, on the same path",
         "idempotency-target": "a route with `idempotency` can let a request go on to its target",
+        "json-schema": "a JSON Schema of a route's `validation` cannot be used",
+        "schema-keyword": "a keyword that JSON Schema does not have, so that nothing comes of it",
         # worker, FIFO, module, role
         "duplicate-worker": "two workers have the same name",
         "worker-function": "a worker's script does not define one coroutine function to call",
@@ -140,6 +142,14 @@ class Report:
     ) -> None:
         """Add something that is worth a look and stops nothing."""
         self._problems[Problem(location, "warning", code, message, hint, related)] = None
+
+    def extend(self, other: Report) -> None:
+        """Add everything that another report has collected."""
+        self._problems |= other._problems
+
+    def errors(self) -> tuple[Problem, ...]:
+        """What was collected and stops the start."""
+        return tuple(problem for problem in self.problems() if problem.severity == "error")
 
     def problems(self) -> tuple[Problem, ...]:
         """What was collected, in the order of path, line and column."""

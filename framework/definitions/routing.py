@@ -20,6 +20,7 @@ from .nodes import MapNode, ScalarNode
 from .problem import Report, did_you_mean, nearest, quoted
 from .reading import Reading
 from .script import Script
+from .validation import RequestSchemas, parse_validation
 
 _ANSWERING = ("request_forbidden_process", "target", "authorities", "response_forbidden_process")
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
@@ -53,6 +54,7 @@ class RouteDefinition:
     max_in_flight: int | None = None  # requests at the same time
     transaction: bool = False
     idempotency: bool = False
+    validation: RequestSchemas | None = None
 
 
 def variables(template: str) -> tuple[str, ...]:
@@ -91,6 +93,7 @@ def parse_route(node: MapNode, reading: Reading) -> RouteDefinition | None:
         max_in_flight=_count(node, "max_in_flight"),
         transaction=node.flag("transaction", False) or node.flag("idempotency", False),
         idempotency=node.flag("idempotency", False),
+        validation=parse_validation(node.map("validation"), variables(path or ""), report),
     )
     if _is_doubtful(node, route):
         reading.doubtful.add(route.location)

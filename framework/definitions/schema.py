@@ -52,7 +52,7 @@ def _validator(kind: Kind) -> Draft202012Validator:
 def validate(kind: Kind, node: MapNode, report: Report) -> None:
     """Report everything in a definition that its schema does not allow."""
     for error in _validator(kind).iter_errors(_instance(node, schema_of(kind))):
-        _Violation(error, node, report).tell()
+        tell(error, node, report)
 
 
 def _instance(node: Node, schema: Mapping[str, Any]) -> object:
@@ -71,7 +71,13 @@ def _instance(node: Node, schema: Mapping[str, Any]) -> object:
     }
 
 
-def _descend(node: Node, path: Sequence[str | int]) -> Node:
+def tell(error: ValidationError, top: MapNode, report: Report) -> None:
+    """Report a violation that was found in the value of a node."""
+    _Violation(error, top, report).tell()
+
+
+def descend(node: Node, path: Sequence[str | int]) -> Node:
+    """The node at a path below another one; the last that is there."""
     for step in path:
         if isinstance(node, MapNode) and isinstance(step, str):
             node = node.entries[step][1]
@@ -87,7 +93,7 @@ class _Violation:
         self.error = error
         self.schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
         path = list(error.absolute_path)
-        self.node = _descend(top, path)
+        self.node = descend(top, path)
         self.what = self._what(path)
         self.report = report
 

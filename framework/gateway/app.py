@@ -126,6 +126,10 @@ class Gateway:
             body = await read_body(scope, receive, most) if route.holds_body or inside else None
             named = parameters(scope["query_string"]) if route.scripted else {}
             call = Call(route, Request(scope, body), resources, named, caller, scope, receive, body)
+            if route.validation is not None:
+                refusal = route.validation.refusal(call.request, resources, named)
+                if refusal is not None:
+                    return refusal
         except HTTPError as error:
             return from_http_error(error)
         except StorageError as error:

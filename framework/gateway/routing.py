@@ -12,6 +12,7 @@ from typing import Any
 
 from framework.definitions import RouteDefinition
 from framework.gateway.target_paths import TargetPath
+from framework.gateway.validation import Validation
 
 Script = Callable[..., Awaitable[Any]]
 
@@ -25,16 +26,18 @@ class Route:
     request_script: Script | None
     response_script: Script | None
     target_path: TargetPath
+    validation: Validation | None
 
     @property
     def holds_body(self) -> bool:
-        """Is the request's body read before anything else, since a script sees it? Else it is streamed."""
-        return self.request_script is not None
+        """Is the request's body read before anything else, since a script or schema sees it? Else it is streamed."""
+        return self.request_script is not None or (self.validation is not None and self.validation.needs_body)
 
     @property
     def scripted(self) -> bool:
-        """Does a script see what it is called with?"""
-        return self.request_script is not None or self.response_script is not None
+        """Does a script or a schema see what it is called with?"""
+        scripts = self.request_script is not None or self.response_script is not None
+        return scripts or self.validation is not None
 
     @property
     def forwards(self) -> bool:
@@ -81,7 +84,10 @@ class Routes:
         )
         template = definition.target.path if definition.target is not None else None
         target_path = TargetPath(template, definition.path)
-        node.route = Route(definition, tuple(variables), request_script, response_script, target_path)
+        validation = None if definition.validation is None else Validation(definition.validation)
+        node.route = Route(
+            definition, tuple(variables), request_script, response_script, target_path, validation
+        )
         self._all.append(node.route)
 
     def match(self, segments: list[str]) -> tuple[Route, dict[str, str]] | None:
