@@ -41,8 +41,6 @@ NOT_IN_EFFECT: Mapping[Kind, tuple[str, ...]] = {
         "api_generation",
         "api_auto_response",
         "scope",
-        "abstract",
-        "persistence",
         *(
             f"methods.instance_methods[].{key}"
             for key in (
@@ -54,7 +52,6 @@ NOT_IN_EFFECT: Mapping[Kind, tuple[str, ...]] = {
                 "timeout",
             )
         ),
-        "attributes.ref_fields",
     ),
     "routing": ("proxy.scheme",),
     "worker": (),

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Table
 
-from framework.atom import Atom, did_you_mean, transitions
+from framework.atom import Atom, Memory, connect, did_you_mean, transitions
 from framework.definitions import AtomDefinition, Method
 from framework.model import Model
 from framework.session import Session
@@ -27,11 +27,13 @@ class Atoms:
         self, definitions: Iterable[AtomDefinition], session: Session, scope: dict[str, Any]
     ) -> None:
         listed = tuple(definitions)
+        known = {definition.name: definition for definition in listed}
         made: dict[str, type[Atom]] = {}
         for definition in sorted(listed, key=lambda one: len(one.lineage)):  # parents first
             bases = tuple(made[name] for name in definition.extends) or (Atom,)
-            made[definition.name] = _generate(Model(definition), bases, session, scope)
+            made[definition.name] = _generate(Model(definition, known), bases, session, scope)
         self._classes = {definition.name: made[definition.name] for definition in listed}
+        connect(self._classes)
 
     def __getattr__(self, name: str) -> type[Atom]:
         try:
@@ -47,9 +49,9 @@ class Atoms:
 
     @property
     def records(self) -> list[Table]:
-        """The tables of all persisted classes, for the storage to make."""
-        definitions = {generated._model.record: generated._model.definition for generated in self}
-        return [record for record, of in definitions.items() if of.persistent and not of.abstract]
+        """The tables of all persisted classes, and of their references, for the storage to make."""
+        models = [generated._model for generated in self if generated._model.stored]
+        return [table for model in models for table in (model.record, *model.links())]
 
     def define_methods(self, scope: Mapping[str, Any]) -> None:
         """Give each class the methods that it has of its own; they see the names of ``scope``.
@@ -72,7 +74,9 @@ class Models:
 
     def __init__(self, atoms: Atoms, session: Session) -> None:
         self._session = session
-        self._tables = {generated.__name__: generated._model.table for generated in atoms}
+        models = [generated._model for generated in atoms if generated._model.stored]
+        self._tables = {model.name: model.table for model in models}
+        self._links = {table.name: table for model in models for table in model.links()}
 
     @asynccontextmanager
     async def aiodb(self) -> AsyncIterator[Connection]:
@@ -88,6 +92,11 @@ class Models:
             return self._tables[name]
         except KeyError:
             raise AttributeError(f"no table {name!r}{did_you_mean(name, self._tables)}") from None
+
+    def __getitem__(self, name: str) -> Table:
+        """The table of a class, or of a reference that is an array: ``model["Team.members"]``."""
+        found = self._links.get(name)
+        return getattr(self, name) if found is None else found
 
     def __dir__(self) -> list[str]:
         return sorted([*self._tables, "aiodb"])
@@ -119,6 +128,7 @@ def _generate(
             "_session": session,
             "_scope": scope,
             "_selects": {},
+            "_memory": None if model.definition.persistent or model.definition.abstract else Memory(model),
             **{alias: _alias(name) for alias, name in model.aliases.items()},
             "_states": model.definition.states,
         },

@@ -9,6 +9,7 @@
     │   ├── Duplicate          an insert of a key or unique value that exists          (HTTP 409)
     │   ├── Gone               a save or destroy of a row that is no longer there      (HTTP 409)
     │   ├── Changed            a row that somebody else has changed in the meantime    (HTTP 409)
+    │   ├── StillReferred      a destroy of what others refer to                       (HTTP 409)
     │   ├── TransactionTooLong it held the writer while it awaited something else      (HTTP 500)
     │   ├── TransactionEnded   something asked of a transaction that is over
     │   ├── TransactionHeld    a write beside the transaction that the same task holds
@@ -145,6 +146,20 @@ class Changed(StorageError):
         self.table = table
         self.key = key
         self.values = values
+
+
+class StillReferred(StorageError):
+    """An instance that others still refer to; it was not destroyed.
+
+    ``by`` is the field that refers to it (``Class.field``), ``by_key`` the key of one that does.
+    """
+
+    def __init__(self, table: str, key: object, by: str, by_key: object) -> None:
+        super().__init__(f"{table} {key!r} is still referred to by {by} of {by_key!r}")
+        self.table = table
+        self.key = key
+        self.by = by
+        self.by_key = by_key
 
 
 class TransactionTooLong(StorageError):

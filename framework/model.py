@@ -17,6 +17,7 @@ from framework.conversion import content
 from framework.definitions import AtomDefinition, Field, FieldError
 from framework.errors import ValidationError
 from framework.mu import wrap
+from framework.relations import Relation, relations
 from framework.storage.content import Rows, describe
 from framework.storage.tables import Declared, Json, MuJson, RowNumber, UtcDateTime
 
@@ -37,11 +38,15 @@ def _decode_mu(stored: str) -> Any:
 
 
 class Model:
-    """One ATOM class as the database knows it. Immutable once made."""
+    """One ATOM class as the database knows it. Immutable once made.
 
-    def __init__(self, definition: AtomDefinition) -> None:
+    ``classes`` are the definitions by name, for those that it refers to.
+    """
+
+    def __init__(self, definition: AtomDefinition, classes: Mapping[str, AtomDefinition]) -> None:
         self.name = definition.name
         self.definition = definition
+        self.stored = definition.persistent and not definition.abstract
         identifier = definition.identifier
         listed = (identifier, *definition.fields) if identifier else definition.fields
         self.fields: dict[str, Field] = {field.name: field for field in listed}
@@ -63,6 +68,10 @@ class Model:
             for name, field in self.columns.items()
             if field.type.base in _VALUES
         }
+        self.relations: dict[str, Relation] = relations(definition, classes)
+        self.names = frozenset((*self.fields, *self.relations))
+        local = (name for name, relation in self.relations.items() if relation.reference.local)
+        self.local = (*self.fields, *local)
         self.record = self._table({**_SCALARS, **dict.fromkeys(_VALUES, Text)})
         self.table = self._table({**_SCALARS, **_VALUES})
 
@@ -112,6 +121,14 @@ class Model:
             for name, field in self.passing.items()
         }
 
+    def single_relations(self) -> Iterator[Relation]:
+        """The references that have a column."""
+        return (found for found in self.relations.values() if found.stored and not found.many)
+
+    def links(self) -> Iterator[Table]:
+        """The tables of the references that are arrays."""
+        return (found.links for found in self.relations.values() if found.links is not None)
+
     def _table(self, types: dict[str, Any]) -> Table:
         columns: list[Column[Any]] = [
             Column(SEQUENCE, RowNumber, primary_key=True, autoincrement=True),
@@ -119,6 +136,7 @@ class Model:
             Column("xid", Text),
             Column("xname", Text),
             *(self._column(field, types[field.type.base]) for field in self.columns.values()),
+            *(_key_column(relation) for relation in self.single_relations()),
         ]
         table = Table(self.name, MetaData(), *columns, *self._indexes())
         describe(table, Rows(self.key_column, self.definition.renamed_from))
@@ -139,6 +157,17 @@ class Model:
                 yield Index(f"{self.name}.{field.name}", field.name, unique=True)
             elif field.indexed:
                 yield Index(f"{self.name}.{field.name}", field.name)
+        for relation in self.single_relations():
+            yield Index(f"{self.name}.{relation.name}", relation.name, unique=relation.reference.unique)
+
+
+def _key_column(relation: Relation) -> Column[Any]:
+    """The column of a single reference: the key of what is referred to."""
+    reference = relation.reference
+    key = Field(reference.name, relation.type, reference.location, nullable=reference.nullable)
+    column = Column(key.name, _SCALARS[key.type.base], nullable=key.nullable)
+    describe(column, content(key))
+    return column
 
 
 def _type(field: Field, usual: Any) -> Any:

@@ -11,14 +11,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Select, Table
 
 from framework.errors import TransactionHeld, Unavailable
-from framework.storage.contract import Orphaned, Row, Storage
+from framework.storage.contract import Orphaned, Storage
 from framework.storage.operations import Claim, Operation
+from framework.storage.plans import Plan, Row
 from framework.transaction import BEGUN, JOINED, Collected, Connection, Place, Undo
+
+_FOR_UPDATE = "for_update needs the transaction that is to hold the rows: conn="
+
+T = TypeVar("T")
 
 CLAIMS: ContextVar[tuple[Claim, ...]] = ContextVar("claims", default=())
 
@@ -102,6 +107,8 @@ class Session:
         place = conn or self._joined()
         if place is not None:
             return await place.write(operations, undo)
+        if not operations:
+            return []
         return await self.storage.write(operations, fences=CLAIMS.get())
 
     async def load(
@@ -118,9 +125,7 @@ class Session:
         if place is not None:
             return await place.load(table, key_column, key, for_update=for_update)
         if for_update:
-            raise TransactionHeld(
-                "load(for_update=True) needs the transaction that is to hold the row: conn="
-            )
+            raise TransactionHeld(_FOR_UPDATE)
         return await self.storage.load(table, key_column, key)
 
     async def select(
@@ -128,12 +133,25 @@ class Session:
         statement: Select[Any],
         parameters: Mapping[str, Any] | None = None,
         conn: Place | None = None,
+        *,
+        for_update: bool = False,
     ) -> list[Row]:
         """The rows of a statement; sees what ``conn`` or the script's transaction wrote."""
         place = conn or JOINED.get()
         if place is not None:
-            return await place.select(statement, parameters)
+            return await place.select(statement, parameters, for_update=for_update)
+        if for_update:
+            raise TransactionHeld(_FOR_UPDATE)
         return await self.storage.select(statement, parameters)
+
+    async def gather(self, plan: Plan[T], conn: Place | None = None, *, for_update: bool = False) -> T:
+        """What a plan comes to; sees what ``conn`` or the script's transaction wrote."""
+        place = conn or JOINED.get()
+        if place is not None:
+            return await place.gather(plan, for_update=for_update)
+        if for_update:
+            raise TransactionHeld(_FOR_UPDATE)
+        return await self.storage.gather(plan)
 
     async def deliver(self, operations: Sequence[Operation], orphaned: Orphaned) -> list[Any]:
         """A delivery: a unit by itself always, since its claim must be seen by everybody."""

@@ -18,20 +18,22 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from sqlalchemy import Executable, Select, Table
 
 from framework import trace
 from framework.errors import TransactionEnded, TransactionHeld
-from framework.storage.contract import Row, Storage, Transaction
+from framework.storage.contract import Storage, Transaction
 from framework.storage.operations import Claim, Execute, Executed, Operation
+from framework.storage.plans import Plan, Row
 
 logger = logging.getLogger("framework.transaction")
 
 TRANSACTION_HOLD = 2.0  # seconds
 
 
+T = TypeVar("T")
 Undo = Callable[[], None]
 
 
@@ -45,8 +47,10 @@ class Place(Protocol):
     ) -> Row | None: ...
 
     async def select(
-        self, statement: Select[Any], parameters: Mapping[str, Any] | None = None
+        self, statement: Select[Any], parameters: Mapping[str, Any] | None = None, *, for_update: bool = False
     ) -> list[Row]: ...
+
+    async def gather(self, plan: Plan[T], *, for_update: bool = False) -> T: ...
 
 
 # The transaction that a write without `conn=` joins by itself.
@@ -147,11 +151,19 @@ class Collected(_Holder):
             return await (await self._flush()).load(table, key_column, key)
         return await self._storage.load(table, key_column, key)
 
-    async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
+    async def select(
+        self, statement: Select[Any], parameters: Mapping[str, Any] | None = None, *, for_update: bool = False
+    ) -> list[Row]:
         """Rows, with what was collected so far."""
-        if self._pending():
+        if for_update or self._pending():
             return await (await self._flush()).select(statement, parameters)
         return await self._storage.select(statement, parameters)
+
+    async def gather(self, plan: Plan[T], *, for_update: bool = False) -> T:
+        """What a plan comes to, with what was collected so far."""
+        if for_update or self._pending():
+            return await (await self._flush()).gather(plan)
+        return await self._storage.gather(plan)
 
     async def __aenter__(self) -> None:
         self._token = JOINED.set(self)
@@ -265,17 +277,17 @@ class Connection:
 
     async def load(self, table: Table, key_column: str, key: Any, *, for_update: bool = False) -> Row | None:
         """One row, with what the transaction wrote; ``for_update`` keeps others from writing until its end."""
-        begun = self._current()
-        if for_update and begun is None:
-            raise TransactionHeld("for_update needs a transaction: `async with conn.begin()`")
-        place = await begun.hold() if begun and (for_update or begun.holding) else self._storage
-        return await place.load(table, key_column, key)
+        return await (await self._reading(for_update)).load(table, key_column, key)
 
-    async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
+    async def select(
+        self, statement: Select[Any], parameters: Mapping[str, Any] | None = None, *, for_update: bool = False
+    ) -> list[Row]:
         """Rows, with what the transaction wrote."""
-        begun = self._current()
-        place = await begun.hold() if begun and begun.holding else self._storage
-        return await place.select(statement, parameters)
+        return await (await self._reading(for_update)).select(statement, parameters)
+
+    async def gather(self, plan: Plan[T], *, for_update: bool = False) -> T:
+        """What a plan comes to, with what the transaction wrote."""
+        return await (await self._reading(for_update)).gather(plan)
 
     async def execute(self, statement: Executable) -> Result:
         """Run a SQLAlchemy Core statement; its rows, or how many it touched."""
@@ -284,6 +296,13 @@ class Connection:
             return Result(await self._storage.rows(statement))
         [executed] = await self.write([Execute(statement)])
         return Result(executed)
+
+    async def _reading(self, for_update: bool) -> Transaction | Storage:
+        """Where a read goes: to the transaction once it holds the writer, else past it."""
+        begun = self._current()
+        if for_update and begun is None:
+            raise TransactionHeld("for_update needs a transaction: `async with conn.begin()`")
+        return await begun.hold() if begun and (for_update or begun.holding) else self._storage
 
     def _current(self) -> Begun | None:
         """The transaction that the caller stands in; ``TransactionEnded`` for one who has outlived it."""

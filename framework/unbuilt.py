@@ -18,25 +18,12 @@ def warnings(definitions: Definitions) -> tuple[Problem, ...]:
     found = [place for atom in definitions.atoms for place in _of_atom(atom)]
     hint = "the definition is valid; until then nothing comes of this part of it"
     problems = [Problem(place, "warning", CODE, f"{what} are not built yet", hint) for place, what in found]
-    return (*problems, *_unusable(definitions))
-
-
-def _unusable(definitions: Definitions) -> Iterator[Problem]:
-    """What a class cannot do without: an error, since nothing would be stored of it."""
-    for atom in definitions.atoms:
-        for field in atom.fields:
-            if field.type.reference is not None:
-                message = f"the field `{field.name}` refers to another class: references are not built yet"
-                yield Problem(field.location, "error", CODE, message, "store the other instance's identifier")
+    return tuple(problems)
 
 
 def _of_atom(atom: AtomDefinition) -> Iterator[tuple[Location, str]]:
-    if atom.references:
-        yield atom.references[0].location, "references to other classes"
     passing_on = next((method for method in atom.instance_methods if method.propagation_mode), None)
     if passing_on:
         yield passing_on.location, "methods that go on to other instances (`propagation_mode`)"
     if atom.api_generation:
         yield atom.location, "the endpoints of `api_generation`"
-    if not atom.persistent or atom.abstract:
-        yield atom.location, "classes without a table (`persistence: false`, `abstract: true`)"

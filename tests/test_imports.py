@@ -22,7 +22,7 @@ LAYERS = (
     ("logs",),
     ("mu", "unbuilt", "watchdog", "items"),
     ("storage",),
-    ("transaction", "policies", "settings", "tokens", "roles", "conversion"),
+    ("transaction", "relations", "policies", "settings", "tokens", "roles", "conversion"),
     ("session", "accounts"),
     ("model", "settlements", "housekeeping", "block"),
     ("atom", "fifo", "reflector", "callout"),

@@ -10,6 +10,8 @@ assignment and on ``save(**updates)``, with nothing half done.
 """
 
 from framework.atom.instance import Atom
+from framework.atom.memory import Memory
+from framework.atom.references import connect
 from framework.atom.values import did_you_mean
 
-__all__ = ["Atom", "did_you_mean"]
+__all__ = ["Atom", "Memory", "connect", "did_you_mean"]

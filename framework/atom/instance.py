@@ -7,19 +7,21 @@ checked when the instance is saved.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar, Self
 
 from sqlalchemy import Select
 
 from framework import yamltext
-from framework.atom import queries, saving, transitions
-from framework.atom.values import IDENTITY, new_identity, text, unknown
+from framework.atom import queries, references, saving, transitions
+from framework.atom.memory import Memory
+from framework.atom.values import IDENTITY, abstract, new_identity, required, text, unknown
 from framework.definitions import Transition
 from framework.errors import ValidationError
 from framework.model import SEQUENCE, Model
 from framework.session import Session
-from framework.storage.contract import Row
+from framework.storage.operations import Referrer
+from framework.storage.plans import Row
 from framework.transaction import Place
 
 
@@ -35,10 +37,17 @@ class Atom:
     _scope: ClassVar[dict[str, Any]]
     _selects: ClassVar[dict[Any, Select[Any]]]
     _states: ClassVar[Mapping[str, tuple[Transition, ...]]]
+    _memory: ClassVar[Memory | None]  # the rows of a class without a table
+    # Set when all classes of the folder are known; see `references.connect`.
+    _classes: ClassVar[Mapping[str, type[Atom]]]
+    _referrers: ClassVar[tuple[tuple[str, Referrer], ...]]  # who refers to it, and by which of its columns
+    _referred: ClassVar[frozenset[str]]  # the columns that others refer to it by
+    _linked: ClassVar[bool]  # does it take more to save than one row of one table?
 
     # The stored form of the fields when last loaded or saved; None while there is no row.
     _stored: dict[str, Any] | None
     _destroyed: bool
+    _sequence: int  # of a loaded one: the number of its row
     instance: str
     xid: str | None
     xname: str | None
@@ -52,11 +61,13 @@ class Atom:
         **fields: Any,
     ) -> None:
         model = self._model
-        if not fields.keys() <= model.fields.keys():
+        if not fields.keys() <= model.names:
             fields = model.named(fields)
-        if not fields.keys() <= model.fields.keys():
-            name = next(name for name in fields if name not in model.fields)
+        if not fields.keys() <= model.names:
+            name = next(name for name in fields if name not in model.names)
             raise unknown(model, name, fields[name])
+        if model.definition.abstract:
+            raise abstract(model)
         values = self.__dict__
         values["_stored"] = None
         values["_destroyed"] = False
@@ -73,19 +84,17 @@ class Atom:
             elif field.nullable:
                 values[name] = None
             else:
-                raise ValidationError(
-                    model.name,
-                    name,
-                    None,
-                    "required",
-                    "a value is needed: it is not nullable and has no default",
-                )
+                raise required(model, name)
+        for name, relation in model.relations.items():
+            if name not in fields and not relation.many and not relation.reference.nullable:
+                raise required(model, name)
+            values[name] = references.accept(type(self), relation, fields.get(name))
 
     # ---- values -----------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
         model = self._model
-        if name in model.fields:
+        if name in model.names:
             self.__dict__[name] = self._accept(name, value)
         elif name in model.aliases:
             setattr(self, model.aliases[name], value)
@@ -110,40 +119,56 @@ class Atom:
         return self
 
     def _accept(self, name: str, value: Any) -> Any:
-        model = self._model
-        if name not in model.fields:
+        model, before = self._model, self.__dict__.get(name)
+        field = model.fields.get(name)
+        if field is not None:
+            accepted, immutable = model.accept(name, value), field.immutable
+            changed = accepted != before
+        elif name in model.relations:
+            relation = model.relations[name]
+            accepted = references.accept(type(self), relation, value)
+            immutable = relation.reference.immutable
+            changed = immutable and not references.same(relation, accepted, before)
+        else:
             raise unknown(model, name, value)
-        accepted = model.accept(name, value)
-        if model.fields[name].immutable and accepted != self.__dict__[name]:
+        if changed and immutable:
             raise ValidationError(
                 model.name, name, value, "immutable", "it is immutable: it is given once, at construction"
             )
-        if name in self._states and self._stored is not None and accepted != self.__dict__[name]:
+        if changed and name in self._states and self._stored is not None:
             raise transitions.refuse_assignment(self, name)
         return accepted
 
     @classmethod
     def fieldnames(cls) -> list[str]:
-        """The names of the identifier and the local fields, in the order of the definition."""
-        return list(cls._model.fields)
+        """The names of the identifier, the local fields and the references, in the order of the definition."""
+        return [*cls._model.fields, *cls._model.relations]
 
     @classmethod
     def fieldmetadata(cls, name: str) -> dict[str, Any]:
         """What the definition says of a field under ``field_metadata``: a copy."""
         model = cls._model
         name = model.aliases.get(name, name)
-        if name not in model.fields:
+        if name not in model.names:
             raise unknown(model, name, None)
-        return copy.deepcopy(dict(model.fields[name].metadata))
+        found = model.fields[name] if name in model.fields else model.relations[name].reference
+        return copy.deepcopy(dict(found.metadata))
 
     def localfields(self) -> dict[str, Any]:
         """The identifier and the local fields. Nested values are the instance's own, not copies."""
         values = self.__dict__
-        return {name: values[name] for name in self._model.fields}
+        return {name: values[name] for name in self._model.local}
 
     @property
     def dictionary(self) -> dict[str, Any]:
-        """Everything that is not None: identity, identifier and fields."""
+        """Everything that is not None: identity, identifier and fields, and so of all that it refers to.
+
+        Each instance stands there once, nearest to the top; where it comes again, its key stands.
+        """
+        return references.expanded(self) if self._model.relations else self._own()
+
+    def _own(self) -> dict[str, Any]:
+        """What is not None of identity, identifier and fields, without references."""
         values = self.__dict__
         names = (*IDENTITY, *self._model.fields)
         return {name: values[name] for name in names if values[name] is not None}
@@ -167,7 +192,7 @@ class Atom:
         ``updates`` are assigned first; they stay only if the save succeeds. Durable when this returns.
         Raises ``ValidationError``, ``Duplicate`` (an insert never overwrites) and ``Gone``.
         """
-        await saving.save(self, updates, conn)
+        await saving.save(self, updates, conn, propagate=propagation_mode)
         return self
 
     async def destroy(
@@ -178,14 +203,14 @@ class Atom:
         delay_seconds: float = 0,
     ) -> None:
         """Delete the row, ``delay_seconds`` from now (the call waits for it). ``Gone`` when there is none."""
-        await saving.destroy(self, delay_seconds, conn)
+        await saving.destroy(self, delay_seconds, conn, propagate=propagation_mode)
 
     @classmethod
     async def load(
         cls, key: Any, conn: Place | None = None, shallow: bool = False, for_update: bool = False
     ) -> Self | None:
         """The instance with this identifier, or ``None``. A value that no identifier can have finds none."""
-        return await queries.load(cls, key, conn, for_update=for_update)
+        return await queries.load(cls, key, conn, shallow=shallow, for_update=for_update)
 
     @classmethod
     async def retrieve(
@@ -196,6 +221,7 @@ class Atom:
         offset: int = 0,
         limit: int | None = None,
         *,
+        for_update: bool = False,
         instance: str | None = None,
         xid: str | None = None,
         xname: str | None = None,
@@ -207,15 +233,50 @@ class Atom:
         """
         given = {"instance": instance, "xid": xid, "xname": xname}
         equals = field_equals | {name: value for name, value in given.items() if value is not None}
-        return await queries.retrieve(cls, equals, conn, order_by=order_by, offset=offset, limit=limit)
+        page = queries.Page(order_by, offset, limit)
+        return await queries.retrieve(cls, equals, page, conn, shallow=shallow, for_update=for_update)
+
+    @classmethod
+    def iterate(
+        cls,
+        conn: Place | None = None,
+        shallow: bool = False,
+        *,
+        instance: str | None = None,
+        xid: str | None = None,
+        xname: str | None = None,
+        **field_equals: Any,
+    ) -> AsyncIterator[Self]:
+        """The instances that ``retrieve`` would give, one by one, in order of insertion: for many rows.
+
+        They are read in pages, each by itself: memory stays flat, and no transaction is held in between.
+        """
+        given = {"instance": instance, "xid": xid, "xname": xname}
+        equals = field_equals | {name: value for name, value in given.items() if value is not None}
+        return queries.iterate(cls, equals, conn, shallow=shallow)
+
+    @classmethod
+    async def count(
+        cls,
+        conn: Place | None = None,
+        *,
+        instance: str | None = None,
+        xid: str | None = None,
+        xname: str | None = None,
+        **field_equals: Any,
+    ) -> int:
+        """How many instances ``retrieve`` would give."""
+        given = {"instance": instance, "xid": xid, "xname": xname}
+        equals = field_equals | {name: value for name, value in given.items() if value is not None}
+        return await queries.count(cls, equals, conn)
 
     @classmethod
     def _from_row(cls, row: Row) -> Self:
         model = cls._model
         self = cls.__new__(cls)
         stored = dict(row)
-        del stored[SEQUENCE]
         values = self.__dict__
+        values["_sequence"] = stored.pop(SEQUENCE)
         values["_stored"] = stored
         values["_destroyed"] = False
         for name in IDENTITY:

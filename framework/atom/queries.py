@@ -1,15 +1,23 @@
-"""Finding instances: by identifier, and by the values of their fields."""
+"""Finding instances: by identifier, by the values of their fields, and one by one.
+
+The rule: an instance comes with all that it refers to, in a number of statements that does not grow with the
+number of rows; ``shallow`` leaves the keys.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import ColumnElement, Integer, Select, UnaryExpression, bindparam, select
+from sqlalchemy import ColumnElement, Integer, Select, UnaryExpression, bindparam, func, select
 
-from framework.atom.values import IDENTITY, text, unknown
+from framework.atom import references
+from framework.atom.values import IDENTITY, abstract, text, unknown
 from framework.errors import FrameworkError, ValidationError
 from framework.model import SEQUENCE, Model
+from framework.storage.operations import OWNER, TARGET
+from framework.storage.plans import Chosen, Matching, Row
 from framework.transaction import Place
 
 if TYPE_CHECKING:
@@ -18,92 +26,246 @@ if TYPE_CHECKING:
 A = TypeVar("A", bound="Atom")
 Order = Sequence[str | ColumnElement[Any]]
 
+PAGE = 500  # rows that `iterate` reads at once
 
-async def load(cls: type[A], key: Any, conn: Place | None, *, for_update: bool) -> A | None:
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of what is found, and in which order."""
+
+    order_by: Order | str | ColumnElement[Any] = ()
+    offset: int = 0
+    limit: int | None = None
+
+    def order(self) -> tuple[str | ColumnElement[Any], ...]:
+        """The order as a tuple; one name or column may stand alone."""
+        single = isinstance(self.order_by, str | ColumnElement)
+        return (self.order_by,) if single else tuple(self.order_by)  # type: ignore[return-value]
+
+    def bounds(self) -> dict[str, int]:
+        """The parameters of a statement; a limit of -1 is none: one statement for every page."""
+        limit = -1 if self.limit is None else _whole("limit", self.limit)
+        return {"_offset": _whole("offset", self.offset), "_limit": limit}
+
+
+async def load(cls: type[A], key: Any, conn: Place | None, *, shallow: bool, for_update: bool) -> A | None:
     """The instance with this identifier, or ``None``; also for a value that no identifier can have."""
     model = cls._model
     try:
         key = model.accept(model.key_field, key) if model.key_field else text(model, "instance", key)
     except ValidationError:
         return None
+    if not model.stored or model.relations:
+        question = Matching(model.record, model.key_column, (key,))
+        found = await _gathered(cls, question, conn, shallow=shallow, for_update=for_update)
+        return found[0] if found else None
     row = await cls._session.load(model.record, model.key_column, key, conn, for_update=for_update)
     return None if row is None else cls._from_row(row)
 
 
 async def retrieve(
-    cls: type[A], equals: Mapping[str, Any], conn: Place | None, *, order_by: Order, offset: int, limit: Any
+    cls: type[A],
+    equals: Mapping[str, Any],
+    page: Page,
+    conn: Place | None,
+    *,
+    shallow: bool,
+    for_update: bool,
 ) -> list[A]:
     """The instances whose fields equal the given values, in order of insertion or of ``order_by``."""
-    wanted = {name: _comparable(cls._model, name, value) for name, value in cls._model.named(equals).items()}
-    parameters = {name: value for name, value in wanted.items() if value is not None}
-    parameters |= {
-        "_offset": _count("offset", offset),
-        "_limit": -1 if limit is None else _count("limit", limit),
-    }
-    order = (order_by,) if isinstance(order_by, str | ColumnElement) else tuple(order_by)
-    rows = await cls._session.select(_statement(cls, wanted, order), parameters, conn)
-    return [cls._from_row(row) for row in rows]
+    wanted = _comparables(cls, equals)
+    order, bounds = page.order(), page.bounds()
+    order = tuple(_ordered(cls._model, entry) for entry in order)
+    if cls._memory is not None:
+        rows = cls._memory.select(wanted, order, bounds["_offset"], bounds["_limit"])
+        return await _remembered(cls, rows, conn, shallow=shallow)
+    question = Chosen(_statement(cls, wanted, order), _given(wanted) | bounds)
+    return await _gathered(cls, question, conn, shallow=shallow, for_update=for_update)
 
 
-def _comparable(model: Model, name: str, value: Any) -> Any:
+async def iterate(
+    cls: type[A], equals: Mapping[str, Any], conn: Place | None, *, shallow: bool
+) -> AsyncIterator[A]:
+    """The same, page by page, in order of insertion; a page begins after the last row of the one before."""
+    wanted = _comparables(cls, equals)
+    if cls._memory is not None:
+        for instance in await _remembered(cls, cls._memory.select(wanted), conn, shallow=shallow):
+            yield instance
+        return
+    after = -(2**63)
+    statement = _statement(cls, wanted, (), _AFTER)
+    while True:
+        question = Chosen(statement, _given(wanted) | {"_after": after, "_limit": PAGE})
+        page = await _gathered(cls, question, conn, shallow=shallow, for_update=False)
+        for instance in page:
+            yield instance
+        if len(page) < PAGE:
+            return
+        after = page[-1].__dict__["_sequence"]
+
+
+async def count(cls: type[Atom], equals: Mapping[str, Any], conn: Place | None) -> int:
+    """How many instances have these values."""
+    wanted = _comparables(cls, equals)
+    if cls._memory is not None:
+        return len(cls._memory.select(wanted))
+    [row] = await cls._session.select(_statement(cls, wanted, (), _COUNT), _given(wanted), conn)
+    return int(row["count"])
+
+
+# ---- rows -----------------------------------------------------------------------------------
+
+
+async def _gathered(
+    cls: type[A], question: Chosen | Matching, conn: Place | None, *, shallow: bool, for_update: bool
+) -> list[A]:
+    """Instances of the rows that answer a question, with what they refer to."""
+    if cls._memory is not None:
+        assert isinstance(question, Matching)
+        rows = cls._memory.matching(question.column, question.values)
+        return await _remembered(cls, rows, conn, shallow=shallow)
+    if not cls._model.stored:
+        raise abstract(cls._model)
+    if not cls._model.relations:
+        assert isinstance(question, Chosen)
+        statement, parameters = question.statement, question.parameters
+        chosen = await cls._session.select(statement, parameters, conn, for_update=for_update)
+        return [cls._from_row(row) for row in chosen]
+    plan = references.gather(cls, question, shallow=shallow)
+    return references.build(cls, await cls._session.gather(plan, conn, for_update=for_update))
+
+
+async def _remembered(cls: type[A], rows: list[Row], conn: Place | None, *, shallow: bool) -> list[A]:
+    """Instances of rows that are in memory, with what they refer to."""
+    found = references.Found(rows, shallow)
+    if rows and cls._model.relations and not shallow:
+        found = await cls._session.gather(references.complete(cls, found), conn)
+    return references.build(cls, found)
+
+
+# ---- what is compared -----------------------------------------------------------------------
+
+
+def _comparables(cls: type[Atom], equals: Mapping[str, Any]) -> dict[str, Any]:
+    if not cls._model.stored and cls._memory is None:
+        raise abstract(cls._model)
+    return {name: _comparable(cls, name, value) for name, value in cls._model.named(equals).items()}
+
+
+def _comparable(cls: type[Atom], name: str, value: Any) -> Any:
+    model = cls._model
     if name in IDENTITY:
         return text(model, name, value)
+    if name in model.relations:
+        return _referred(cls, name, value)
     if name not in model.fields:
         raise unknown(model, name, value)
     if name in model.passing:
         raise ValidationError(model.name, name, value, "filter", "it has no column to look in")
     if name in model.decoders:
-        kind = model.fields[name].type.text
-        raise ValidationError(
-            model.name, name, value, "filter", f"retrieve cannot compare a field of type {kind}"
-        )
+        raise _incomparable(model, name, value, f"of type {model.fields[name].type.text}")
     return None if value is None else model.accept(name, value)
 
 
-def _statement(cls: type[Atom], wanted: Mapping[str, Any], order: Order) -> Select[Any]:
-    """The statement for these fields and this order: made once, if it is of names alone."""
-    key = (tuple((name, value is None) for name, value in sorted(wanted.items())), order)
-    named = all(isinstance(column, str) for column in order)
-    statement = cls._selects.get(key) if named else None
-    if statement is None:
-        statement = _select(cls._model, wanted, order)
-        if named and len(cls._selects) < 256:
-            cls._selects[key] = statement
-    return statement
+def _referred(cls: type[Atom], name: str, value: Any) -> Any:
+    """The key that is looked for: an array is found by one of its members."""
+    model = cls._model
+    relation = model.relations[name]
+    if not relation.stored:
+        raise _incomparable(model, name, value, "that is not stored")
+    if isinstance(value, Mapping):
+        raise ValidationError(model.name, name, value, "filter", "it is found by an instance or its key")
+    if not relation.many:
+        return references.keys_of(relation, references.accept(cls, relation, value))
+    if value is None or isinstance(value, list | tuple):
+        raise ValidationError(model.name, name, value, "filter", "it is found by one of its members")
+    return references.keys_of(relation, references.accept(cls, relation, [value]))[0]
 
 
-def _select(
-    model: Model, wanted: Mapping[str, Any], order: Iterable[str | ColumnElement[Any]]
-) -> Select[Any]:
-    record = model.record
-    statement = select(record)
-    for name, value in wanted.items():
-        column = record.c[name]
-        if value is None:
-            statement = statement.where(column.is_(None))
-        else:
-            statement = statement.where(column == bindparam(name, type_=column.type, required=True))
-    statement = statement.order_by(*(_ordering(model, entry) for entry in order), record.c[SEQUENCE])
-    # A limit of -1 is none: one statement for every page.
-    return statement.limit(bindparam("_limit", type_=Integer, required=True)).offset(
-        bindparam("_offset", type_=Integer, required=True)
-    )
+def _incomparable(model: Model, name: str, value: Any, what: str) -> ValidationError:
+    return ValidationError(model.name, name, value, "filter", f"retrieve cannot compare a field {what}")
 
 
-def _ordering(model: Model, entry: str | ColumnElement[Any]) -> ColumnElement[Any] | UnaryExpression[Any]:
+def _given(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _ordered(model: Model, entry: str | ColumnElement[Any]) -> str | ColumnElement[Any]:
+    """A field by its own name; it must have a column."""
     if not isinstance(entry, str):
         return entry
     name = entry.removeprefix("-")
     name = model.aliases.get(name, name)
     if name in model.passing:
         raise ValidationError(model.name, name, None, "order", "it has no column to sort by")
-    if name not in model.fields and name not in IDENTITY:
+    relation = model.relations.get(name)
+    if relation is not None and (relation.many or not relation.stored):
+        raise ValidationError(model.name, name, None, "order", "a field without a column gives no order")
+    if relation is None and name not in model.fields and name not in IDENTITY:
         raise unknown(model, name, None)
-    column = model.record.c[name]
-    return column.desc() if entry.startswith("-") else column
+    return f"-{name}" if entry.startswith("-") else name
 
 
-def _count(name: str, value: Any) -> int:
+def _whole(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise FrameworkError(f"retrieve: {name} is a whole number from 0, not {value!r}")
     return min(value, 2**63 - 1)
+
+
+# ---- statements -----------------------------------------------------------------------------
+
+_AFTER, _COUNT = "after", "count"
+
+
+def _statement(
+    cls: type[Atom], wanted: Mapping[str, Any], order: Sequence[str | ColumnElement[Any]], kind: str = ""
+) -> Select[Any]:
+    """The statement for these fields and this order: made once, if it is of names alone."""
+    key = (tuple((name, value is None) for name, value in sorted(wanted.items())), order, kind)
+    named = all(isinstance(column, str) for column in order)
+    statement = cls._selects.get(key) if named else None
+    if statement is None:
+        statement = _select(cls._model, wanted, order, kind)
+        if named and len(cls._selects) < 256:
+            cls._selects[key] = statement
+    return statement
+
+
+def _select(
+    model: Model, wanted: Mapping[str, Any], order: Sequence[str | ColumnElement[Any]], kind: str
+) -> Select[Any]:
+    record = model.record
+    statement: Select[Any] = select(func.count().label("count")) if kind == _COUNT else select(record)
+    statement = statement.select_from(record)
+    for name, value in wanted.items():
+        statement = statement.where(_condition(model, name, value))
+    if kind == _COUNT:
+        return statement
+    if kind == _AFTER:
+        statement = statement.where(record.c[SEQUENCE] > _parameter("_after"))
+    statement = statement.order_by(*(_ordering(model, entry) for entry in order), record.c[SEQUENCE])
+    statement = statement.limit(_parameter("_limit"))
+    return statement if kind == _AFTER else statement.offset(_parameter("_offset"))
+
+
+def _parameter(name: str) -> Any:
+    return bindparam(name, type_=Integer, required=True)
+
+
+def _condition(model: Model, name: str, value: Any) -> ColumnElement[bool]:
+    relation = model.relations.get(name)
+    if relation is not None and relation.links is not None:
+        links = relation.links
+        member = links.c[TARGET] == bindparam(name, type_=links.c[TARGET].type, required=True)
+        return model.record.c[model.key_column].in_(select(links.c[OWNER]).where(member))
+    column = model.record.c[name]
+    if value is None:
+        return column.is_(None)
+    return column == bindparam(name, type_=column.type, required=True)
+
+
+def _ordering(model: Model, entry: str | ColumnElement[Any]) -> ColumnElement[Any] | UnaryExpression[Any]:
+    if not isinstance(entry, str):
+        return entry
+    column = model.record.c[entry.removeprefix("-")]
+    return column.desc() if entry.startswith("-") else column

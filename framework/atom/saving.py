@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from framework.atom import graph
 from framework.errors import Gone
 from framework.storage.operations import Delete, Insert, Update
 from framework.transaction import Place
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
     from framework.atom.instance import Atom
 
 
-async def save(atom: Atom, updates: dict[str, Any], conn: Place | None) -> None:
+async def save(atom: Atom, updates: dict[str, Any], conn: Place | None, *, propagate: bool = True) -> None:
     """Insert or update; ``updates`` stay only if that succeeds."""
     model, values = atom._model, atom.__dict__
     if values["_destroyed"]:
         raise Gone(model.name, values[model.key_column])
     accepted = {name: atom._accept(name, value) for name, value in model.named(updates).items()}
+    if atom._linked:
+        await graph.save(atom, accepted, conn, propagate=propagate)
+        return
     row = model.encode(values | accepted if accepted else values)
     row["xid"], row["xname"] = values["xid"], values["xname"]
     stored = values["_stored"]
@@ -35,23 +39,27 @@ async def save(atom: Atom, updates: dict[str, Any], conn: Place | None) -> None:
     else:
         changes = {name: value for name, value in row.items() if stored[name] != value}
         if changes:
-            key = values[model.key_column]
+            key = stored[model.key_column]
             undo = partial(_restore, atom, stored, {name: stored[name] for name in changes}, before)
             await atom._session.write([Update(model.record, model.key_column, key, changes)], conn, undo)
             stored.update(changes)
     values.update(accepted)
 
 
-async def destroy(atom: Atom, delay_seconds: float, conn: Place | None) -> None:
+async def destroy(atom: Atom, delay_seconds: float, conn: Place | None, *, propagate: bool) -> None:
     """Delete the row, ``delay_seconds`` from now."""
     model, values = atom._model, atom.__dict__
-    key = values[model.key_column]
-    if values["_stored"] is None or values["_destroyed"]:
-        raise Gone(model.name, key)
+    stored = values["_stored"]
+    if stored is None or values["_destroyed"]:
+        raise Gone(model.name, values[model.key_column])
     if delay_seconds > 0:
         await atom._session.sleep(delay_seconds)
-    undo = partial(_restore, atom, values["_stored"], {}, {})
-    await atom._session.write([Delete(model.record, model.key_column, key)], conn, undo)
+    if atom._linked:
+        await graph.destroy(atom, conn, propagate=propagate)
+        return
+    undo = partial(_restore, atom, stored, {}, {})
+    delete = Delete(model.record, model.key_column, stored[model.key_column])
+    await atom._session.write([delete], conn, undo)
     values["_destroyed"] = True
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from framework.errors import ValidationError
+from framework.errors import FrameworkError, ValidationError
 from framework.identity import new_instance
 from framework.model import Model
 
@@ -32,10 +32,24 @@ def text(model: Model, name: str, value: Any) -> str | None:
     return value
 
 
+def required(model: Model, name: str) -> ValidationError:
+    """The error for a field that must be given at construction."""
+    return ValidationError(
+        model.name, name, None, "required", "a value is needed: it is not nullable and has no default"
+    )
+
+
+def abstract(model: Model) -> FrameworkError:
+    """The error for what needs a class that is not abstract."""
+    return FrameworkError(
+        f"{model.name} is abstract: it has no instances and no table; use a class that extends it"
+    )
+
+
 def unknown(model: Model, name: str, value: Any) -> ValidationError:
     """The error for a field that the class does not have."""
     return ValidationError(
-        model.name, name, value, "unknown", f"no such field{did_you_mean(name, model.fields)}"
+        model.name, name, value, "unknown", f"no such field{did_you_mean(name, model.names)}"
     )
 
 

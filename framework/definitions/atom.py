@@ -43,19 +43,33 @@ RESERVED_FIELDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A field that refers to instances of another class."""
+    """A field that refers to instances of another class. A `local` one stands among the local fields."""
 
     name: str
     type: FieldType
     location: Location
     persistent: bool = True
     unique: bool = False
+    nullable: bool = True
+    immutable: bool = False
+    local: bool = False
     ref_class: str | None = None
     ref_class_at: Location | None = None
     ref_class_field: str | None = None
+    ref_class_field_at: Location | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     dbtype: str | None = None
     length: int | None = None
+
+    @property
+    def many(self) -> bool:
+        """Whether it is an array."""
+        return self.type.base == "array<reference>"
+
+    @property
+    def target(self) -> str:
+        """The name of the class that is referred to."""
+        return self.type.reference or self.ref_class or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +120,11 @@ def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:
         if identifier_node
         else None
     )
-    read = (FieldReader(item, reading.report).read(stored=stored) for item in attributes.maps("local_fields"))
-    fields = tuple(of for of in read if of is not None)
-    references = tuple(filter(None, map(_reference, attributes.maps("ref_fields"))))
+    read = [FieldReader(item, reading.report).read(stored=stored) for item in attributes.maps("local_fields")]
+    fields = tuple(of for of in read if of is not None and of.type.reference is None)
+    local = (_local(of, reading) for of in read if of is not None and of.type.reference is not None)
+    listed = (_reference(item, reading) for item in attributes.maps("ref_fields"))
+    references = (*local, *(reference for reference in listed if reference is not None))
     methods_node = node.map("methods")
     methods = parse_methods(methods_node, name, reading) if methods_node else {}
     definition = AtomDefinition(
@@ -139,10 +155,41 @@ def _free(node: Node | None) -> object:
     return None if node is None else plain(node)
 
 
-def _reference(node: MapNode) -> Reference | None:
+def _local(of: Field, reading: Reading) -> Reference:
+    """A local field whose type is another class: a reference as well."""
+    for key in ("default", "enum", "format", "fsm", "alias"):
+        if getattr(of, key) is not None:
+            message = f"{quoted(of.name)} refers to another class and takes no `field_{key}`"
+            reading.report.error(of.location, "reference", message)
+    return Reference(
+        name=of.name,
+        type=of.type,
+        location=of.location,
+        persistent=of.persistent,
+        unique=of.unique,
+        nullable=of.nullable,
+        immutable=of.immutable,
+        local=True,
+        metadata=of.metadata,
+        dbtype=of.dbtype,
+        length=of.length,
+    )
+
+
+def _reference(node: MapNode, reading: Reading) -> Reference | None:
     name = node.text("field_name")
     type_ = FieldType.of(node)
     if name is None or type_ is None:
+        return None
+    if type_.reference is None:
+        shown = node.text("ref_class") or "NAME"
+        array = "array" if type_.base.startswith("array") else ""
+        reading.report.error(
+            type_.location or node.value_location("field_name"),
+            "reference",
+            f"a field of type `{type_.text}` refers to no class",
+            hint=f"write `{array}<AxisAtom.{shown}>`, or move the field to `local_fields`",
+        )
         return None
     metadata = node.map("field_metadata")
     return Reference(
@@ -154,6 +201,7 @@ def _reference(node: MapNode) -> Reference | None:
         ref_class=node.text("ref_class"),
         ref_class_at=node.value_location("ref_class"),
         ref_class_field=node.text("ref_class_field"),
+        ref_class_field_at=node.value_location("ref_class_field"),
         metadata=MappingProxyType({key: plain(value) for key, (_, value) in metadata.entries.items()})
         if metadata
         else MappingProxyType({}),

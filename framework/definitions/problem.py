@@ -61,6 +61,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "method": "a method is not one function with a first argument for its class or instance",
         "method-name": "a method cannot have this name",
         "transition": "a transition between states of a field that cannot be made",
+        "reference": "a field cannot refer to another class in this way",
         # routing
         "duplicate-path": "two routes take the same path",
         "path": "a path template is malformed or reserved",

@@ -20,6 +20,7 @@ from .location import Location
 from .module import SETTINGS
 from .problem import Report, did_you_mean, quoted
 from .queues import Queues, queues
+from .references import check_references
 from .routing import RouteDefinition, shape
 from .script import Compiled, Script
 from .seen import PLAIN_BUILTINS, Use, guarded_lines, is_always_seen, is_foreseeable, uses, variables_of
@@ -51,6 +52,7 @@ class Rules:
         for atom in self.definitions.atoms:
             self._classes_of(atom)
         self._cycles()
+        check_references(self.definitions.atoms, self.report)
         for compiled in self.compiled:
             self._names(compiled)
         for route in self.definitions.routes:
@@ -115,8 +117,6 @@ class Rules:
     def _classes_of(self, atom: AtomDefinition) -> None:
         for name, location in zip(atom.extends, atom.extends_at, strict=True):
             self._need_class(name, location, f"{quoted(atom.name)} extends")
-        for of in atom.fields:
-            self._type(of.type, of.location, of.name)
         for reference in atom.references:
             self._type(reference.type, reference.location, reference.name)
             if reference.ref_class is not None and reference.ref_class != reference.type.reference:

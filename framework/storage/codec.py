@@ -77,6 +77,8 @@ class Codec:
         self.update = lru_cache(4096)(self._update)
         self.delete = lru_cache(1024)(self._delete)
         self.by_key = lru_cache(1024)(self._by_key)
+        self.matching = lru_cache(1024)(self._matching)
+        self.first = lru_cache(1024)(self._first)
         self.query = lru_cache(512)(self._query)
 
     def _insert(self, table: Table, columns: tuple[str, ...]) -> Statement:
@@ -93,6 +95,15 @@ class Codec:
 
     def _by_key(self, table: Table, key_column: str) -> Query:
         return self._query(select(table).where(table.c[key_column] == _key(table, key_column)))
+
+    def _matching(self, table: Table, column: str, count: int) -> Query:
+        """Rows of which the column, of text or of whole numbers, has one of ``count`` values."""
+        values = bindparam("values", [None] * count, type_=table.c[column].type, expanding=True)
+        return self._query(select(table).where(table.c[column].in_(values)))
+
+    def _first(self, table: Table, wanted: str, column: str) -> Query:
+        """One column of some row that has the value ``key`` in another column."""
+        return self._query(select(table.c[wanted]).where(table.c[column] == _key(table, column)).limit(1))
 
     def _query(self, statement: Select[Any]) -> Query:
         compiled = self._compile(statement)

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Select, Table
 
 from framework.storage.broadcast import Broadcast
 from framework.storage.operations import Claim, DeadLetter, Executed, FifoState, ItemState, Operation
+from framework.storage.plans import Plan, Row
 from framework.storage.signals import Signal
 
-Row = Mapping[str, Any]
+T = TypeVar("T")
 Orphaned = Callable[[list[Any] | None, BaseException | None], None]
 
 
@@ -34,6 +35,9 @@ class Transaction(Protocol):
 
     async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """As ``Storage.select``, with what this transaction wrote."""
+
+    async def gather(self, plan: Plan[T]) -> T:
+        """As ``Storage.gather``, with what this transaction wrote."""
 
 
 class Storage(Protocol):
@@ -76,6 +80,9 @@ class Storage(Protocol):
 
     async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """The rows of a SQLAlchemy Core statement; ``parameters`` fill its required bind parameters."""
+
+    async def gather(self, plan: Plan[T]) -> T:
+        """What a plan comes to; all its questions are answered of one moment, in one hop."""
 
     async def rows(self, statement: Select[Any]) -> Executed:
         """The rows of a statement as tuples: columns may have the same name."""

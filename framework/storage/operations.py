@@ -6,11 +6,14 @@ them belong together is said by the ``write`` that they are handed to, see ``fra
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Executable, Table
+
+OWNER, POSITION, TARGET = "owner", "position", "target"
+"""The columns of a table of links: who refers, in which place, and to whom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,48 @@ class Delete:
     key_column: str
     key: Any
     expected: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What an owner refers to by an array, in order: all of it anew, in a table of three columns."""
+
+    table: Table
+    owner: Any
+    targets: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Require:
+    """A row for each of these values of a column; else a ``ValidationError`` of ``class_name.field``."""
+
+    table: Table
+    column: str
+    values: Sequence[Any]
+    class_name: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Referrer:
+    """Where references stand: in a column of a table, and the column that says whose they are."""
+
+    table: Table
+    owner: str
+    column: str
+    field: str  # Class.field, for the message
+
+
+@dataclass(frozen=True, slots=True)
+class Unreferred:
+    """No reference to the row of this key by any of the referrers; else ``StillReferred``.
+
+    Each referrer with the value that it would refer to the row by.
+    """
+
+    table: Table
+    key: Any
+    referrers: Sequence[tuple[Referrer, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +312,9 @@ Operation = (
     | Insert
     | Update
     | Delete
+    | Link
+    | Require
+    | Unreferred
     | Put
     | Deliver
     | Acknowledge

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
 from sqlalchemy import Select, Table
@@ -24,7 +24,7 @@ from framework.errors import CannotOpen, Unavailable
 from framework.storage import sqlite_schema, sqlite_views, tables
 from framework.storage.batches import BatchThread
 from framework.storage.codec import Codec, Query
-from framework.storage.contract import Orphaned, Row
+from framework.storage.contract import Orphaned
 from framework.storage.operations import (
     Acknowledge,
     BeginRequest,
@@ -44,6 +44,7 @@ from framework.storage.operations import (
     RetryNow,
     Skip,
 )
+from framework.storage.plans import Plan, Row
 from framework.storage.signals import Signal, Signals
 from framework.storage.sqlite_batches import WRITE_WAIT, write_in_turn
 from framework.storage.sqlite_broadcast import SqliteBroadcast
@@ -53,6 +54,7 @@ from framework.storage.sqlite_fifos import TRIGGERS
 from framework.storage.sqlite_locks import Locks
 from framework.storage.sqlite_lookups import Lookups
 from framework.storage.sqlite_operations import Operations
+from framework.storage.sqlite_plans import in_snapshot, in_transaction
 from framework.storage.sqlite_sockets import SocketFolder
 from framework.storage.sqlite_transaction import HeldTransaction
 from framework.storage.sqlite_turns import Turns
@@ -61,6 +63,8 @@ from framework.storage.sqlite_wakeups import Wakeups
 OLDEST = (3, 37, 0)  # what the SQL of this engine was written for and is tested with
 
 _READERS = 2
+
+T = TypeVar("T")
 
 
 class SqliteStorage:
@@ -194,6 +198,10 @@ class SqliteStorage:
         query = self._codec.query(statement)
         return [query.row(row) for row in await self._fetch(query, parameters or {})]
 
+    async def gather(self, plan: Plan[T]) -> T:
+        """See the contract."""
+        return await self._lookups.run(lambda connection: in_snapshot(connection, self._codec, plan))
+
     async def rows(self, statement: Select[Any]) -> Executed:
         """See the contract."""
         query = self._codec.executable(statement)
@@ -282,6 +290,11 @@ class SqliteTransaction:
     async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """See the contract."""
         return await self._fetch(self._codec.query(statement), parameters or {})
+
+    async def gather(self, plan: Plan[T]) -> T:
+        """See the contract."""
+        gathered: T = await self._held.run(lambda connection: in_transaction(connection, self._codec, plan))
+        return gathered
 
     async def _fetch(self, query: Query, parameters: Mapping[str, Any]) -> list[Row]:
         values = query.bind(parameters)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 
 from framework.errors import CannotOpen, Duplicate, Unavailable
+from framework.storage.operations import TARGET
 
 _PRIMARY = 0xFF  # the low byte of an extended result code is the primary one
 
@@ -62,9 +63,10 @@ def reason_for(error: sqlite3.Error) -> str | None:
 
 
 def _duplicate(error: sqlite3.Error) -> Duplicate:
-    """From ``UNIQUE constraint failed: Table.column, Table.column2``."""
+    """From ``UNIQUE constraint failed: Table.column, Table.column2``; a table of links is ``Table.column``."""
     columns = [part.strip() for part in str(error).partition(": ")[2].split(",")]
     table = columns[0].partition(".")[0]
-    duplicate = Duplicate(table, tuple(column.partition(".")[2] for column in columns))
+    names = (column.partition(".")[2].removesuffix(f".{TARGET}") for column in columns)
+    duplicate = Duplicate(table, tuple(names))
     duplicate.__cause__ = error
     return duplicate

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from framework.errors import Unavailable
 from framework.storage.batches import BatchThread
@@ -18,6 +18,8 @@ from framework.storage.sqlite_batches import WRITE_WAIT, read_batch
 from framework.storage.sqlite_errors import translate
 
 SLOW = 0.002  # seconds that a look-up in place may take
+T = TypeVar("T")
+
 AWAY = 1.0  # seconds for which the thread does it, after one that took longer
 
 
@@ -56,6 +58,11 @@ class Lookups:
                     self._away_until = time.monotonic() + AWAY
                 return row
         return await self._thread.run(lambda connection: _first(connection, sql, parameters))
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Work on the thread's connection that may take long, and is answered as soon as it is done."""
+        result: T = await self._thread.run(work, exclusive=True)
+        return result
 
     async def close(self) -> None:
         """Close both connections; may be called twice."""

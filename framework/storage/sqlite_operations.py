@@ -12,9 +12,20 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from framework.errors import Changed, ClaimLost, Gone, RequestInProgress, RequestMismatch
+from framework.errors import (
+    Changed,
+    ClaimLost,
+    Gone,
+    RequestInProgress,
+    RequestMismatch,
+    StillReferred,
+    ValidationError,
+)
 from framework.storage.codec import Codec, Statement
 from framework.storage.operations import (
+    OWNER,
+    POSITION,
+    TARGET,
     BeginRequest,
     Claim,
     Delete,
@@ -22,9 +33,12 @@ from framework.storage.operations import (
     Execute,
     Executed,
     Insert,
+    Link,
     Operation,
     Prune,
+    Require,
     StoredResponse,
+    Unreferred,
     Update,
 )
 from framework.storage.sqlite_fifos import FifoOperations
@@ -70,6 +84,9 @@ class Operations:
             Insert: self._insert,
             Update: self._update,
             Delete: self._delete,
+            Link: self._link,
+            Require: self._require,
+            Unreferred: self._unreferred,
             **self.fifos.runners,
             Prune: self._prune,
             BeginRequest: self._begin_request,
@@ -139,6 +156,30 @@ class Operations:
                 row = query.row(found)
                 raise Changed(op.table.name, op.key, {name: row[name] for name in op.expected})
         raise Gone(op.table.name, op.key)
+
+    # ---- references -------------------------------------------------------------------------
+
+    def _link(self, connection: Connection, op: Link) -> None:
+        old = self._codec.delete(op.table, OWNER)
+        connection.execute(old.sql, old.bind({"key": op.owner}))
+        if op.targets:
+            new = self._codec.insert(op.table, (OWNER, POSITION, TARGET))
+            rows = [(op.owner, position, target) for position, target in enumerate(op.targets)]
+            connection.executemany(new.sql, rows)
+
+    def _require(self, connection: Connection, op: Require) -> None:
+        query = self._codec.first(op.table, op.column, op.column)
+        for value in op.values:
+            if connection.execute(query.sql, query.bind({"key": value})).fetchone() is None:
+                message = f"there is no {op.table.name} {value!r} to refer to"
+                raise ValidationError(op.class_name, op.field, value, "reference", message)
+
+    def _unreferred(self, connection: Connection, op: Unreferred) -> None:
+        for referrer, value in op.referrers:
+            query = self._codec.first(referrer.table, referrer.owner, referrer.column)
+            found = connection.execute(query.sql, query.bind({"key": value})).fetchone()
+            if found is not None:
+                raise StillReferred(op.table.name, op.key, referrer.field, found[0])
 
     # ---- what grows for ever ----------------------------------------------------------------
 

@@ -28,7 +28,7 @@ def test_an_atom(tmp_path: Path) -> None:
         "  identifier: {field_name: id, field_type: integer}\n"
         "  local_fields: [{field_name: a, field_type: array<MU>}]\n"
         "  ref_fields:\n"
-        "  - {field_name: b, field_type: array<AxisAtom.Base>, ref_class: Base, ref_class_field: c,\n"
+        "  - {field_name: b, field_type: array<AxisAtom.Base>, ref_class: Base, ref_class_field: instance,\n"
         "     field_persistence: false, field_unique: true, field_metadata: {d: 1}, field_dbtype: e, field_length: 2}\n"
         "methods:\n"
         "  class_methods:\n"
@@ -75,7 +75,11 @@ def test_an_atom(tmp_path: Path) -> None:
         "array<reference>",
         "Base",
     )
-    assert (reference.ref_class, reference.ref_class_field, reference.persistent) == ("Base", "c", False)
+    assert (reference.ref_class, reference.ref_class_field, reference.persistent) == (
+        "Base",
+        "instance",
+        False,
+    )
     assert (reference.unique, reference.metadata, reference.dbtype, reference.length) == (
         True,
         {"d": 1},

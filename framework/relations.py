@@ -1,0 +1,96 @@
+"""References between classes as the database knows them: what is stored of one, and where.
+
+The rule: **of an instance that is referred to, the value of one unique field is stored** (`ref_class_field`,
+the identifier unless said otherwise). A single reference has a column of its own; an array has a table
+``Class.field`` of owner, position and target, so that both ways are found by an index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
+
+from framework.definitions import AtomDefinition, Reference
+from framework.definitions.fields import FieldType
+from framework.definitions.values import accept_string
+from framework.storage.operations import OWNER, POSITION, TARGET
+
+_INSTANCE = "instance"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relation:
+    """A reference whose other class is known. ``column`` is the field of that class whose value is stored."""
+
+    reference: Reference
+    target: str
+    column: str
+    accept_key: Callable[[object], object]
+    type: FieldType
+    links: Table | None
+
+    @property
+    def name(self) -> str:
+        return self.reference.name
+
+    @property
+    def many(self) -> bool:
+        """Is it an array?"""
+        return self.reference.many
+
+    @property
+    def stored(self) -> bool:
+        """Is it kept where its owner is kept, or in the instance alone?"""
+        return self.reference.persistent
+
+
+def relations(definition: AtomDefinition, classes: Mapping[str, AtomDefinition]) -> dict[str, Relation]:
+    """The references of a class by name, in the order of its definition."""
+    return {reference.name: _relation(definition, reference, classes) for reference in definition.references}
+
+
+def _relation(
+    definition: AtomDefinition, reference: Reference, classes: Mapping[str, AtomDefinition]
+) -> Relation:
+    target = classes[reference.target]
+    column = reference.ref_class_field or key_column(target)
+    accept, type_ = _key(target, column)
+    in_tables = definition.persistent and not definition.abstract and reference.persistent
+    links = _links(definition, reference, type_) if in_tables and reference.many else None
+    return Relation(reference, target.name, column, accept, type_, links)
+
+
+def key_column(definition: AtomDefinition) -> str:
+    """The column that tells the instances of a class apart."""
+    return definition.identifier.name if definition.identifier else _INSTANCE
+
+
+def _key(definition: AtomDefinition, column: str) -> tuple[Callable[[object], object], FieldType]:
+    """How a value of a class's unique field is checked, and its type."""
+    if column == _INSTANCE:
+        return accept_string, FieldType("string", "string")
+    found = (definition.identifier, *definition.fields)
+    field = next(field for field in found if field is not None and field.name == column)
+    return field.accept, field.type
+
+
+def column_type(key: FieldType) -> Any:
+    """The column type of a key."""
+    return BigInteger if key.base == "integer" else Text
+
+
+def _links(definition: AtomDefinition, reference: Reference, target: FieldType) -> Table:
+    name = f"{definition.name}.{reference.name}"
+    _, owner = _key(definition, key_column(definition))
+    return Table(
+        name,
+        MetaData(),
+        Column(OWNER, column_type(owner), primary_key=True, autoincrement=False),
+        Column(POSITION, Integer, primary_key=True, autoincrement=False),
+        Column(TARGET, column_type(target), nullable=False),
+        Index(f"{name}.{TARGET}", TARGET, unique=reference.unique),
+        sqlite_with_rowid=False,
+    )

@@ -1,0 +1,48 @@
+"""Reads that follow from each other: a plan asks for rows, and what it asks next depends on them.
+
+The one rule: **all rows of a plan are of one moment.** A plan is a generator; it knows nothing of where it
+runs, and is driven to its end in one hop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Select, Table
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The rows of a statement; ``parameters`` fill its required bind parameters."""
+
+    statement: Select[Any]
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """The rows of which a column has one of these values, however many they are; in no order."""
+
+    table: Table
+    column: str
+    values: Sequence[Any]
+
+
+Question = Chosen | Matching
+Plan = Generator[Question, list[Row], T]
+
+
+def drive(plan: Plan[T], ask: Callable[[Question], list[Row]]) -> T:
+    """Run a plan to its end, each of its questions answered by ``ask``."""
+    try:
+        question = next(plan)
+        while True:
+            question = plan.send(ask(question))
+    except StopIteration as end:
+        result: T = end.value
+        return result
