@@ -24,7 +24,10 @@ from framework.session import Session, script_of
 from framework.settings import Settings
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-_ERRORS = ("HTTPError", "Error", "ValidationError", "TransitionError", "Duplicate", "Gone", "Reject", "Retry")
+_ERRORS = (
+    *("HTTPError", "Error", "ValidationError", "TransitionError"),
+    *("Duplicate", "Gone", "StillReferred", "Reject", "Retry"),
+)
 
 
 class RuntimeView:

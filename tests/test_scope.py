@@ -52,7 +52,16 @@ def test_each_is_what_its_name_says(names: dict[str, Any]) -> None:
         assert names[name] == name
     for name in ("and_", "or_", "not_", "join", "select"):
         assert names[name] is getattr(sqlalchemy, name)
-    for name in ("HTTPError", "Error", "ValidationError", "Duplicate", "Gone", "Reject", "Retry"):
+    for name in (
+        "HTTPError",
+        "Error",
+        "ValidationError",
+        "Duplicate",
+        "Gone",
+        "StillReferred",
+        "Reject",
+        "Retry",
+    ):
         assert names[name] is getattr(errors, name)
     assert names["MU"] is MU
     assert names["sqlalchemy"] is sqlalchemy

@@ -29,6 +29,7 @@ BUILT_IN_OBJECTS: tuple[str, ...] = (
     "TransitionError",
     "Duplicate",
     "Gone",
+    "StillReferred",
     "Reject",
     "Retry",
 )

@@ -14,6 +14,7 @@ from framework.errors import (
     Gone,
     HTTPError,
     ItemRefused,
+    StillReferred,
     Stopping,
     TransitionError,
     Unavailable,
@@ -45,7 +46,7 @@ def response(error: BaseException, *, route: Route, method: str, body: bytes) ->
         return problem(409, str(error), rule=error.rule, **told)
     if isinstance(error, ValidationError):
         return problem(422, str(error), field=error.field, rule=error.rule)
-    if isinstance(error, Duplicate | Gone | Changed):
+    if isinstance(error, Duplicate | Gone | Changed | StillReferred):
         return problem(409, str(error))
     if isinstance(error, ItemRefused):
         return problem(422, str(error))
