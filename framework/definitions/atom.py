@@ -157,8 +157,15 @@ def _free(node: Node | None) -> object:
 
 def _local(of: Field, reading: Reading) -> Reference:
     """A local field whose type is another class: a reference as well."""
-    for key in ("default", "enum", "format", "fsm", "alias"):
-        if getattr(of, key) is not None:
+    given = {
+        "default": of.default is not None,
+        "enum": of.enum is not None,
+        "format": of.format is not None,
+        "fsm": bool(of.transitions),
+        "alias": of.alias is not None,
+    }
+    for key in given:
+        if given[key]:
             message = f"{quoted(of.name)} refers to another class and takes no `field_{key}`"
             reading.report.error(of.location, "reference", message)
     return Reference(
