@@ -39,8 +39,9 @@ RESERVED_METHODS = frozenset(
 
 INTERNAL = frozenset(
     (
-        *("_accept", "_restore", "_comparable", "_from_row"),
-        *("_model", "_session", "_scope", "_selects", "_states", "_stored", "_destroyed"),
+        *("_accept", "_own", "_from_row"),
+        *("_model", "_session", "_scope", "_selects", "_states", "_stored", "_destroyed", "_sequence"),
+        *("_memory", "_classes", "_referrers", "_referred", "_linked"),
     )
 )
 """Names of the generated class that are its own affair."""
