@@ -38,9 +38,6 @@ BOOKKEEPING = ("category", "version", "created_at", "update", "workspace", "id")
 
 NOT_IN_EFFECT: Mapping[Kind, tuple[str, ...]] = {
     "atom": (
-        "api_generation",
-        "api_auto_response",
-        "scope",
         *(
             f"methods.instance_methods[].{key}"
             for key in (

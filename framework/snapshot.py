@@ -14,6 +14,7 @@ from framework.callout import Callout
 from framework.debug import DebugChannel
 from framework.definitions import Definitions, WorkerDefinition
 from framework.fifo import Fifos
+from framework.gateway.endpoints import Endpoints
 from framework.gateway.routing import Routes
 from framework.session import Session
 from framework.settings import Settings
@@ -54,7 +55,12 @@ def bind(
     return Snapshot(
         definitions=definitions,
         atoms=atoms,
-        routes=Routes(definitions.routes, scope),
+        routes=Routes(definitions.routes, scope, _endpoints(definitions, atoms)),
         workers=definitions.workers,
         scope=scope,
     )
+
+
+def _endpoints(definitions: Definitions, atoms: Atoms) -> dict[str, Endpoints]:
+    """What answers behind the routes that were made for classes."""
+    return {of.name: Endpoints(getattr(atoms, of.name), of.api) for of in definitions.atoms if of.api}

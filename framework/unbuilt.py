@@ -25,5 +25,3 @@ def _of_atom(atom: AtomDefinition) -> Iterator[tuple[Location, str]]:
     passing_on = next((method for method in atom.instance_methods if method.propagation_mode), None)
     if passing_on:
         yield passing_on.location, "methods that go on to other instances (`propagation_mode`)"
-    if atom.api_generation:
-        yield atom.location, "the endpoints of `api_generation`"

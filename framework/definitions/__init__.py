@@ -10,6 +10,7 @@ from .atom import AtomDefinition, Reference
 from .check import Checked, check
 from .default import Default
 from .definitions import Definitions
+from .endpoints import EndpointsDefinition
 from .fields import Field, FieldType
 from .fifo import Backoff, FifoPolicy
 from .location import Location
@@ -42,6 +43,7 @@ __all__ = [
     "Checked",
     "Default",
     "Definitions",
+    "EndpointsDefinition",
     "Field",
     "FieldError",
     "FieldType",

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from .columns import OtherName, check_aliases, check_renamed
+from .endpoints import EndpointsDefinition, parse_endpoints
 from .fields import Field, FieldReader, FieldType
 from .location import Location
 from .method import Method, parse_methods
-from .nodes import MapNode, Node, plain
+from .nodes import MapNode, plain
 from .problem import quoted
 from .reading import Reading
 from .transition import Transition
@@ -82,14 +83,12 @@ class AtomDefinition:
     persistent: bool
     abstract: bool
     extends: tuple[str, ...]
-    api_generation: bool
+    api: EndpointsDefinition | None
     identifier: Field | None
     fields: tuple[Field, ...]
     references: tuple[Reference, ...]
     class_methods: tuple[Method, ...]
     instance_methods: tuple[Method, ...]
-    api_auto_response: object = None
-    scope: object = None
     extends_at: tuple[Location, ...] = ()
     lineage: tuple[str, ...] = ()
     """The classes that it comes from, in the order in which a member is looked up in them."""
@@ -134,14 +133,12 @@ def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:
         persistent=stored,
         abstract=node.flag("abstract", False),
         extends=tuple(str(item.value) for item in node.texts("extends")),
-        api_generation=node.flag("api_generation", False),
+        api=parse_endpoints(node, name, reading.report),
         identifier=identifier,
         fields=fields,
         references=references,
         class_methods=methods.get("class", ()),
         instance_methods=methods.get("instance", ()),
-        api_auto_response=_free(node.get("api_auto_response")),
-        scope=_free(node.get("scope")),
         extends_at=tuple(item.location for item in node.texts("extends")),
         renamed_from=node.text("renamed_from"),
         renamed_from_at=node.value_location("renamed_from"),
@@ -149,10 +146,6 @@ def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:
     _check_names(definition, reading)
     _check_other_names(definition, attributes, reading)
     return definition
-
-
-def _free(node: Node | None) -> object:
-    return None if node is None else plain(node)
 
 
 def _local(of: Field, reading: Reading) -> Reference:

@@ -13,6 +13,7 @@ from typing import Any
 
 from .atom import parse_atom
 from .definitions import Definitions
+from .endpoints import generated_routes
 from .fifo import parse_fifo
 from .inheritance import inherited
 from .kinds import Kind, kind_of
@@ -108,7 +109,7 @@ def _parse(loaded: Loaded, reading: Reading) -> Definitions:
             loaded.broken.update(filter(None, (entry.text("name"),)))
     return Definitions(
         atoms=tuple(found["atom"]),
-        routes=tuple(found["routing"]),
+        routes=(*found["routing"], *generated_routes(found["atom"])),
         workers=tuple(found["worker"]),
         fifos=tuple(found["fifo"]),
         modules=tuple(found["module"]),

@@ -62,6 +62,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "method-name": "a method cannot have this name",
         "transition": "a transition between states of a field that cannot be made",
         "reference": "a field cannot refer to another class in this way",
+        "api": "what a class says of its generated endpoints cannot be",
         # routing
         "duplicate-path": "two routes take the same path",
         "path": "a path template is malformed or reserved",

@@ -55,6 +55,8 @@ class RouteDefinition:
     transaction: bool = False
     idempotency: bool = False
     validation: RequestSchemas | None = None
+    atom: str | None = None  # the class whose generated endpoints answer
+    inside: bool = False  # only calls from inside the process find it
 
 
 def variables(template: str) -> tuple[str, ...]:

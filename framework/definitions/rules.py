@@ -56,7 +56,8 @@ class Rules:
         for compiled in self.compiled:
             self._names(compiled)
         for route in self.definitions.routes:
-            self._answered(route)
+            if route.atom is None:
+                self._answered(route)
         self._fifos()
 
     # names that stand once
@@ -100,6 +101,10 @@ class Rules:
             if first is not route:
                 message = f"{quoted(route.path)} takes the same paths as {quoted(first.path)}"
                 hint = "one entry serves every method of a path: dispatch on `request.method`"
+                if route.atom is not None:
+                    made = f"{quoted(route.path)}, made for {quoted(route.atom)},"
+                    message = f"{made} takes the same paths as {quoted(first.path)}"
+                    hint = "give one of them another path: that of generated endpoints stands in `api.path`"
                 related = (first.location,)
                 self.report.error(route.location, "duplicate-path", message, hint=hint, related=related)
 

@@ -114,6 +114,8 @@ class Gateway:
             if found is None:
                 return problem(404, "no route takes this path")
             route, resources = found
+            if route.definition.inside and not inside:
+                return problem(404, "no route takes this path")
             scope["template"] = route.path  # for the access log, as is the account
             caller = await self._authentication.admit(scope, route, inside=inside)
             if isinstance(caller, Response):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from framework.definitions import RouteDefinition
@@ -57,9 +58,15 @@ class _Node:
 
 
 class Routes:
-    """The routes of a snapshot, as a tree by segment."""
+    """The routes of a snapshot, as a tree by segment. ``generated`` are the endpoints of classes, by name."""
 
-    def __init__(self, definitions: Iterable[RouteDefinition], scope: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        definitions: Iterable[RouteDefinition],
+        scope: Mapping[str, Any],
+        generated: Mapping[str, Script] = MappingProxyType({}),
+    ) -> None:
+        self._generated = generated
         self._root = _Node()
         self._all: list[Route] = []
         for definition in definitions:
@@ -82,6 +89,8 @@ class Routes:
             None if script is None else script.function(dict(scope))
             for script in (definition.request_script, definition.response_script)
         )
+        if definition.atom is not None:
+            request_script = self._generated[definition.atom]
         template = definition.target.path if definition.target is not None else None
         target_path = TargetPath(template, definition.path)
         validation = None if definition.validation is None else Validation(definition.validation)

@@ -23,7 +23,6 @@ def test_an_atom(tmp_path: Path) -> None:
     text = (
         "name: Base\nattributes: {}\n---\n"
         "name: Order\ncategory: example\npersistence: false\nabstract: true\nextends: [Base]\n"
-        "api_generation: true\napi_auto_response: false\nscope: here\n"
         "attributes:\n"
         "  identifier: {field_name: id, field_type: integer}\n"
         "  local_fields: [{field_name: a, field_type: array<MU>}]\n"
@@ -40,12 +39,7 @@ def test_an_atom(tmp_path: Path) -> None:
         "     multiplexable_number: 3, field_order: descend, timeout: 1.5}\n"
     )
     base, order = checked(tmp_path, text).definitions.atoms
-    assert (base.persistent, base.abstract, base.api_generation, base.identifier) == (
-        True,
-        False,
-        False,
-        None,
-    )
+    assert (base.persistent, base.abstract, base.api, base.identifier) == (True, False, None, None)
     assert (base.extends, base.fields, base.references, base.class_methods, base.instance_methods) == (
         (),
     ) * 5
@@ -55,7 +49,6 @@ def test_an_atom(tmp_path: Path) -> None:
         True,
         ("Base",),
     )
-    assert (order.api_generation, order.api_auto_response, order.scope) == (True, False, "here")
     assert order.location == Location(f"{tmp_path}/a.yaml", 4, 7)
     assert order.identifier is not None
     assert dataclasses.replace(order.identifier).nullable is False
@@ -94,6 +87,30 @@ def test_an_atom(tmp_path: Path) -> None:
     assert (total.owner, total.kind, f.owner, f.kind) == ("Order", "class", "Order", "instance")
     assert asyncio.run(total.script.members({})["total"](1)) == 1
     assert f.script.members({})["f"](2) == 2
+
+
+def test_generated_endpoints_are_a_route(tmp_path: Path) -> None:
+    text = (
+        "name: Order\napi_generation: true\napi_auto_response: false\nscope: internal\n"
+        "api: {path: /v1/orders, auth_mode: none, methods: [PUT, GET], limit: 5, max_limit: 6}\nattributes: {}\n"
+        "---\nname: Plain\napi_generation: true\nattributes: {}\n"
+    )
+    found = checked(tmp_path, text).definitions
+    order, plain = (atom.api for atom in found.atoms)
+    assert order is not None
+    assert plain is not None
+    assert (order.path, order.auth_mode, order.methods) == ("/v1/orders", "none", ("GET", "PUT"))
+    assert (order.limit, order.max_limit, order.answers, order.inside) == (5, 6, False, True)
+    assert (plain.path, plain.auth_mode, plain.answers, plain.inside) == ("/Plain", "axis", True, False)
+    assert (plain.methods, plain.limit, plain.max_limit) == (
+        ("GET", "POST", "PUT", "PATCH", "DELETE"),
+        100,
+        1000,
+    )
+    assert [(route.path, route.atom, route.auth_mode, route.transaction) for route in found.routes] == [
+        ("/v1/orders/{id}", "Order", "none", True),
+        ("/Plain/{id}", "Plain", "axis", True),
+    ]
 
 
 def test_a_route(tmp_path: Path) -> None:

@@ -1,0 +1,244 @@
+"""The endpoints of a class with ``api_generation``: a script of ours behind a route like any other.
+
+    GET, POST                /NAME          a page of a list; a new instance
+    GET, PUT, PATCH, DELETE  /NAME/{id}     one instance
+
+The one rule: **what a client has seen is what it changes.** An instance comes with an ``ETag``, and a write with
+``If-Match`` has its effect on exactly that, or none: comparing and writing are one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from framework.atom import Atom
+from framework.atom.transitions import refuse_assignment
+from framework.definitions import EndpointsDefinition
+from framework.errors import HTTPError, ValidationError
+from framework.gateway.conditions import Conditions, entity_tag
+from framework.gateway.listing import Listing, parse, whole
+from framework.gateway.responses import problem
+
+Answer = tuple[Any, ...]
+
+_JSON = ("application/json", "application/merge-patch+json")
+_FOREIGN_NAMES = {"xid", "xname"}  # the instance's names elsewhere: no fields, and given to none of `save`
+_UNREACHABLE = ("", ".", "..")  # no path leads to these, nor to one with a slash
+
+
+class Endpoints:
+    """Answers requests for one class. Holds nothing open."""
+
+    def __init__(self, generated: type[Atom], definition: EndpointsDefinition) -> None:
+        self._class = generated
+        self._definition = definition
+        with_head = [*definition.methods, *(["HEAD"] if "GET" in definition.methods else [])]
+        self._of_list = [method for method in with_head if method in ("GET", "HEAD", "POST")]
+        self._of_instance = [method for method in with_head if method != "POST"]
+
+    async def __call__(
+        self, request: Any, resources: dict[str, str], parameters: dict[str, list[str]], *_: Any
+    ) -> Answer:
+        """What a script would return. Raises ``HTTPError``, and what saving raises."""
+        text = resources.get("id")
+        allowed = self._of_list if text is None else self._of_instance
+        allow = {"allow": ", ".join([*allowed, "OPTIONS"])}
+        if request.method == "OPTIONS":
+            return 204, None, allow | ({"accept-patch": ", ".join(_JSON)} if "PATCH" in allowed else {})
+        if request.method not in allowed:
+            return _problem(405, "this path does not take that method", allow)
+        if text is None:
+            if request.method == "POST":
+                return await self._create(request)
+            return await self._list(request, parameters)
+        if parameters:
+            raise HTTPError(400, "an instance is asked for without a query")
+        return await self._one(request, text)
+
+    # ---- lists ------------------------------------------------------------------------------
+
+    async def _list(self, request: Any, parameters: dict[str, list[str]]) -> Answer:
+        of = self._definition
+        listing = parse(parameters, self._types(), limit=of.limit, max_limit=of.max_limit)
+        found = await self._retrieve(listing)
+        page, more = found[: listing.limit], len(found) > listing.limit
+        link = listing.links(quote(of.path), parameters, more=more)
+        return 200, [_shown(one) for one in page], {"link": link} if link else {}
+
+    async def _retrieve(self, listing: Listing) -> list[Atom]:
+        """One more than asked for, to know whether there is a next page."""
+        try:
+            return await self._class.retrieve(
+                shallow=True,
+                order_by=listing.order_by,
+                offset=listing.offset,
+                limit=listing.limit + 1,
+                **listing.equals,
+            )
+        except ValidationError as error:
+            raise HTTPError(400, f"`{error.field}` in the query: {error.problem}") from None
+
+    def _types(self) -> dict[str, str]:
+        model = self._class._model
+        types = {name: field.type.text for name, field in model.columns.items()}
+        return types | dict.fromkeys(("xid", "xname"), "string")
+
+    # ---- one instance -----------------------------------------------------------------------
+
+    async def _one(self, request: Any, text: str) -> Answer:
+        conditions = Conditions(request.headers)
+        writing = request.method not in ("GET", "HEAD")
+        body = self._body(request) if request.method in ("PUT", "PATCH") else {}
+        key = self._key(text)
+        found = None if key is None else await self._load(key, hold=writing and conditions.of_writing)
+        if found is None:
+            raise HTTPError(404, f"there is no {self._class.__name__} of that identifier")
+        tag = _tag(found)
+        if not writing:
+            return (304, None, {"etag": tag}) if conditions.seen(tag) else (200, _shown(found), {"etag": tag})
+        if not conditions.hold(tag):
+            return _problem(412, "it is not as the condition of the request says", {"etag": tag})
+        if request.method == "DELETE":
+            await found.destroy()
+            return 204, None
+        self._refuse_another_identity(found, body)
+        changes = self._merged(found, body) if request.method == "PATCH" else self._replaced(found, body)
+        for name in _FOREIGN_NAMES & changes.keys():
+            setattr(found, name, changes.pop(name))
+        await found.save(**changes)
+        return self._answer(200, found)
+
+    async def _load(self, key: Any, *, hold: bool) -> Atom | None:
+        """The instance; ``hold`` keeps others from writing until the request's transaction ends."""
+        if hold:
+            return await self._class.load(key, shallow=True, for_update=True)
+        return await self._class.load(key, shallow=True)
+
+    def _key(self, text: str) -> Any:
+        """The identifier that a segment of a path means, or nothing."""
+        identifier = self._class._model.definition.identifier
+        return whole(text) if identifier is not None and identifier.type.base == "integer" else text
+
+    async def _create(self, request: Any) -> Answer:
+        body = self._body(request)
+        states = {name: body.pop(name) for name in [*body] if self._begins_by_itself(name)}
+        made = self._class(**body)
+        for name, value in states.items():
+            if made._accept(name, value) != made.__dict__[name]:
+                raise refuse_assignment(made, name)
+        key = str(made.__dict__[self._class._model.key_column])
+        if key in _UNREACHABLE or "/" in key or "\\" in key:
+            problem_ = "no path can lead to it: it is empty, a dot, or has a slash"
+            raise ValidationError(self._class.__name__, self._class._model.key_column, key, "path", problem_)
+        await made.save()
+        return self._answer(201, made, {"location": f"{self._definition.path}/{quote(key, safe='')}"})
+
+    def _begins_by_itself(self, name: str) -> bool:
+        """Is it a state that a new instance has without being given one?"""
+        field = self._class._model.fields.get(name)
+        return (
+            name in self._class._states
+            and field is not None
+            and (field.nullable or field.default is not None)
+        )
+
+    # ---- changes ----------------------------------------------------------------------------
+
+    def _replaced(self, found: Atom, body: dict[str, Any]) -> dict[str, Any]:
+        """What a PUT makes of an instance: a field that is left out is as in a new one, unless it cannot change."""
+        model = self._class._model
+        kept = {
+            name: found.__dict__[name]
+            for name, field in model.fields.items()
+            if name not in body and (field.immutable or name in self._class._states)
+        }
+        whole_ = self._class(**kept, **body)
+        return {name: whole_.__dict__[name] for name in (*model.fields, "xid", "xname")}
+
+    def _merged(self, found: Atom, body: dict[str, Any]) -> dict[str, Any]:
+        """What a PATCH makes of an instance (RFC 7396): what is given, objects merged into objects."""
+        before, decoders = found.__dict__, self._class._model.decoders
+        return {
+            name: merge(before.get(name), value) if name in decoders else value
+            for name, value in body.items()
+        }
+
+    def _body(self, request: Any) -> dict[str, Any]:
+        """The fields that a request brings, by their own names."""
+        body = self._class._model.named(_object(request))
+        if "instance" in body:
+            raise ValidationError(
+                self._class.__name__, "instance", None, "immutable", "it is made, never given"
+            )
+        return body
+
+    def _refuse_another_identity(self, found: Atom, body: dict[str, Any]) -> None:
+        """An instance keeps the identifier by which it was asked for."""
+        name = self._class._model.key_column
+        if name in body and found._accept(name, body[name]) != found.__dict__[name]:
+            problem_ = "it is not the identifier in the path"
+            raise ValidationError(self._class.__name__, name, body[name], "immutable", problem_)
+
+    # ---- answers ----------------------------------------------------------------------------
+
+    def _answer(self, code: int, one: Atom, headers: Mapping[str, str] | None = None) -> Answer:
+        """What a write answers: the instance, or with ``api_auto_response: false`` nothing of it."""
+        sent = {"etag": _tag(one), **(headers or {})}
+        if self._definition.answers:
+            return code, _shown(one), sent
+        return 204 if code == 200 else code, None, sent
+
+
+def merge(before: Any, patch: Any) -> Any:
+    """A JSON merge patch: null takes a key away, objects are merged, all else is replaced."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(before) if isinstance(before, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
+
+
+def _shown(one: Atom) -> dict[str, Any]:
+    return one.localfields()
+
+
+def _tag(one: Atom) -> str:
+    assert one._stored is not None
+    return entity_tag(one._model.name, one._stored)
+
+
+def _object(request: Any) -> dict[str, Any]:
+    """The JSON object that a request brings; ``HTTPError`` 415 for another type, 400 for what it is not."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in _JSON:
+        raise HTTPError(415, "the body must be JSON: send the header `Content-Type: application/json`")
+    try:
+        body = json.loads(request.body, object_pairs_hook=_once, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise HTTPError(400, "the request's body is not JSON") from None
+    if not isinstance(body, dict):
+        raise HTTPError(400, "the request's body must be a JSON object: a field and its value each")
+    return body
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise HTTPError(400, "a key stands twice in one object of the request's body")
+    return found
+
+
+def _no_number(text: str) -> Any:
+    raise HTTPError(400, "the request's body has a number that JSON does not know")
+
+
+def _problem(code: int, detail: str, headers: Mapping[str, str]) -> Answer:
+    answer = problem(code, detail)
+    return code, answer.body, {**answer.headers, **headers}

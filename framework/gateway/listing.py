@@ -1,0 +1,134 @@
+"""What a request for a list asks for: which instances, in which order, which page.
+
+The rule: a parameter that means nothing is refused, never passed over: a misspelt filter would give everything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from framework.atom import did_you_mean
+from framework.errors import HTTPError
+
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_OFFSET = re.compile(r" (\d\d(?::?\d\d)?)$")
+_LARGEST = 2**63 - 1
+
+PAGING = ("limit", "offset", "order_by")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of a list."""
+
+    equals: Mapping[str, Any]
+    order_by: tuple[str, ...]
+    limit: int
+    offset: int
+
+    def links(self, path: str, parameters: Mapping[str, list[str]], *, more: bool) -> str | None:
+        """The header ``Link`` (RFC 8288) to the pages before and after this one."""
+        pages = {}
+        if more:
+            pages["next"] = self.offset + self.limit
+        if self.offset:
+            pages["prev"] = max(self.offset - self.limit, 0)
+        kept = [(name, value) for name, values in parameters.items() for value in values if name != "offset"]
+        links = [
+            f'<{path}?{urlencode([*kept, ("offset", offset)])}>; rel="{relation}"'
+            for relation, offset in pages.items()
+        ]
+        return ", ".join(links) or None
+
+
+def parse(
+    parameters: Mapping[str, list[str]], types: Mapping[str, str], *, limit: int, max_limit: int
+) -> Listing:
+    """What the query asks for; ``types`` are those of the fields by name. ``HTTPError(400)`` for what cannot be."""
+    known = (*types, *PAGING)
+    for name, values in parameters.items():
+        if name not in known:
+            close = did_you_mean(name, known)
+            raise HTTPError(
+                400, f"the query has a parameter that is neither a field nor {_or(PAGING)}{close}"
+            )
+        if len(values) > 1:
+            raise HTTPError(400, f"`{name}` stands in the query more than once")
+    asked = _count(parameters, "limit", limit)
+    if not 0 < asked <= max_limit:
+        raise HTTPError(400, f"`limit` is a whole number from 1 to {max_limit}")
+    return Listing(
+        equals={
+            name: _value(name, types[name], values[0]) for name, values in parameters.items() if name in types
+        },
+        order_by=_order(parameters, types),
+        limit=asked,
+        offset=_count(parameters, "offset", 0),
+    )
+
+
+def _or(names: Iterable[str]) -> str:
+    *others, last = (f"`{name}`" for name in names)
+    return f"{', '.join(others)} or {last}"
+
+
+def _count(parameters: Mapping[str, list[str]], name: str, default: int) -> int:
+    if name not in parameters:
+        return default
+    text = parameters[name][0]
+    if not _WHOLE.fullmatch(text) or not 0 <= int(text) <= _LARGEST:
+        raise HTTPError(400, f"`{name}` is a whole number from 0")
+    return int(text)
+
+
+def _order(parameters: Mapping[str, list[str]], types: Mapping[str, str]) -> tuple[str, ...]:
+    order = tuple(filter(None, parameters.get("order_by", [""])[0].split(",")))
+    for entry in order:
+        name = entry.removeprefix("-")
+        if name not in types or types[name] not in _READ:
+            comparable = [one for one, type_ in types.items() if type_ in _READ]
+            raise HTTPError(400, f"`order_by` names what cannot be ordered{did_you_mean(name, comparable)}")
+    return order
+
+
+def _value(name: str, type_: str, text: str) -> Any:
+    read = _READ.get(type_)
+    if read is None:
+        raise HTTPError(400, f"`{name}` cannot be looked for: it is of type {type_}")
+    value = read(text)
+    if value is None:
+        raise HTTPError(400, f"`{name}` is of type {type_}, and what stands in the query is not")
+    return value
+
+
+def whole(text: str) -> int | None:
+    """A whole number of 64 bits as JSON writes it, or nothing."""
+    value = int(text) if _WHOLE.fullmatch(text) else None
+    return value if value is not None and -_LARGEST - 1 <= value <= _LARGEST else None
+
+
+def _number(text: str) -> float | None:
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def _boolean(text: str) -> bool | None:
+    return {"true": True, "false": False}.get(text)
+
+
+def _time(text: str) -> str:
+    return _OFFSET.sub(r"+\1", text)  # a plus that was not encoded is a blank
+
+
+_READ: Mapping[str, Callable[[str], Any]] = {
+    "string": lambda text: text,
+    "integer": whole,
+    "number": _number,
+    "boolean": _boolean,
+    "DateTime": _time,
+}
+"""How the text of a query becomes a value; types that are not here cannot be compared."""
