@@ -363,3 +363,34 @@ async def test_a_failure_state_that_cannot_be_stored_does_not_hide_the_error(
         await order.pack(during=during, error=ZeroDivisionError())
     assert "the state after a failed `pack` could not be stored: no space" in caplog.text
     assert order.status == await row(scope, order.orderId) == "packing"
+
+
+async def test_a_class_without_a_table_has_states_too(start: Start) -> None:
+    scope = await start("persistence: false\n" + ORDER)
+    await scope["atom"].Order(orderId="k").save()
+    one, two = [await scope["atom"].Order.load("k") for _ in range(2)]
+
+    async def other_too(self: Any) -> None:
+        with pytest.raises(TransitionError, match="in the state 'packing'"):
+            await two.pack()
+
+    await one.pack(during=other_too)
+    assert (one.status, two.status, await row(scope, "k")) == ("packed", "packing", "packed")
+    with pytest.raises(TransitionError, match="in the state 'packed'"):
+        await two.pack()
+    await one.send()
+    assert await row(scope, "k") == "sent"
+
+
+async def test_an_instance_with_references_makes_transitions_as_any(start: Start) -> None:
+    text = ORDER.replace(
+        "methods:", "  ref_fields:\n  - {field_name: parts, field_type: array<AxisAtom.Order>}\nmethods:", 1
+    )
+    scope = await start(text)
+    part = scope["atom"].Order(orderId="part")
+    order = scope["atom"].Order(orderId="k", parts=[part])
+    await order.pack("noted")
+    assert (await row(scope, "k"), await row(scope, "part")) == ("packed", "waiting")
+    await part.pack()
+    await order.send()
+    assert (await row(scope, "k"), await row(scope, "part")) == ("sent", "packed")

@@ -68,11 +68,11 @@ async def destroy(atom: Atom, conn: Place | None, *, propagate: bool) -> None:
 
     delete = Delete(model.record, model.key_column, key)
     if atom._memory is not None:
-        await _together(atom, [(atom._memory, delete)], [], restore, conn)
+        await together(atom, [(atom._memory, delete)], [], restore, conn)
     else:
         operations: list[Operation] = [delete, *(Link(links, key, ()) for links in model.links())]
         operations += _unreferred(atom, stored, atom._referred)
-        await _together(atom, [], operations, restore, conn)
+        await together(atom, [], operations, restore, conn)
     values["_destroyed"] = True
 
 
@@ -163,7 +163,7 @@ async def _write(root: Atom, drafts: Sequence[_Draft], restore: Undo, conn: Plac
         rows += _operations(draft)
         checks += _checks(draft, written)
     undos = [restore, *map(_restoring, drafts)]
-    await _together(root, kept, [*rows, *checks], lambda: _all(undos), conn)
+    await together(root, kept, [*rows, *checks], lambda: _all(undos), conn)
     for draft in drafts:
         stored = draft.atom.__dict__["_stored"]
         draft.atom.__dict__["_stored"] = draft.row if stored is None else stored | draft.changes
@@ -190,7 +190,7 @@ def _all(undos: Sequence[Undo]) -> None:
         undo()
 
 
-async def _together(
+async def together(
     root: Atom,
     kept: Sequence[tuple[Memory, Change]],
     operations: Sequence[Operation],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from framework.errors import Duplicate, FrameworkError, Gone
+from framework.errors import Changed, Duplicate, FrameworkError, Gone
 from framework.model import SEQUENCE, Model
 from framework.storage.operations import Delete, Insert, Update
 from framework.storage.plans import Row
@@ -30,13 +30,16 @@ class Memory:
         self._places: dict[str, dict[Any, int]] = {column: {} for column in columns}
 
     def run(self, change: Change) -> Callable[[], None]:
-        """Make a change, and answer what undoes it. ``Duplicate`` and ``Gone`` as of a table."""
+        """Make a change, and answer what undoes it. ``Duplicate``, ``Gone`` and ``Changed`` as of a table."""
         if isinstance(change, Insert):
             self._last += 1
             return self._put(self._last, {**change.values, SEQUENCE: self._last})
         number = self._places[change.key_column].get(change.key)
         if number is None:
             raise Gone(self._model.name, change.key)
+        found = {name: self._rows[number][name] for name in change.expected}
+        if found != change.expected:
+            raise Changed(self._model.name, change.key, found)
         row = {**self._rows[number], **change.values} if isinstance(change, Update) else None
         return self._put(number, row)
 

@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from framework.atom import saving
+from framework.atom import graph, queries, saving
 from framework.definitions import Transition
 from framework.errors import Changed, Gone, TransitionError
 from framework.storage.operations import Update
@@ -94,11 +94,6 @@ class _Change:
         self._during: object = None
 
     @property
-    def _stored(self) -> bool:
-        """Whether instances of the class have rows."""
-        return self._atom._model.definition.persistent
-
-    @property
     def _state(self) -> object:
         return self._atom.__dict__[self._field]
 
@@ -108,32 +103,33 @@ class _Change:
         values = atom.__dict__
         if values["_destroyed"]:
             raise Gone(atom._model.name, values[atom._model.key_column])
-        self._before = self._state
-        transition = next((way for way in ways if way.starts_in(self._before)), None)
-        if transition is None:
-            raise _not_possible(atom, self._field, method, ways)
-        if values["_stored"] is None and self._stored:
+        if values["_stored"] is None and any(way.starts_in(self._state) for way in ways):
             await saving.save(atom, {}, self._conn)
-        self._during = self._before if transition.during is None else transition.during
-        if self._during == self._before and self._stored:
-            await self._compare(method, ways)
-        else:
-            await self._write(self._during, method, ways)
-        return transition
+        while True:
+            self._before = self._state
+            transition = next((way for way in ways if way.starts_in(self._before)), None)
+            if transition is None:
+                if values["_stored"] is None or await self._is_of_the_row():
+                    raise _not_possible(atom, self._field, method, ways)
+                continue  # the memory was behind
+            self._during = self._before if transition.during is None else transition.during
+            if await self._write(self._during):
+                return transition
 
     async def succeed(self, transition: Transition) -> None:
         """The last state, once the method has ended well."""
         if self._state == self._during:  # else a transition inside this one has had the last word
             target = self._during if transition.success is None else transition.success
-            await self._write(target, transition.method, (transition,))
+            if target != self._during and not await self._write(target):
+                raise _not_possible(self._atom, self._field, transition.method, (transition,))
 
     async def fail(self, transition: Transition) -> None:
         """The last state, once the method has raised: its error is not hidden by one of the database."""
-        if self._state != self._during:
-            return
         target = self._before if transition.failure is None else transition.failure
+        if target == self._during or self._state != self._during:
+            return
         try:
-            await self._write(target, transition.method, (transition,))
+            await self._write(target)
         except Exception as error:
             logger.error(
                 "%r: the state after a failed `%s` could not be stored: %s",
@@ -142,36 +138,43 @@ class _Change:
                 error,
             )
 
-    async def _compare(self, method: str, ways: tuple[Transition, ...]) -> None:
-        """Without a state of its own while the method runs, the row is at least looked at."""
+    async def _is_of_the_row(self) -> bool:
+        """Is the state that of the row? If not, it is now. ``Gone`` when there is none."""
         atom, field = self._atom, self._field
-        model, values = atom._model, atom.__dict__
-        key = values[model.key_column]
-        row = await atom._session.load(model.record, model.key_column, key, self._conn)
-        if row is None:
-            raise Gone(model.name, key)
-        if row[field] != values["_stored"][field]:
-            self._follow(row[field])
-            raise _not_possible(atom, field, method, ways)
+        values = atom.__dict__
+        key = values["_stored"][atom._model.key_column]
+        found = await queries.load(type(atom), key, self._conn, shallow=True, for_update=False)
+        if found is None:
+            raise Gone(atom._model.name, key)
+        state = found.__dict__[field]
+        if state == values["_stored"][field] == values[field]:
+            return True
+        self._follow(state)
+        return False
 
-    async def _write(self, state: object, method: str, ways: tuple[Transition, ...]) -> None:
-        """Write a state over the present one, in the row and then in memory."""
+    async def _write(self, state: object) -> bool:
+        """Write a state over the present one, if the row has that; else the state is the row's.
+
+        The same state is not written: the row is at least looked at.
+        """
         atom, field = self._atom, self._field
-        model, values = atom._model, atom.__dict__
+        model, stored = atom._model, atom.__dict__["_stored"]
         before = self._state
         if state == before:
-            return
-        if not self._stored:
-            self._follow(state)
-            return
-        key, expected = values[model.key_column], {field: values["_stored"][field]}
+            return await self._is_of_the_row()
+        key, expected = stored[model.key_column], {field: stored[field]}
         update = Update(model.record, model.key_column, key, {field: state}, expected)
+        undo = partial(self._follow, before)
         try:
-            await atom._session.write([update], self._conn, partial(self._follow, before))
+            if atom._memory is None:
+                await atom._session.write([update], self._conn, undo)
+            else:
+                await graph.together(atom, [(atom._memory, update)], [], undo, self._conn)
         except Changed as error:
             self._follow(error.values[field])
-            raise _not_possible(atom, field, method, ways) from None
+            return False
         self._follow(state)
+        return True
 
     def _follow(self, state: object) -> None:
         """The memory has the state of the row."""

@@ -10,11 +10,12 @@ The one rule: **what a client has seen is what it changes.** An instance comes w
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from framework.atom import Atom
+from framework.atom.references import keys_of
 from framework.atom.transitions import refuse_assignment
 from framework.definitions import EndpointsDefinition
 from framework.errors import HTTPError, ValidationError
@@ -82,8 +83,10 @@ class Endpoints:
             raise HTTPError(400, f"`{error.field}` in the query: {error.problem}") from None
 
     def _types(self) -> dict[str, str]:
+        """The type of what each stored field is looked for by: of a reference, its key's."""
         model = self._class._model
         types = {name: field.type.text for name, field in model.columns.items()}
+        types |= {name: found.type.text for name, found in model.relations.items() if found.stored}
         return types | dict.fromkeys(("xid", "xname"), "string")
 
     # ---- one instance -----------------------------------------------------------------------
@@ -150,13 +153,11 @@ class Endpoints:
     def _replaced(self, found: Atom, body: dict[str, Any]) -> dict[str, Any]:
         """What a PUT makes of an instance: a field that is left out is as in a new one, unless it cannot change."""
         model = self._class._model
-        kept = {
-            name: found.__dict__[name]
-            for name, field in model.fields.items()
-            if name not in body and (field.immutable or name in self._class._states)
-        }
-        whole_ = self._class(**kept, **body)
-        return {name: whole_.__dict__[name] for name in (*model.fields, "xid", "xname")}
+        immutable = {name for name, field in model.fields.items() if field.immutable}
+        immutable |= {name for name, relation in model.relations.items() if relation.reference.immutable}
+        kept = (immutable | self._class._states.keys()) - body.keys()
+        made = self._class(**{name: found.__dict__[name] for name in kept}, **body)
+        return {name: made.__dict__[name] for name in (*_stored_names(made), *_FOREIGN_NAMES)}
 
     def _merged(self, found: Atom, body: dict[str, Any]) -> dict[str, Any]:
         """What a PATCH makes of an instance (RFC 7396): what is given, objects merged into objects."""
@@ -173,6 +174,11 @@ class Endpoints:
             raise ValidationError(
                 self._class.__name__, "instance", None, "immutable", "it is made, never given"
             )
+        for name in self._class._model.relations.keys() & body.keys():
+            many = body[name] if isinstance(body[name], list) else [body[name]]
+            if any(isinstance(each, dict) for each in many):
+                told = "it takes the key of what it refers to: that has a path of its own"
+                raise ValidationError(self._class.__name__, name, None, "type", told)
         return body
 
     def _refuse_another_identity(self, found: Atom, body: dict[str, Any]) -> None:
@@ -205,8 +211,19 @@ def merge(before: Any, patch: Any) -> Any:
     return merged
 
 
+def _stored_names(one: Atom) -> Iterator[str]:
+    """The fields with a column, and the references that are stored."""
+    yield from one._model.columns
+    yield from (name for name, relation in one._model.relations.items() if relation.stored)
+
+
 def _shown(one: Atom) -> dict[str, Any]:
-    return one.localfields()
+    """An instance as a client sees it: what is stored of its fields, and the keys of what it refers to."""
+    relations = one._model.relations
+    return {
+        name: keys_of(relations[name], one.__dict__[name]) if name in relations else one.__dict__[name]
+        for name in _stored_names(one)
+    }
 
 
 def _tag(one: Atom) -> str:

@@ -532,3 +532,81 @@ async def test_endpoints_save_by_the_class_s_own_method(serving: Serving) -> Non
         assert (await send(client, "PATCH", "/Order/a", {})).json()["saved"] == 2
         tag = (await send(client, "GET", "/Order/a")).headers["etag"]
         assert (await send(client, "PATCH", "/Order/a", {}, if_match=tag)).json()["saved"] == 3
+
+
+# ---- references, and classes without a table ------------------------------------------------
+
+TEAM = """\
+- name: Team
+  api_generation: true
+  api: {auth_mode: none}
+  attributes:
+    identifier: {field_name: name, field_type: string}
+    ref_fields:
+    - {field_name: captain, field_type: <AxisAtom.Member>}
+    - {field_name: members, field_type: array<AxisAtom.Member>}
+- name: Member
+  api_generation: true
+  api: {auth_mode: none}
+  attributes:
+    identifier: {field_name: number, field_type: integer}
+    local_fields:
+    - {field_name: note, field_type: string}
+"""
+
+
+async def test_a_reference_is_the_key_of_what_it_refers_to(serving: Serving) -> None:
+    async with serving(TEAM) as client:
+        for number in (1, 2, 3):
+            assert (await send(client, "POST", "/Member", {"number": number})).code == 201
+        created = await send(client, "POST", "/Team", {"name": "a", "captain": 1, "members": [2, 1]})
+        assert created.json() == {"name": "a", "captain": 1, "members": [2, 1]}
+        assert (await send(client, "POST", "/Team", {"name": "b"})).json()["members"] == []
+        found = await send(client, "GET", "/Team/a")
+        assert (found.json(), found.headers["etag"]) == (created.json(), created.headers["etag"])
+        patched = await send(client, "PATCH", "/Team/a", {"members": [3, 1]}, if_match=found.headers["etag"])
+        assert patched.json() == {"name": "a", "captain": 1, "members": [3, 1]}
+        assert patched.headers["etag"] != found.headers["etag"]
+        replaced = await send(client, "PUT", "/Team/a", {"captain": 3}, if_match=patched.headers["etag"])
+        assert replaced.json() == {"name": "a", "captain": 3, "members": []}
+        assert (await send(client, "PUT", "/Team/a", replaced.json())).headers["etag"] == replaced.headers[
+            "etag"
+        ]
+        await send(client, "PATCH", "/Team/b", {"members": [3]})
+        for query, wanted in (
+            ("captain=3", "a"),
+            ("members=3", "b"),
+            ("members=1", ""),
+            ("order_by=-captain", "ab"),
+        ):
+            listed = await send(client, "GET", f"/Team?{query}")
+            assert "".join(team["name"] for team in listed.json()) == wanted, query
+
+
+async def test_a_reference_to_nothing_or_to_a_new_one_is_refused_and_what_is_referred_to_stays(
+    serving: Serving,
+) -> None:
+    async with serving(TEAM) as client:
+        await send(client, "POST", "/Member", {"number": 1})
+        await send(client, "POST", "/Team", {"name": "a", "captain": 1})
+        for body, field in (
+            ({"captain": 9}, "captain"),
+            ({"members": [1, 9]}, "members"),
+            ({"captain": {"number": 5}}, "captain"),
+            ({"members": [{"number": 5}]}, "members"),
+            ({"captain": "1"}, "captain"),
+        ):
+            told = (await send(client, "PATCH", "/Team/a", body)).problem()
+            assert (told["status"], told["field"].partition("[")[0]) == (422, field)
+        assert (await send(client, "DELETE", "/Member/1")).problem()["status"] == 409
+        assert (await send(client, "GET", "/Team?captain=x")).problem()["status"] == 400
+        assert len((await send(client, "GET", "/Member")).json()) == 1
+
+
+async def test_a_class_without_a_table_has_endpoints_too(serving: Serving) -> None:
+    async with serving("persistence: false\n" + TEA) as client:
+        tag = (await made(client, teaId="a")).headers["etag"]
+        assert (await send(client, "PATCH", "/Tea/a", {"grams": 1}, if_match=tag)).code == 200
+        assert (await send(client, "PATCH", "/Tea/a", {"grams": 2}, if_match=tag)).code == 412
+        assert [tea["grams"] for tea in (await send(client, "GET", "/Tea?grams=1")).json()] == [1]
+        assert (await send(client, "DELETE", "/Tea/a")).code == 204
