@@ -36,6 +36,7 @@ def content(field: Field) -> Content:
         rules=rules(field),
         fits=lambda stored: _fits(field, stored),
         convert=lambda kind: _conversion(kind, field),
+        alike=next((kinds for kinds in (_MAPPINGS, _LISTS) if field.type.base in kinds), frozenset()),
         fill=None if default is None else lambda: encoded(field, default.make({**MODULES})),
         renamed_from=field.renamed_from,
     )
@@ -85,14 +86,11 @@ def _fits(field: Field, stored: Any) -> None:
 
 def _conversion(kind: str, field: Field) -> Callable[[Any], Any] | None:
     to = field.type.base
-    if kind == to or {kind, to} <= _MAPPINGS or {kind, to} <= _LISTS:
-        way: Callable[[Any], Any] | None = _same
-    else:
-        way = _WAYS.get((kind, to))
-        if way is None and kind in _JSON and to == "string":
-            way = jsontext.encode
-        if way is None and kind == "string" and to in _JSON:
-            way = _parsed
+    way = _WAYS.get((kind, to))
+    if kind in _JSON and to == "string":
+        way = jsontext.encode
+    elif kind == "string" and to in _JSON:
+        way = _parsed
     if way is None:
         return None
     found = way

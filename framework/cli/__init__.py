@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 from framework import __version__
-from framework.cli import account, backup, call, check, debug, doctor, fifo, serve, token
+from framework.cli import account, backup, call, check, debug, doctor, fifo, migrate, serve, token
 
 
 @click.group(
@@ -30,5 +30,6 @@ main.add_command(account.account)
 main.add_command(fifo.fifo)
 main.add_command(backup.backup)
 main.add_command(doctor.doctor)
+main.add_command(migrate.migrate)
 
 __all__ = ["main"]

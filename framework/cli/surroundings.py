@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from framework.storage.findings import Finding
 
 if TYPE_CHECKING:
+    from framework.definitions import Definitions
     from framework.snapshot import Snapshot
 
 _OLDEST_PYTHON = (3, 11)
@@ -60,9 +61,15 @@ def snapshot(folder: str) -> Snapshot | Finding:
         message = f"{len(checked.errors)} mistake(s) stop a start: see `framework check {folder}`"
         return Finding("definitions", "error", message, {"mistakes": len(checked.errors)})
 
-    async def bound() -> Snapshot:
+    return bound(checked.definitions)
+
+
+def bound(definitions: Definitions) -> Snapshot:
+    """The definitions bound to classes and tables, as a start does it; no database is opened."""
+
+    async def bind() -> Snapshot:
         from framework.runtime import Runtime
 
-        return Runtime(checked.definitions).snapshot
+        return Runtime(definitions).snapshot
 
-    return asyncio.run(bound())
+    return asyncio.run(bind())

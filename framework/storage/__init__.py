@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from framework.storage.contract import Storage
 if TYPE_CHECKING:
     from sqlalchemy import Table
 
+    from framework.storage.changes import Applied, Plan
     from framework.storage.findings import Finding
 
 DEFAULT_URL = "sqlite:///framework.db"
@@ -63,6 +64,39 @@ def examine(url: str, tables: Sequence[Table] | None = None) -> list[Finding]:
     return list(findings(path, tables))
 
 
+def plan_migration(url: str, tables: Sequence[Table], drop: Iterable[str] = ()) -> Plan:
+    """What would bring the database up to ``tables``, all that there are; servers may run, nothing is changed.
+
+    ``drop`` names tables and columns that are no longer defined and are to be dropped.
+    """
+    from framework.storage import sqlite_migrate
+
+    path = _sqlite_file(url)
+    _require_there(path)
+    return sqlite_migrate.planned(path, tables, frozenset(drop))
+
+
+def migrate(url: str, tables: Sequence[Table], drop: Iterable[str] = ()) -> tuple[Plan, str | None]:
+    """Bring the database up to ``tables``: whole or not at all. The plan, and the file of the copy made before.
+
+    Nothing was done when something of the plan is ``refused``. ``CannotOpen`` while others have it open.
+    """
+    from framework.storage import sqlite_migrate
+
+    path = _sqlite_file(url)
+    _require_there(path)
+    return sqlite_migrate.applied(path, tables, frozenset(drop))
+
+
+def migrations(url: str) -> list[Applied]:
+    """What was ever changed of the classes' tables, the first change first."""
+    from framework.storage import sqlite_migrate
+
+    path = _sqlite_file(url)
+    _require_there(path)
+    return sqlite_migrate.remembered(path)
+
+
 def _sqlite_file(url: str) -> str:
     scheme, _, path = url.partition("://")
     if scheme != "sqlite":
@@ -82,4 +116,14 @@ def _require_there(path: str) -> None:
         )
 
 
-__all__ = ["DEFAULT_URL", "Storage", "backup", "examine", "exists", "open_storage"]
+__all__ = [
+    "DEFAULT_URL",
+    "Storage",
+    "backup",
+    "examine",
+    "exists",
+    "migrate",
+    "migrations",
+    "open_storage",
+    "plan_migration",
+]

@@ -21,7 +21,8 @@ class Content:
     """What a column holds.
 
     ``kind`` is the type of its values, ``rules`` a text that is the same as long as the same values fit.
-    ``convert`` gives the way from values of another kind, None if there is none. ``fill`` makes a value for
+    ``alike`` are the kinds whose stored form is the same, ``convert`` gives the way from values of another kind,
+    None if there is none. ``fill`` makes a value for
     a row that has none.
     """
 
@@ -29,6 +30,7 @@ class Content:
     rules: str
     fits: Callable[[Any], None]
     convert: Callable[[str], Callable[[Any], Any] | None]
+    alike: frozenset[str] = frozenset()
     fill: Callable[[], Any] | None = None
     renamed_from: str | None = None
 

@@ -58,6 +58,7 @@ from framework.storage.sqlite_plans import in_snapshot, in_transaction
 from framework.storage.sqlite_sockets import SocketFolder
 from framework.storage.sqlite_transaction import HeldTransaction
 from framework.storage.sqlite_turns import Turns
+from framework.storage.sqlite_users import Users
 from framework.storage.sqlite_wakeups import Wakeups
 
 OLDEST = (3, 37, 0)  # what the SQL of this engine was written for and is tested with
@@ -82,6 +83,7 @@ class SqliteStorage:
         self._wakeups = Wakeups(self._sockets, self._signals.ring)
         self.broadcast = SqliteBroadcast(self._sockets)
         self._turns = Turns(self._locks)
+        self._users = Users(self._locks)
         self._writer = BatchThread(
             "framework-sqlite-writer",
             connect=self._connect_in_turn,
@@ -114,6 +116,7 @@ class SqliteStorage:
 
     async def _start(self) -> None:
         try:
+            self._users.enter()
             await self._writer.start()
             await self.ensure_tables(list(tables.metadata.sorted_tables))
             await self._writer.run(_make_triggers)
@@ -122,6 +125,8 @@ class SqliteStorage:
                 self._readers.append(await _connect_reader(self._path))
         except sqlite3.Error as error:
             raise cannot_open(self._path, error) from error
+        except OSError as error:
+            raise CannotOpen(f"cannot open the database {self._path}: {translate(error)}") from error
         except Unavailable as error:  # the same, from a unit of the writer
             if isinstance(error.__cause__, sqlite3.Error):
                 raise cannot_open(self._path, error.__cause__) from error
@@ -251,6 +256,7 @@ class SqliteStorage:
         await self.broadcast.close()
         self._sockets.close()
         self._locks.close()
+        self._users.leave()
 
     async def _fetch(self, query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
         return await self._read(query.sql, query.bind(parameters))

@@ -9,7 +9,8 @@ import asyncio
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,13 +23,26 @@ _WAIT = 10.0  # seconds that a lock of another process is waited for
 
 async def backup(path: str, file: str) -> None:
     """Copy the database ``path`` to ``file``; ``Unavailable`` says why not, and then nothing was left."""
+    with _appearing(path, file) as part:
+        await _copy(path, part)
+
+
+def copy(path: str, file: str) -> None:
+    """The same, for who has no event loop."""
+    with _appearing(path, file) as part, closing(connect(path, "rw", timeout=_WAIT)) as connection:
+        connection.execute("VACUUM INTO ?", (str(part),))
+
+
+@contextmanager
+def _appearing(path: str, file: str) -> Iterator[Path]:
+    """A file beside ``file``, which it becomes once the block has filled it."""
     target = Path(file)
     _require_place(Path(path), target)
     # Beside the target, so that the rename stays on one file system; with the database's permissions.
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, os.stat(path).st_mode & 0o777))
-        await _copy(path, part)
+        yield part
         _sync(part)
         os.replace(part, target)
         _sync(target.parent)

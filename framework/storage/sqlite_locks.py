@@ -41,6 +41,14 @@ class Lock:
             return False
         return True
 
+    def try_share(self) -> bool:
+        """Take the lock beside others who share it; False if one holds it alone."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
     def release(self) -> None:
         """Give the lock away; the file stays open."""
         fcntl.flock(self._fd, fcntl.LOCK_UN)

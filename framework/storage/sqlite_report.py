@@ -20,7 +20,8 @@ from pathlib import Path
 from sqlalchemy import Table
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-from framework.storage import sqlite_schema, tables
+from framework.storage import sqlite_plan, tables
+from framework.storage.changes import Plan
 from framework.storage.findings import Finding
 from framework.storage.sqlite import OLDEST, _connect_writer
 from framework.storage.sqlite_backup import connect, sync_file
@@ -250,12 +251,12 @@ def _inside(
     yield _integrity(connection)
     dialect = SQLiteDialect_pysqlite()
     own = list(tables.metadata.sorted_tables)
-    plan = sqlite_schema.plan(connection, dialect, own)
+    plan = sqlite_plan.plan(connection, dialect, own)
     yield _tables(plan)
-    if not plan.additions and not plan.differences:
+    if not plan.made:
         yield _processes(connection, Locks(str(database)))
     if defined is not None:
-        yield _definitions(sqlite_schema.plan(connection, dialect, defined), len(defined))
+        yield _definitions(sqlite_plan.plan(connection, dialect, defined, whole=True), len(defined))
 
 
 def _integrity(connection: sqlite3.Connection) -> Finding:
@@ -271,25 +272,38 @@ def _integrity(connection: sqlite3.Connection) -> Finding:
     return Finding("integrity", "error", message, {"found": found})
 
 
-def _tables(plan: sqlite_schema.Plan) -> Finding:
-    data = {"adds": plan.additions, "stops": plan.differences}
-    if plan.differences:
-        message = "the framework's own tables are of another version: " + "; ".join(plan.differences)
+def _tables(plan: Plan) -> Finding:
+    data = _told(plan)
+    if plan.waiting:
+        message = "the framework's own tables are of another version: " + "; ".join(data["stops"])
         return Finding("tables", "error", message, data)
     if plan.additions:
-        message = "the next start adds to the framework's own tables: " + ", ".join(plan.additions)
+        message = "the next start adds to the framework's own tables: " + ", ".join(data["adds"])
         return Finding("tables", "ok", message, data)
     return Finding("tables", "ok", "the framework's own tables are those of this version", data)
 
 
-def _definitions(plan: sqlite_schema.Plan, classes: int) -> Finding:
-    data = {"adds": plan.additions, "stops": plan.differences}
-    if plan.differences:
-        message = "a start would be stopped, the tables do not fit the definitions: "
-        return Finding("definitions", "error", message + "; ".join(plan.differences), data)
+def _definitions(plan: Plan, tables: int) -> Finding:
+    data = _told(plan)
+    kept = f"; kept, and no longer defined: {', '.join(data['kept'])}" if data["kept"] else ""
+    if plan.waiting:
+        message = "a start would be stopped, the tables do not fit the definitions: " + "; ".join(
+            data["stops"]
+        )
+        message += "; `framework migrate DIR` shows how to go on"
+        return Finding("definitions", "error", message, data)
     if plan.additions:
-        return Finding("definitions", "ok", "a start would add: " + ", ".join(plan.additions), data)
-    return Finding("definitions", "ok", f"{classes} ATOM class(es): the tables fit the definitions", data)
+        message = "a start would add: " + ", ".join(data["adds"]) + kept
+        return Finding("definitions", "ok", message, data)
+    return Finding("definitions", "ok", f"{tables} table(s) of classes: they fit the definitions{kept}", data)
+
+
+def _told(plan: Plan) -> dict[str, list[str]]:
+    return {
+        "adds": [change.what for change in plan.additions],
+        "stops": [f"{change.what}: {change.text}" for change in plan.waiting],
+        "kept": [change.what for change in plan.changes if change.kept],
+    }
 
 
 def _processes(connection: sqlite3.Connection, locks: Locks) -> Finding:

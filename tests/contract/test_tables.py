@@ -89,12 +89,22 @@ async def test_a_column_that_is_no_longer_defined_keeps_its_data(storage: Storag
     assert [row["note"] for row in await rows(storage, old)] == ["kept", None]
 
 
+async def test_a_table_without_rows_has_nothing_to_lose(storage: Storage) -> None:
+    await storage.ensure_tables([table(Column("amount", Text), Column("note", Text))])
+    new = table(Column("amount", BigInteger, nullable=False), Column("needed", Text, nullable=False))
+    await storage.ensure_tables([new])
+    await storage.write([Insert(new, {"key": "a", "amount": 7, "needed": "x"})])
+    assert [row["amount"] for row in await rows(storage, new)] == [7]
+
+
 async def test_all_that_could_lose_data_is_named_and_nothing_is_changed(storage: Storage) -> None:
-    await storage.ensure_tables(
-        [
-            table(Column("amount", Text), Column("gone", Text, nullable=False), Column("note", Text)),
-            table(Column("note", Text, nullable=False), name="Other"),
-        ]
+    there = [
+        table(Column("amount", Text), Column("gone", Text, nullable=False), Column("note", Text)),
+        table(Column("note", Text, nullable=False), name="Other"),
+    ]
+    await storage.ensure_tables(there)
+    await storage.write(
+        [Insert(there[0], {"key": "0", "gone": "x"}), Insert(there[1], {"key": "0", "note": "x"})]
     )
     wanted = [
         table(

@@ -70,7 +70,9 @@ def _events(call: str, arguments: str, database: str) -> Iterator[Event]:
         if _ours(path, database):
             yield Event("unlink", path)
         return
-    assert call != "rename", "SQLite renames no file"
+    if call == "rename":
+        assert not _ours(_text(arguments), database), "SQLite renames no file"
+        return
     file = _FILE.match(arguments)
     if file is None:
         return
@@ -119,6 +121,10 @@ class Disk:
     def __init__(self) -> None:
         self._files: dict[str, _File] = {}
         self._removed: dict[str, _File] = {}
+
+    def hold(self, path: str, content: bytes) -> None:
+        """A file that is on the disk from the beginning."""
+        self._files[path] = _File(bytearray(content))
 
     def apply(self, event: Event) -> None:
         """What this call changes on the disk."""

@@ -1,0 +1,138 @@
+"""``framework migrate``: what must become of the tables when the definitions have changed, and doing it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from framework.cli import loading, options
+
+if TYPE_CHECKING:
+    from framework.snapshot import Snapshot
+    from framework.storage.changes import Applied, Plan
+
+
+@click.command()
+@options.folder
+@options.database
+@click.option("--apply", is_flag=True, help="Make the changes. Nobody else may have the database open.")
+@click.option(
+    "--drop",
+    metavar="NAME",
+    multiple=True,
+    help="A class or CLASS.FIELD that is no longer defined, to be dropped with its values; may be repeated.",
+)
+@click.option("--history", is_flag=True, help="What was changed until now, and nothing else.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people, or one JSON object; an array with --history.",
+)
+def migrate(
+    folder: str, database: str, apply: bool, drop: tuple[str, ...], history: bool, format_: str
+) -> None:
+    """Show what must become of the tables for the definitions in DIR, and with --apply do it.
+
+    \b
+    + is new          ~ is changed
+    - is not defined  ! cannot be done
+
+    Without --apply nothing is changed and servers may run. With it everything is done in one transaction, or
+    nothing if there is a `!`. Before values are altered or dropped the database is copied to a file beside it.
+    What is no longer defined is kept unless --drop names it.
+
+    Exit code 0: the tables fit, or can be made to, or were made to; 1: the definitions have mistakes, or
+    something cannot be done; 2: it could not run.
+    """
+    from framework import storage
+    from framework.errors import FrameworkError
+
+    try:
+        if history:
+            _show_history(storage.migrations(database), format_)
+            return
+        tables = _defined(folder).atoms.records
+        copy = None
+        if apply:
+            plan, copy = storage.migrate(database, tables, drop)
+        else:
+            plan = storage.plan_migration(database, tables, drop)
+    except FrameworkError as error:
+        options.cannot_run(str(error))
+    done = apply and not plan.refused
+    if format_ == "json":
+        click.echo(json.dumps(_record(plan, copy, done), indent=2, ensure_ascii=False))
+    else:
+        _show(plan, copy, done)
+    if plan.refused:
+        raise SystemExit(1)
+
+
+def _defined(folder: str) -> Snapshot:
+    """The definitions, bound to tables; their mistakes end the command."""
+    from framework.cli import surroundings
+    from framework.definitions import render
+
+    checked = loading.load(folder, options.DEFAULT_HOST, options.DEFAULT_PORT)
+    if checked.errors:
+        click.echo(render(checked, "text"), err=True)
+        click.echo("framework: not migrated, the definitions have mistakes", err=True)
+        raise SystemExit(1)
+    return surroundings.bound(checked.definitions)
+
+
+def _show(plan: Plan, copy: str | None, done: bool) -> None:
+    width = max((len(change.what) for change in plan.changes), default=0)
+    for change in plan.changes:
+        click.echo(f"{change.sign} {change.what:<{width}}  {change.text}")
+    if plan.changes:
+        click.echo()
+    if plan.refused:
+        click.echo("nothing was changed: what is marked with ! is in the way")
+    elif not plan.made:
+        click.echo(f"the tables fit the definitions: there is nothing to do.{_droppable(plan)}")
+    elif done:
+        if copy is not None:
+            click.echo(f"the database as it was: {copy}")
+        click.echo("done")
+    elif plan.waiting:
+        click.echo(
+            f"nothing was changed yet: --apply does it, after a copy of the database.{_droppable(plan)}"
+        )
+    else:
+        click.echo(f"nothing was changed yet: the next start does it, or --apply.{_droppable(plan)}")
+
+
+def _droppable(plan: Plan) -> str:
+    return " What is kept is dropped with --drop NAME." if any(change.kept for change in plan.changes) else ""
+
+
+def _record(plan: Plan, copy: str | None, done: bool) -> dict[str, Any]:
+    return {
+        "changes": [asdict(change) for change in plan.changes],
+        "refused": bool(plan.refused),
+        "applied": done,
+        "copy": copy,
+        "statements": plan.statements,
+    }
+
+
+def _show_history(applied: Sequence[Applied], format_: str) -> None:
+    if format_ == "json":
+        records = [{**asdict(one), "at": options.shown_time(one.at)} for one in applied]
+        click.echo(json.dumps(records, indent=2, ensure_ascii=False))
+        return
+    for one in applied:
+        copy = f", copy {one.copy}" if one.copy else ""
+        click.echo(f"{one.id}  {options.shown_time(one.at)}  {one.cause}, version {one.version}{copy}")
+        for change in one.changes:
+            click.echo(f"   {change['sign']} {change['what']}  {change['text']}")
+    if not applied:
+        click.echo("no table was changed yet")

@@ -1,0 +1,135 @@
+"""``framework migrate`` on a SQLite database: the plan, and its application while nobody else has it open.
+
+The rule: **the database is the old one or the new one, at every moment**, also at a kill, a power cut and on a
+full disk: everything happens in one transaction. Before anything is altered or dropped the file is copied.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+
+from sqlalchemy import Dialect, Table
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+from framework.errors import CannotOpen, Unavailable
+from framework.storage import sqlite_backup, sqlite_schema, tables
+from framework.storage.changes import Applied, Plan
+from framework.storage.sqlite_apply import Applying, history
+from framework.storage.sqlite_errors import reason_for
+from framework.storage.sqlite_locks import Locks
+from framework.storage.sqlite_plan import SqlitePlan, plan, undefined
+from framework.storage.sqlite_users import Users
+
+_WAIT = 10.0  # seconds that a lock of another process is waited for
+
+
+def planned(path: str, wanted: Sequence[Table], drop: frozenset[str]) -> Plan:
+    """What a migration would do; servers may run. Nothing is changed."""
+    with _reading(path) as connection:
+        return _plan(connection, SQLiteDialect_pysqlite(), wanted, drop)
+
+
+def applied(path: str, wanted: Sequence[Table], drop: frozenset[str]) -> tuple[Plan, str | None]:
+    """Make the changes: all of them, or none when something is refused. What was done, and the copy made before.
+
+    ``CannotOpen`` while others have the database open.
+    """
+    dialect = SQLiteDialect_pysqlite()
+    with Users(Locks(path)).alone():
+        with _reading(path) as connection:
+            found = _plan(connection, dialect, wanted, drop)
+        copy = _copied(path) if found.waiting and not found.refused else None
+        with _writing(path) as connection:
+            found = _plan(connection, dialect, wanted, drop)  # once more: nobody can write now
+            if not found.refused:
+                sqlite_schema.ensure(connection, dialect, list(tables.metadata.sorted_tables))
+                applying = Applying(connection, dialect)
+                applying.apply(found, cause="migrate", copy=copy)
+                found.statements = applying.statements
+    return found, copy
+
+
+def remembered(path: str) -> list[Applied]:
+    """What was changed until now, the first change first."""
+    with _reading(path) as connection:
+        return list(history(connection)) if _has_history(connection) else []
+
+
+def _plan(
+    connection: sqlite3.Connection, dialect: Dialect, wanted: Sequence[Table], drop: frozenset[str]
+) -> SqlitePlan:
+    found = plan(connection, dialect, wanted, drop=drop, whole=True)
+    unknown = sorted(drop - set(undefined(found.changes)))
+    if unknown:
+        can = undefined(found.changes)
+        hint = f"what can be dropped is {', '.join(can)}" if can else "there is nothing to drop"
+        raise CannotOpen(f"{', '.join(unknown)} is no table or column that is no longer defined: {hint}")
+    return found
+
+
+def _copied(path: str) -> str:
+    """The file as it is, in a new file beside it."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    file = f"{path}.before-{stamp}"
+    while os.path.lexists(file):
+        file += "-2"
+    sqlite_backup.copy(path, file)
+    return file
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[sqlite3.Connection]:
+    """One snapshot of the database for a block that changes nothing."""
+    try:
+        with closing(sqlite_backup.connect(path, "rw", timeout=_WAIT)) as connection:
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("BEGIN")
+            yield connection
+    except sqlite3.Error as error:
+        raise _unavailable(path, error) from error
+
+
+@contextmanager
+def _writing(path: str) -> Iterator[sqlite3.Connection]:
+    """One transaction, committed at the end of the block, and rolled back by whatever it raises."""
+    try:
+        with closing(sqlite_backup.connect(path, "rw", timeout=_WAIT)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA fullfsync = ON")
+            connection.execute(
+                "PRAGMA foreign_keys = OFF"
+            )  # a table that is made anew deletes nothing elsewhere
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                _check_references(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+    except sqlite3.Error as error:
+        raise _unavailable(path, error) from error
+
+
+def _check_references(connection: sqlite3.Connection) -> None:
+    broken = connection.execute("PRAGMA foreign_key_check").fetchone()
+    if broken is not None:
+        raise Unavailable(
+            f"a row of {broken[0]} refers to {broken[2]}, and to none there: nothing was changed"
+        )
+
+
+def _has_history(connection: sqlite3.Connection) -> bool:
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_framework_migration'")
+    return found.fetchone() is not None
+
+
+def _unavailable(path: str, error: sqlite3.Error) -> Unavailable:
+    reason = reason_for(error) or str(error)
+    return Unavailable(f"{path}: {reason}: nothing was changed ({error})")

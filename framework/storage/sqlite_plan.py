@@ -1,0 +1,279 @@
+"""Compares a SQLite database with the wanted tables, and says what would bring it up to them.
+
+Nothing is changed here. The rule: who applies a plan makes it in the transaction that it is applied in, so
+that no row can change in between.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Dialect, Index, Table
+
+from framework.storage.changes import Change, Plan
+from framework.storage.content import content_of, rows_of
+from framework.storage.sqlite_columns import Carried, Columns
+from framework.storage.sqlite_structure import (
+    ExistingColumn,
+    ExistingIndex,
+    ExistingTable,
+    Structure,
+)
+
+_TOLD = 3
+
+
+@dataclass(slots=True)
+class TablePlan:
+    """What becomes of one table. ``source`` is what is there of it, ``rebuild`` says that it is made anew."""
+
+    table: Table
+    source: ExistingTable | None
+    rebuild: bool = False
+    carried: list[Carried] = field(default_factory=list)
+    kept: list[ExistingColumn] = field(default_factory=list)
+    empty: ExistingTable | None = None  # one of its new name, without rows
+    add_indexes: list[Index] = field(default_factory=list)
+    drop_indexes: list[ExistingIndex] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SqlitePlan(Plan):
+    """A plan, with what it takes to apply it."""
+
+    tables: list[TablePlan] = field(default_factory=list)
+    dropped: list[ExistingTable] = field(default_factory=list)
+    forgotten: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # fields of which nothing is remembered more
+    learned: list[tuple[str, str, str]] = field(default_factory=list)  # class, field, rules
+
+
+def plan(
+    connection: sqlite3.Connection,
+    dialect: Dialect,
+    tables: Sequence[Table],
+    *,
+    drop: frozenset[str] = frozenset(),
+    whole: bool = False,
+) -> SqlitePlan:
+    """Compare the database with ``tables``.
+
+    ``drop`` names what is no longer defined and is to be dropped. With ``whole`` these are all tables that
+    there are to be, and those of other classes are told of.
+    """
+    return _Planner(connection, dialect, drop).plan(tables, whole)
+
+
+class _Planner:
+    def __init__(self, connection: sqlite3.Connection, dialect: Dialect, drop: frozenset[str]) -> None:
+        self._structure = Structure(connection)
+        self._remembered = self._structure.remembered()
+        self._dialect = dialect
+        self._drop = drop
+        self._plan = SqlitePlan()
+
+    def plan(self, tables: Sequence[Table], whole: bool) -> SqlitePlan:
+        sources: set[str] = set()
+        for table in tables:
+            found = self._table(table)
+            sources |= {one.name.lower() for one in (found.source, found.empty) if one is not None}
+            self._remember(found)
+            self._plan.tables.append(found)
+        if whole:
+            for existing in self._structure.of_classes():
+                if existing.name.lower() not in sources:
+                    self._left(existing)
+        return self._plan
+
+    def _table(self, table: Table) -> TablePlan:
+        source, empty = self._source(table)
+        found = TablePlan(table, source, empty=empty)
+        if source is None:
+            self._tell("+", f"table {table.name}", "new", by_itself=True)
+            found.add_indexes = sorted(table.indexes, key=_name)
+            return found
+        columns = Columns(table, source, self._dialect, self._remembered)
+        if source.name != table.name:
+            columns.rebuild = True
+            self._tell(
+                "~", f"table {table.name}", f"renamed from {source.name}, {_rows(source.rows)}", source.rows
+            )
+        columns.compare(self._drop)
+        self._plan.changes += columns.changes
+        found.rebuild, found.carried, found.kept = columns.rebuild, columns.carried, columns.kept
+        self._plan.forgotten += [(source.name.lower(), column.name.lower()) for column in columns.dropped]
+        self._indexes(found, source)
+        self._others(found, source, columns)
+        return found
+
+    def _source(self, table: Table) -> tuple[ExistingTable | None, ExistingTable | None]:
+        """The table that the rows are in now; and an empty one that is in the way of its name."""
+        there = self._structure.table(table.name)
+        rows = rows_of(table)
+        before = self._structure.table(rows.renamed_from) if rows and rows.renamed_from else None
+        if before is None or before is there:
+            return there, None
+        if there is None or there.rows == 0:
+            return before, there
+        text = (
+            f"is to be renamed from {before.name}, and both have rows ({there.rows:,} and {before.rows:,}): "
+        )
+        self._tell(
+            "!", f"table {table.name}", f"{text}take `renamed_from` away, or empty one of them", there.rows
+        )
+        return there, before  # which is told of once
+
+    # ---- indexes ----------------------------------------------------------------------------
+
+    def _indexes(self, found: TablePlan, source: ExistingTable) -> None:
+        wanted = {_name(index).lower(): index for index in found.table.indexes}
+        own = {
+            name: index
+            for name, index in source.indexes.items()
+            if name.startswith((f"{source.name.lower()}.", "_framework"))
+        }
+        for name, index in sorted(wanted.items()):
+            there = own.get(name)
+            columns = tuple(column.name.lower() for column in index.columns)
+            if there is not None and (there.columns, there.unique) == (columns, bool(index.unique)):
+                if not self._stays_unique(found, index, changed=False):
+                    continue
+                found.add_indexes += [index] if found.rebuild else []
+                continue
+            if not self._stays_unique(found, index, changed=True):
+                continue
+            if source.name == found.table.name:
+                text = "new, unique" if index.unique else "new"
+                if there is not None:
+                    found.drop_indexes.append(there)
+                    text = "unique from now on" if index.unique else "another from now on"
+                self._tell("+", f"index {index.name}", text, by_itself=True)
+            found.add_indexes.append(index)
+        if source.name == found.table.name:
+            for name, index_ in own.items():
+                if name not in wanted:
+                    found.drop_indexes.append(index_)
+                    self._tell("-", f"index {index_.name}", "no longer defined: dropped", by_itself=True)
+
+    def _stays_unique(self, found: TablePlan, index: Index, *, changed: bool) -> bool:
+        """Can the index be made? Values that stand twice are told."""
+        if not index.unique or found.source is None or len(index.columns) != 1:
+            return True
+        [column] = index.columns
+        carried = next(one for one in found.carried if one.column.name == column.name)
+        if carried.is_same and not changed:
+            return True
+        values = self._duplicates(carried, found.source)
+        if not values:
+            return True
+        shown = ", ".join(_shown(value) for value in values[:_TOLD])
+        more = ", …" if len(values) > _TOLD else ""
+        text = f"is to be unique, and several rows have the same value: {shown}{more}. Make them differ"
+        self._tell("!", f"column {found.table.name}.{column.name}", text, found.source.rows)
+        return False
+
+    def _duplicates(self, carried: Carried, source: ExistingTable) -> list[object]:
+        if carried.is_same:
+            assert carried.source is not None
+            return source.duplicates(carried.source.name, _TOLD + 1)
+        if carried.source is None and carried.fill is None:
+            default = carried.column.server_default
+            several = default is not None and source.rows > 1
+            return [str(default.arg)] if several else []  # type: ignore[union-attr]
+        if self._plan.refused:
+            return []  # its values cannot be made in any case
+        seen: set[object] = set()
+        twice: dict[object, None] = {}
+        for stored in source.all_values(carried.source.name if carried.source else None):
+            value = carried.carry(stored)
+            if value is None:
+                continue
+            if value in seen:
+                twice[value] = None
+            seen.add(value)
+        return [*twice]
+
+    # ---- what is not ours, and what is no longer ours ---------------------------------------
+
+    def _others(self, found: TablePlan, source: ExistingTable, columns: Columns) -> None:
+        """Indexes and triggers that somebody made by hand come along, if they can."""
+        if not found.rebuild:
+            return
+        gone = {column.name.lower() for column in columns.dropped}
+        gone |= {
+            one.source.name.lower()
+            for one in found.carried
+            if one.source is not None and one.source.name != one.column.name
+        }
+        for name, index in source.indexes.items():
+            ours = name.startswith((f"{source.name.lower()}.", "_framework"))
+            if not ours and (
+                gone & set(index.columns) or not index.columns or source.name != found.table.name
+            ):
+                text = "was made by hand, and its table is made anew: drop it first, and make it again afterwards"
+                self._tell("!", f"index {index.name}", text)
+        if source.triggers and (gone or source.name != found.table.name):
+            for name in source.triggers:
+                text = "was made by hand, and its table is made anew: drop it first, and make it again afterwards"
+                self._tell("!", f"trigger {name}", text)
+
+    def _left(self, existing: ExistingTable) -> None:
+        what = f"table {existing.name}"
+        if existing.name in self._drop:
+            self._plan.dropped.append(existing)
+            self._plan.forgotten += [(existing.name.lower(), column) for column in existing.columns]
+            self._tell("-", what, f"dropped, with {_rows(existing.rows)}", existing.rows)
+        else:
+            text = f"no longer defined; kept, with {_rows(existing.rows)}"
+            self._plan.changes.append(Change("-", what, text, existing.rows, kept=True))
+
+    def _remember(self, found: TablePlan) -> None:
+        """The rules that the rows fit from now on."""
+        source = found.source.name.lower() if found.source is not None else None
+        for column in found.table.columns:
+            content = content_of(column)
+            if content is None:
+                continue
+            if self._remembered.get((found.table.name.lower(), column.name.lower())) != content.rules:
+                self._plan.learned.append((found.table.name, column.name, content.rules))
+        for carried in found.carried:
+            if carried.source is not None and carried.source.name.lower() != carried.column.name.lower():
+                self._plan.forgotten.append((source or "", carried.source.name.lower()))
+        if source is not None and source != found.table.name.lower():
+            self._plan.forgotten += [key for key in self._remembered if key[0] == source]
+            for kept in found.kept:
+                rules = self._remembered.get((source, kept.name.lower()))
+                if rules is not None:
+                    self._plan.learned.append((found.table.name, kept.name, rules))
+
+    def _tell(self, sign: str, what: str, text: str, rows: int = 0, *, by_itself: bool = False) -> None:
+        self._plan.changes.append(Change(sign, what, text, rows, by_itself))  # type: ignore[arg-type]
+
+
+def undefined(changes: Iterable[Change]) -> list[str]:
+    """What can be dropped, by the names that one gives for it."""
+    return [
+        change.what.partition(" ")[2] for change in changes if change.sign == "-" and not change.by_itself
+    ]
+
+
+def to_json(change: Change) -> dict[str, object]:
+    """A change as it is remembered and told to programs."""
+    return {"sign": change.sign, "what": change.what, "text": change.text, "rows": change.rows}
+
+
+def _name(index: Index) -> str:
+    return str(index.name)
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 40 else f"{text[:37]}…"
+
+
+def _rows(number: int) -> str:
+    return "1 row" if number == 1 else f"{number:,} rows"
