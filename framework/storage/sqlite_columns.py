@@ -63,6 +63,8 @@ class Columns:
         self._source = source
         self._dialect = dialect
         self._remembered = remembered
+        # Without rows there is nothing to lose; the framework's own tables are not ours to guess about.
+        self._is_free = not table.name.startswith("_framework") and source.rows == 0
         self.changes: list[Change] = []
         self.carried: list[Carried] = []
         self.kept: list[ExistingColumn] = []
@@ -125,7 +127,7 @@ class Columns:
     def _new(self, carried: Carried) -> None:
         column, rows = carried.column, self._source.rows
         content = content_of(column)
-        if rows == 0:
+        if self._is_free:
             self.rebuild |= not column.nullable and column.server_default is None
             self._change("+", column, "new", by_itself=True)
         elif column.nullable or column.server_default is not None:
@@ -160,7 +162,7 @@ class Columns:
         self._values(carried, source, content)
         wanted = str(column.type.compile(dialect=self._dialect)).upper()
         if source.type != wanted and carried.convert is None and not self._is_refused(column):
-            if content is None and self._source.rows:
+            if content is None and not self._is_free:
                 self._refuse(column, f"is {source.type}, and is to be {wanted}", self._source.rows)
             else:
                 self._alter(column, f"{source.type} → {wanted}, the values stay", self._source.rows)
@@ -239,7 +241,7 @@ class Columns:
         if column.notnull and column.default is None and not column.key:
             self.rebuild = True
             text = "is no longer defined, and new rows have no value for it: it may be null from now on"
-            self.changes.append(Change("~", f"column {name}", text, 0, by_itself=self._source.rows == 0))
+            self.changes.append(Change("~", f"column {name}", text, 0, by_itself=self._is_free))
 
     # telling
 
@@ -272,7 +274,7 @@ class Columns:
     def _alter(self, column: Column[Any], text: str, rows: int) -> None:
         """A change for which the table is made anew. One without rows is a start's own affair."""
         self.rebuild = True
-        self._change("~", column, text, rows, by_itself=self._source.rows == 0)
+        self._change("~", column, text, rows, by_itself=self._is_free)
 
     def _refuse(self, column: Column[Any], text: str, rows: int) -> None:
         self._change("!", column, text, rows)

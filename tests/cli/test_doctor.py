@@ -147,20 +147,21 @@ def test_a_running_server_is_named(database: Database, work: Work) -> None:
 def test_what_a_start_would_add_and_what_would_stop_it(database: Database) -> None:
     found = doctor(database, REFERENCE_APP)
     assert found["definitions"]["level"] == "ok"
-    assert found["definitions"]["data"] == {"adds": ["table OrderEntry"], "stops": []}
+    assert found["definitions"]["data"] == {"adds": ["table OrderEntry"], "stops": [], "kept": []}
 
     with closing(sqlite3.connect(database.file)) as connection:
         connection.execute(
             'CREATE TABLE "OrderEntry" (seq INTEGER NOT NULL PRIMARY KEY, "orderId" INTEGER NOT NULL)'
         )
+        connection.execute('INSERT INTO "OrderEntry" VALUES (1, 7)')
         connection.commit()
     before = content(database.folder)
     result = database.run("doctor", REFERENCE_APP, "--format", "json")
     assert result.code == 1
     old = findings(result)["definitions"]
     assert old["level"] == "error"
-    assert any(stop.startswith("OrderEntry.orderId: is INTEGER") for stop in old["data"]["stops"])
-    assert "column OrderEntry.parameters" in old["data"]["adds"]
+    assert any(stop.startswith("column OrderEntry.orderId: ") for stop in old["data"]["stops"])
+    assert "column OrderEntry.status" in old["data"]["adds"]
     assert content(database.folder) == before
 
 
@@ -183,7 +184,7 @@ def test_own_tables_of_another_version(database: Database) -> None:
     found = doctor(database)
     assert found["tables"]["level"] == "error"
     assert any(
-        stop.startswith("_framework_process.host: is INTEGER") for stop in found["tables"]["data"]["stops"]
+        stop.startswith("column _framework_process.host: is INTEGER") for stop in found["tables"]["data"]["stops"]
     )
     assert "table _framework_token" in found["tables"]["data"]["adds"]
 
