@@ -184,7 +184,8 @@ def test_own_tables_of_another_version(database: Database) -> None:
     found = doctor(database)
     assert found["tables"]["level"] == "error"
     assert any(
-        stop.startswith("column _framework_process.host: is INTEGER") for stop in found["tables"]["data"]["stops"]
+        stop.startswith("column _framework_process.host: is INTEGER")
+        for stop in found["tables"]["data"]["stops"]
     )
     assert "table _framework_token" in found["tables"]["data"]["adds"]
 
