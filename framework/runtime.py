@@ -99,7 +99,7 @@ class Runtime:
         roles = Roles(self.snapshot.definitions.roles)
         await record_roles(storage, roles)
         if any(route.forwards for route in self.snapshot.routes):
-            await self._forwarding.open()
+            self._forwarding.open()
         return Gateway(
             self.snapshot.routes,
             self.session,

@@ -18,10 +18,11 @@ from framework.gateway import failures
 from framework.gateway.authentication import Authentication
 from framework.gateway.calls import Call
 from framework.gateway.execution import Execution
-from framework.gateway.forwarding import Forwarding, TargetFailed
+from framework.gateway.forwarding import Forwarding
 from framework.gateway.inflight import InFlight
 from framework.gateway.limits import DEFAULTS
 from framework.gateway.logon import Logon
+from framework.gateway.outgoing import TargetFailed
 from framework.gateway.paths import segments
 from framework.gateway.requests import ClientGone, Request, parameters, read_body
 from framework.gateway.responses import Response, from_http_error, make, problem

@@ -1,30 +1,154 @@
-"""What the client of the back ends does differently from aiohttp's own: it keeps nothing, and trusts no leftover."""
+"""The pool of connections to back ends: aiohttp's client, which keeps nothing else and trusts no leftover.
+
+The one rule: **every way to fail is said in the gateway's words**: nothing of the client's own passes through.
+Imported where requests are forwarded only; aiohttp takes its time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import aiohttp
 from aiohttp.client_reqrep import ClientResponse
 from yarl import URL
 
+from framework.gateway.outgoing import Outgoing, ResponseCut, TargetFailed, Unanswered, Unsent
 
-class Stale(aiohttp.ServerDisconnectedError):
+# A connection that was idle for longer is not used again (seconds): many servers close theirs after 5.
+KEPT_IDLE = 4.0
+DNS_KEPT = 10  # seconds
+
+# What aiohttp would add by itself.
+_UNASKED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+
+
+class Pool:
+    """Connections to any number of hosts. Made in a running loop; ``close`` it."""
+
+    def __init__(self) -> None:
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._client = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_IDLE, ttl_dns_cache=DNS_KEPT),
+            request_class=_Request,
+            cookie_jar=_Jar(),
+            skip_auto_headers=_UNASKED,
+            auto_decompress=False,
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def send(self, request: Outgoing, host: str) -> Incoming:
+        """The response of a host. ``Unsent``, ``Unanswered`` or ``TargetFailed`` when there is none."""
+        timeout = self._timeouts.get(request.connect_timeout)
+        if timeout is None:
+            timeout = aiohttp.ClientTimeout(connect=request.connect_timeout)
+            self._timeouts[request.connect_timeout] = timeout
+        while True:
+            try:
+                response = await self._client.request(
+                    request.method,
+                    URL(host + request.target, encoded=True),
+                    headers=request.headers,
+                    data=request.body,
+                    chunked=True if request.length is None else None,
+                    timeout=timeout,
+                    allow_redirects=False,
+                )
+            except _Stale:
+                continue  # it is closed and out of the pool; nothing was sent
+            except (aiohttp.ClientError, OSError) as error:
+                raise _failure(error, request, host) from None
+            if not 200 <= response.status <= 599:
+                response.close()
+                reason = f"{host}: the status is {response.status}"
+                raise TargetFailed(502, "the target's answer is not HTTP", reason)
+            return Incoming(response)
+
+
+class Incoming:
+    """The response of a back end, its body still to come. Whoever got it must ``close`` it."""
+
+    def __init__(self, response: ClientResponse) -> None:
+        self._response = response
+        self.code = response.status
+        self.headers = response.raw_headers
+
+    @property
+    def whole(self) -> bytes | None:
+        """The body, if all of it is here already."""
+        content = self._response.content
+        if not content.is_eof() or content.exception() is not None:
+            return None
+        return content.read_nowait()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes. ``ResponseCut`` when the back end breaks off, or talks nonsense."""
+        self._watch()
+        try:
+            while piece := await self._response.content.readany():
+                yield piece
+        except (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, OSError) as error:
+            raise ResponseCut(_reason(error)) from None
+
+    def _watch(self) -> None:
+        """aiohttp closes a connection on which nonsense comes, and does not tell who waits for the body."""
+        connection = self._response.connection
+        protocol = None if connection is None else connection.protocol
+        closed = None if protocol is None else protocol.closed
+        if closed is not None:
+            closed.add_done_callback(self._lost)
+
+    def _lost(self, closed: asyncio.Future[None]) -> None:
+        error = None if closed.cancelled() else closed.exception()
+        content = self._response.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(error or aiohttp.ClientPayloadError("the body is not HTTP"))
+
+    def close(self) -> None:
+        """Give the connection back; one whose response is not at its end is closed."""
+        self._response.close()
+
+
+class _Stale(aiohttp.ServerDisconnectedError):
     """A pooled connection on which something came unasked: nothing was sent on it."""
 
 
-class Request(aiohttp.ClientRequest):
+class _Request(aiohttp.ClientRequest):
     """Is not sent on a connection with leftovers: they would be taken for its response."""
 
     async def send(self, conn: Any) -> ClientResponse:
         if conn.protocol is None or conn.protocol.should_close:
-            raise Stale
+            raise _Stale
         return await super().send(conn)
 
 
-class Jar(aiohttp.DummyCookieJar):
+class _Jar(aiohttp.DummyCookieJar):
     """Keeps no cookies, and does not even read them."""
 
     def update_cookies_from_headers(self, headers: Sequence[str], response_url: URL) -> None:
         pass
+
+
+def _failure(error: Exception, request: Outgoing, host: str) -> Exception:
+    """What an error of the client means."""
+    reason = f"{host}: {_reason(error)}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return Unsent(TargetFailed(502, "the target cannot be reached", reason))
+    if isinstance(error, aiohttp.ServerTimeoutError):
+        reason = f"{host}: no connection within {request.connect_timeout:g} s"
+        return Unsent(TargetFailed(504, "the target cannot be reached in time", reason))
+    if isinstance(error, aiohttp.ClientResponseError):
+        return TargetFailed(502, "the target's answer is not HTTP", reason)
+    return Unanswered(TargetFailed(502, "the target gave no answer", reason))
+
+
+def _reason(error: BaseException) -> str:
+    """Why, for the log."""
+    system = getattr(error, "os_error", None)
+    if isinstance(system, OSError) and system.strerror:
+        return system.strerror.lower()
+    return " ".join((str(error) or type(error).__name__).split())[:300]

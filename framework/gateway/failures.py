@@ -20,7 +20,7 @@ from framework.errors import (
     Unavailable,
     ValidationError,
 )
-from framework.gateway.forwarding import TargetFailed
+from framework.gateway.outgoing import TargetFailed
 from framework.gateway.responses import Response, from_http_error, problem
 from framework.gateway.routing import Route
 

@@ -11,8 +11,8 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from starlette.datastructures import MutableHeaders
@@ -21,11 +21,15 @@ from framework import jsontext
 from framework.errors import HTTPError
 from framework.gateway import hops
 from framework.gateway.calls import Call
-from framework.gateway.forwarding import Forwarding, Incoming, Outgoing, ResponseCut, TargetFailed
+from framework.gateway.forwarding import Forwarding
+from framework.gateway.outgoing import Outgoing, ResponseCut, TargetFailed
 from framework.gateway.presence import Presence, Present
 from framework.gateway.requests import BodyStream, announced
 from framework.gateway.responses import WITHOUT_BODY, Response, date
 from framework.gateway.target_paths import encoded
+
+if TYPE_CHECKING:
+    from framework.gateway.connections import Incoming
 
 logger = logging.getLogger("framework.gateway")
 
@@ -44,39 +48,26 @@ class Targets:
 
     async def call(self, call: Call) -> Forwarded:
         """The target's response, its body still to come. ``TargetFailed`` when there is none in time."""
-        route = call.route
-        target = route.definition.target
+        target, patience = call.route.definition.target, call.route.definition.request_timeout
         assert target is not None
-        patience = route.definition.request_timeout
-        loop = asyncio.get_running_loop()
-        latest = call.began + route.definition.stream_timeout
         via = self._via(call)
-
-        def on_piece() -> None:
-            if not limit.expired():
-                limit.reschedule(max(call.deadline, min(loop.time() + patience, latest)))
-
-        presence: Presence | Present = Present()
-        body, length = _body(call, on_piece, lambda: presence.leave())
-
-        def complete() -> bool:
-            return not isinstance(body, BodyStream) or body.complete
-
+        upload = _Upload(call)
+        body, length = _body(call, upload)
         headers = [*_headers(call), *hops.forwarded(*_caller(call)), ("Via", via)]
-        if length is not None and (length or isinstance(body, BodyStream)):
+        if length:
             headers.append(("Content-Length", str(length)))
         request = Outgoing(
-            _method(call), _target(call), headers, body, length, route.definition.connect_timeout
+            _method(call), _target(call), headers, body, length, call.route.definition.connect_timeout
         )
-        if not call.inside:
-            presence = Presence(call.receive, complete)
         try:
-            with presence:
-                async with asyncio.timeout_at(call.deadline) as limit:
+            with upload.presence:
+                async with asyncio.timeout_at(call.deadline) as upload.limit:
                     incoming = await self._forwarding.send(request, target.authorities)
         except TimeoutError:
             raise TargetFailed(504, "the target gave no answer in time", f"over {patience:g} s") from None
-        return Forwarded(call, incoming, complete)
+        finally:
+            upload.limit = None
+        return Forwarded(call, incoming, asked_for_head=request.method.upper() == "HEAD", upload=upload)
 
     def _via(self, call: Call) -> str:
         """The gateway's name in ``Via``: one for each route. ``HTTPError(508)`` where it stands there already."""
@@ -103,19 +94,45 @@ def _headers(call: Call) -> list[tuple[str, str]]:
         raise HTTPError(400, str(error)) from None
 
 
+class _Upload:
+    """A request's body on its way up: each piece gives the target more time; its end is the client's to watch."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._latest = call.began + call.route.definition.stream_timeout
+        self.limit: asyncio.Timeout | None = None
+        self.stream: BodyStream | None = None
+        self.presence = self.watch()
+
+    def watch(self) -> Presence | Present:
+        """A block that ends when the client goes away."""
+        return Present() if self._call.inside else Presence(self._call.receive, self._complete)
+
+    def _complete(self) -> bool:
+        return self.stream is None or self.stream.complete
+
+    def moved(self) -> None:
+        """A piece has come."""
+        if self.limit is not None and not self.limit.expired():
+            patience = self._call.route.definition.request_timeout
+            later = min(asyncio.get_running_loop().time() + patience, self._latest)
+            self.limit.reschedule(max(self._call.deadline, later))
+
+
 class Forwarded:
     """A target's response on its way to the client. It is sent, read or closed, once."""
 
-    def __init__(self, call: Call, incoming: Incoming, complete: Callable[[], bool]) -> None:
+    def __init__(self, call: Call, incoming: Incoming, *, asked_for_head: bool, upload: _Upload) -> None:
         self._call = call
         self._incoming = incoming
-        self._complete = complete
+        self._upload = upload
         self.code = incoming.code
         self._head = call.scope["method"] == "HEAD"
-        self._bare = self._head or self.code in WITHOUT_BODY
+        self._bare = self._head or asked_for_head or self.code in WITHOUT_BODY
+        framing = self._head or not self._bare  # what has no body tells a length only to a HEAD
         try:
             self.headers = MutableHeaders(
-                raw=hops.to_client(incoming.headers, framing=self.code not in WITHOUT_BODY)
+                raw=hops.to_client(incoming.headers, framing=framing and self.code not in WITHOUT_BODY)
             )
         except hops.Unsendable as error:
             incoming.close()
@@ -132,7 +149,8 @@ class Forwarded:
         try:
             whole = b"" if self._bare else self._incoming.whole
             headers = self.headers.raw
-            if whole is not None and not self._bare and "content-length" not in self.headers:
+            told = self._head or self.code in WITHOUT_BODY or "content-length" in self.headers
+            if whole is not None and not told:
                 headers.append((b"content-length", str(len(whole)).encode()))
             if "date" not in self.headers:
                 headers.append((b"date", date()))
@@ -158,7 +176,7 @@ class Forwarded:
         definition = self._call.route.definition
         loop = asyncio.get_running_loop()
         end = loop.time() + definition.stream_timeout
-        with self._presence():
+        with self._upload.watch():
             async with asyncio.timeout_at(end) as limit:
                 limit.reschedule(min(loop.time() + definition.request_timeout, end))
                 async for piece in self._incoming.pieces():
@@ -172,7 +190,7 @@ class Forwarded:
         patience = self._call.route.definition.request_timeout
         pieces, size = [], 0
         try:
-            with self._presence():
+            with self._upload.watch():
                 async with asyncio.timeout_at(self._call.deadline if limit is not None else None):
                     if not self._bare:
                         async for piece in self._incoming.pieces():
@@ -192,9 +210,6 @@ class Forwarded:
             del self.headers["content-length"]
         return Response(self.code, b"".join(pieces), self.headers)
 
-    def _presence(self) -> Presence | Present:
-        return Present() if self._call.inside else Presence(self._call.receive, self._complete)
-
     def close(self) -> None:
         """Nobody wants it."""
         self._incoming.close()
@@ -205,13 +220,14 @@ def _caller(call: Call) -> tuple[str, str | None, tuple[str, int] | None]:
     return call.scope["scheme"], host, call.scope.get("client")
 
 
-def _body(
-    call: Call, on_piece: Callable[[], None], on_gone: Callable[[], None]
-) -> tuple[bytes | BodyStream | None, int | None]:
+def _body(call: Call, upload: _Upload) -> tuple[bytes | BodyStream | None, int | None]:
     """What is sent, and its length; a length of None is a body in chunks."""
     if call.body is None:
         length = announced(call.scope["headers"])
-        return (None if length == 0 else BodyStream(call.receive, on_piece, on_gone)), length
+        if length == 0:
+            return None, 0
+        upload.stream = BodyStream(call.receive, upload.moved, upload.presence.leave)
+        return upload.stream, length
     body = call.request.body
     if not isinstance(body, bytes):
         body = _content(call, body)

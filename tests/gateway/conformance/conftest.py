@@ -20,8 +20,10 @@ ORIGIN = Path(__file__).with_name("origin.py")
 ROUTES = """
 - proxy: {path: '/{a}', authorization: {auth_mode: none}}
   target: {authorities: ['127.0.0.1:PORT'], scheme: 'http:'}
-  request_timeout: 3
-  stream_timeout: 4
+- proxy: {path: /slow, authorization: {auth_mode: none}}
+  target: {authorities: ['127.0.0.1:PORT'], scheme: 'http:'}
+  request_timeout: 0.8
+  stream_timeout: 1.5
 - proxy: {path: '/{a}/{b}/{c}', authorization: {auth_mode: none}}
   target: {authorities: ['http://127.0.0.1:PORT']}
 - proxy: {path: '/renamed/{x}', authorization: {auth_mode: none}}
@@ -32,7 +34,6 @@ ROUTES = """
     logger.debug("it goes on")
 - proxy: {path: '/seen', authorization: {auth_mode: none}}
   target: {authorities: ['http://127.0.0.1:PORT']}
-  request_timeout: 3
   response_forbidden_process: |
     response.headers["x-seen"] = str(len(response.body))
 - proxy: {path: '/token', authorization: {auth_mode: axis}}
@@ -65,8 +66,12 @@ class Origin:
             if "closed" not in told:
                 found.append(told)
 
-    def next(self) -> dict[str, Any]:
-        return self._told.get(timeout=10)
+    def until(self, what: str) -> dict[str, Any]:
+        """The next thing of this kind that it tells."""
+        while True:
+            told = self._told.get(timeout=10)
+            if what in told:
+                return told
 
     def close(self) -> None:
         self.process.kill()

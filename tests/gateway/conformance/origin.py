@@ -2,7 +2,8 @@
 
 It answers what the request asks for: ``X-Reply`` is the whole response in base64, ``X-Then`` what it does
 afterwards (``close``, ``half`` for closing its sending side, ``reset``, ``hold``, ``endless`` for sending its last
-byte again and again, ``late`` for sending the reply once more when the connection is idle). ``X-Before`` may be
+byte again and again, ``late`` for sending the reply once more when the connection is idle, ``garble`` for
+nonsense after a while), ``X-Pad`` how many bytes it adds. ``X-Before`` may be
 ``slow`` (the body is not read before the reply) or a number of seconds to wait. Without these it answers 200 with
 a line of JSON. Each request is told as a line of JSON on the standard output before it is answered.
 """
@@ -142,6 +143,8 @@ def answer(peer: socket.socket, asked: dict[str, str], plain: bytes, *, head: bo
         reply = reply.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
     then = asked.get("x-then", "keep")
     peer.sendall(reply)
+    for _ in range(int(asked.get("x-pad", 0)) // 1000):
+        peer.sendall(b"x" * 1000)
     if then == "reset":
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     elif then == "half":
@@ -154,9 +157,15 @@ def answer(peer: socket.socket, asked: dict[str, str], plain: bytes, *, head: bo
     elif then == "endless":
         while True:
             peer.sendall(reply[-1:] * 4096)
+    elif then == "garble":
+        time.sleep(0.1)
+        peer.sendall(b"zz\r\nhi\r\n0\r\n\r\n")
+        while peer.recv(65536):
+            pass
     elif then == "late":
         time.sleep(0.1)
         peer.sendall(reply)
+        tell(late=True)
         return False
     return then != "keep"
 

@@ -134,9 +134,13 @@ def marker() -> str:
     return f"/marker-{next(_NUMBERS)}"
 
 
-def request(target: str, *, reply: bytes | None = None, then: str = "", before: str = "") -> bytes:
-    """A GET that asks the back end for this reply."""
+def request(
+    target: str, *, reply: bytes | None = None, then: str = "", before: str = "", pad: int = 0
+) -> bytes:
+    """A GET that asks the back end for this reply, and ``pad`` bytes more."""
     lines = [f"GET {target} HTTP/1.1", "Host: gateway.example", "Connection: close"]
+    if pad:
+        lines.append(f"X-Pad: {pad}")
     if reply is not None:
         lines.append(f"X-Reply: {base64.b64encode(reply).decode()}")
     if then:
