@@ -7,6 +7,8 @@ Imported where requests are forwarded only; aiohttp takes its time.
 from __future__ import annotations
 
 import asyncio
+import functools
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -38,6 +40,11 @@ class Pool:
             trust_env=False,
         )
 
+    @functools.cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Verifies against what the system trusts, or ``SSL_CERT_FILE`` of the environment."""
+        return ssl.create_default_context()
+
     async def close(self) -> None:
         await self._client.close()
 
@@ -56,6 +63,7 @@ class Pool:
                     data=request.body,
                     chunked=True if request.length is None else None,
                     timeout=timeout,
+                    ssl=self._tls if host.startswith("https") else True,
                     allow_redirects=False,
                 )
             except _Stale:

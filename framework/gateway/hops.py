@@ -34,8 +34,12 @@ _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-class Unsendable(ValueError):
+class Unsendable(Exception):
     """A header that HTTP, or the client of the back ends, cannot carry."""
+
+    def __init__(self, name: bytes, why: str, value: bytes) -> None:
+        super().__init__(f"the header {name.decode('ascii', 'replace')!r} {why}")
+        self.header = (name, value)
 
 
 def to_target(received: Headers, sent: Headers) -> list[tuple[str, str]]:
@@ -52,11 +56,11 @@ def to_target(received: Headers, sent: Headers) -> list[tuple[str, str]]:
         if ends and (name != b"host" or (name, value) in received):
             continue
         if _CONTROL.search(value) or not _NAME.fullmatch(name):
-            raise Unsendable(f"the header {name.decode('ascii', 'replace')!r} cannot be sent")
+            raise Unsendable(name, "has a name or value that HTTP cannot carry", value)
         try:
             passed.append((name.decode("ascii"), value.decode()))
         except UnicodeDecodeError:
-            raise Unsendable(f"the header {name.decode('ascii', 'replace')!r} is not UTF-8") from None
+            raise Unsendable(name, "is not UTF-8", value) from None
     return passed
 
 
@@ -72,24 +76,27 @@ def to_client(raw: Iterable[tuple[bytes, bytes]], *, framing: bool) -> Headers:
         if name in _CONNECTION or name in ended or (name == b"content-length" and not framing):
             continue
         if _CONTROL.search(value) or not _NAME.fullmatch(name):
-            raise Unsendable(f"the header {name.decode('ascii', 'replace')!r} cannot be sent")
+            raise Unsendable(name, "has a name or value that HTTP cannot carry", value)
         passed.append((name, value))
     return passed
 
 
 def forwarded(scheme: str, host: str | None, client: tuple[str, int] | None) -> list[tuple[str, str]]:
-    """Who called, for the back end: ``X-Forwarded-For/Proto/Host`` and ``Forwarded`` (RFC 7239)."""
-    told = [("X-Forwarded-Proto", scheme)]
+    """Who called, for the back end: ``X-Forwarded-For/Proto/Host`` and ``Forwarded`` (RFC 7239).
+
+    The names are in lower case, as all are: the client of the back ends takes others for other headers.
+    """
+    told = [("x-forwarded-proto", scheme)]
     node = "unknown"  # a call from inside
     if client is not None:
-        told.append(("X-Forwarded-For", client[0]))
+        told.append(("x-forwarded-for", client[0]))
         node = f'"[{client[0]}]"' if ":" in client[0] else client[0]
     element = f"for={node};proto={scheme}"
     if host is not None:
-        told.append(("X-Forwarded-Host", host))
+        told.append(("x-forwarded-host", host))
         quoted = host.replace("\\", "\\\\").replace('"', '\\"')
         element += f';host="{quoted}"'
-    return [*told, ("Forwarded", element)]
+    return [*told, ("forwarded", element)]
 
 
 def _named(headers: Headers) -> frozenset[bytes]:

@@ -85,8 +85,11 @@ def announced(headers: list[tuple[bytes, bytes]]) -> int | None:
 class BodyStream:
     """A body on its way to a target: read from the client as the target takes it, and only once."""
 
-    def __init__(self, receive: Any, on_piece: Callable[[], None], on_gone: Callable[[], None]) -> None:
+    def __init__(
+        self, receive: Any, on_piece: Callable[[], None], on_gone: Callable[[], None], *, late: bool
+    ) -> None:
         self._receive = receive
+        self._late = late  # it is not likely to come with the head, so the target gets the head before
         self._on_piece = on_piece
         self._on_gone = on_gone
         self.begun = False  # so the request cannot be sent again
@@ -94,6 +97,8 @@ class BodyStream:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         self.begun = True
+        if self._late:
+            yield b""
         while not self.complete:
             message = await self._receive()
             if message["type"] == "http.disconnect":

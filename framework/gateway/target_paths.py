@@ -50,10 +50,11 @@ class TargetPath:
 def encoded(path: str) -> str:
     """A path that a script has set, decoded as ``request.path`` is, in the form that is sent.
 
-    ``ValueError`` for one that does not begin with a slash, or that leads elsewhere by ``.`` or ``..``.
+    ``TypeError`` for one that does not begin with a slash, or that leads elsewhere by ``.`` or ``..``.
     """
-    if not path.startswith("/") or {".", ".."} & set(path.split("/")) or "\\" in path:
-        raise ValueError(f"request.path was set to {path!r}: a path begins with / and has no . or ..")
+    fine = isinstance(path, str) and path.startswith("/") and "\\" not in path
+    if not fine or {".", ".."} & set(path.split("/")):
+        raise TypeError(f"request.path was set to {path!r}: a path begins with / and has no . or ..")
     return quote(path, safe=f"/{SEGMENT}")
 
 

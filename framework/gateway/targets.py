@@ -53,9 +53,9 @@ class Targets:
         via = self._via(call)
         upload = _Upload(call)
         body, length = _body(call, upload)
-        headers = [*_headers(call), *hops.forwarded(*_caller(call)), ("Via", via)]
+        headers = [*_headers(call), *hops.forwarded(*_caller(call)), ("via", via)]
         if length:
-            headers.append(("Content-Length", str(length)))
+            headers.append(("content-length", str(length)))
         request = Outgoing(
             _method(call), _target(call), headers, body, length, call.route.definition.connect_timeout
         )
@@ -91,7 +91,9 @@ def _headers(call: Call) -> list[tuple[str, str]]:
     try:
         return hops.to_target(received, sent)
     except hops.Unsendable as error:
-        raise HTTPError(400, str(error)) from None
+        if error.header in received:
+            raise HTTPError(400, str(error)) from None
+        raise TypeError(f"a script set what cannot be sent: {error}") from None
 
 
 class _Upload:
@@ -226,7 +228,8 @@ def _body(call: Call, upload: _Upload) -> tuple[bytes | BodyStream | None, int |
         length = announced(call.scope["headers"])
         if length == 0:
             return None, 0
-        upload.stream = BodyStream(call.receive, upload.moved, upload.presence.leave)
+        late = length is None or any(name == b"expect" for name, _ in call.scope["headers"])
+        upload.stream = BodyStream(call.receive, upload.moved, upload.presence.leave, late=late)
         return upload.stream, length
     body = call.request.body
     if not isinstance(body, bytes):
@@ -242,8 +245,12 @@ def _content(call: Call, body: Any) -> bytes:
         return bytes(body)
     if isinstance(body, str):
         return body.encode()
+    try:
+        content = jsontext.encode(body).encode()
+    except ValueError as error:  # which would be taken for the client's mistake
+        raise TypeError(f"request.body was set to what cannot be sent: {error}") from None
     call.request.headers["content-type"] = "application/json"
-    return jsontext.encode(body).encode()
+    return content
 
 
 def _method(call: Call) -> str:

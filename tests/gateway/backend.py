@@ -1,4 +1,4 @@
-"""A back end on a real port of this machine, for callouts: it answers as its path says."""
+"""A back end on a real port of this machine, for callouts and targets: it answers as its path says."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -50,3 +51,28 @@ def serving(tmp_path: Path) -> Serving:
                 await runtime.close()
 
     return serve
+
+
+@pytest.fixture
+def silent() -> Iterator[Callable[[], int]]:
+    """Ports on which a connection is neither made nor refused: their listener's backlog is full."""
+    held: list[socket.socket] = []
+
+    def make() -> int:
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        held.append(listener)
+        for _ in range(4):
+            waiting = socket.socket()
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+            held.append(waiting)
+        port: int = listener.getsockname()[1]
+        return port
+
+    try:
+        yield make
+    finally:
+        for one in held:
+            one.close()

@@ -56,6 +56,11 @@ class Origin:
         for line in self.process.stdout:
             self._told.put(json.loads(line))
 
+    def forget(self) -> None:
+        """What it has told so far is of no interest."""
+        while not self._told.empty():
+            self._told.get()
+
     def seen(self, marker: str) -> list[dict[str, Any]]:
         """What it was sent until the request with this target, without that and without closed connections."""
         found = []
@@ -88,6 +93,11 @@ def origin() -> Iterator[Origin]:
         yield origin
     finally:
         origin.close()
+
+
+@pytest.fixture(autouse=True)
+def _anew(origin: Origin) -> None:
+    origin.forget()
 
 
 @pytest.fixture(scope="session")

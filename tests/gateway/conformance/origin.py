@@ -32,18 +32,19 @@ class Connection:
     def __init__(self, peer: socket.socket, number: int) -> None:
         self.peer = peer
         self.number = number
-        self.left = b""
+        self.left = bytearray()
 
     def until(self, mark: bytes) -> bytes:
         while mark not in self.left:
             self._more()
         found, _, self.left = self.left.partition(mark)
-        return found
+        return bytes(found)
 
     def exactly(self, size: int) -> bytes:
         while len(self.left) < size:
             self._more()
-        found, self.left = self.left[:size], self.left[size:]
+        found = bytes(self.left[:size])
+        del self.left[:size]
         return found
 
     def _more(self) -> None:
@@ -130,7 +131,7 @@ def serve(connection: Connection) -> None:
         tell(malformed=str(error))
     except (EOFError, OSError):
         if connection.left:
-            tell(malformed=f"cut off after {connection.left!r}")
+            tell(malformed=f"cut off after {bytes(connection.left)!r}")
     finally:
         connection.peer.close()
         tell(closed=connection.number)
