@@ -7,6 +7,7 @@ its connection cut where the rest of one is missing; and what is wrong inside is
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote
@@ -125,8 +126,10 @@ class Gateway:
             refused = self._in_flight.enter(scope, route)
             if refused is not None:
                 return refused
-            most = route.definition.max_body or self._max_body
-            body = await read_body(scope, receive, most) if route.holds_body or inside else None
+            body = None
+            if route.holds_body or inside:  # a script's call brings a body that is in memory anyway
+                most = (route.definition.max_body or self._max_body) if route.holds_body else sys.maxsize
+                body = await read_body(scope, receive, most)
             named = parameters(scope["query_string"]) if route.scripted else {}
             call = Call(route, Request(scope, body), resources, named, caller, scope, receive, body)
             if route.validation is not None:

@@ -46,7 +46,9 @@ class Execution:
             forwarded = await self._targets.call(call)
             if call.route.response_script is None and forwarded.streamable:
                 return forwarded
-            return await self._after(call, await forwarded.read(self._max_body))
+            return await self._after(
+                call, await forwarded.read(call.route.definition.max_body or self._max_body)
+            )
         except ClientGone:
             raise
         except (Exception, asyncio.CancelledError, SystemExit) as error:
