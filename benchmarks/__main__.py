@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from benchmarks import machine, orders, queues
+from benchmarks import access, machine, orders, queues
 from benchmarks.report import Report, as_json, as_text
 
-NAMES = ("orders", *queues.CASES)
+NAMES = ("orders", "access", *queues.CASES)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -27,6 +27,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Measure the framework and its peers side by side, and print the ratios. "
         "Run it from the top of the repository, on a machine with nothing else to do.",
         epilog="orders: the order app over HTTP, against the same app by hand and a bare echo. "
+        "access: one script behind a token and a role, behind a schema, and open. "
         "puts: durable puts into one queue at 64 tasks. "
         "deliveries: put, deliver and acknowledge with one consumer. "
         "See benchmarks/README.md.",
@@ -51,7 +52,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--pin",
         action="store_true",
-        help="orders: give each server the first core and the load generator the others (Linux)",
+        help="orders, access: give each server the first core and the load generator the others (Linux)",
     )
     arguments = parser.parse_args(argv)
     if arguments.seconds <= 0 or arguments.rounds < 1:
@@ -72,8 +73,9 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> Report:
     for name in arguments.only or NAMES:
         for number in range(1, arguments.rounds + 1):
             print(f"{name}, round {number} of {arguments.rounds} ...", file=sys.stderr)
-            if name == "orders":
-                orders.run_round(report, number, seconds=arguments.seconds, folder=folder, cores=cores)
+            if name in ("orders", "access"):
+                over_http = orders if name == "orders" else access
+                over_http.run_round(report, number, seconds=arguments.seconds, folder=folder, cores=cores)
             else:
                 queues.run_round(report, name, number, seconds=arguments.seconds, folder=folder)
     return report

@@ -25,6 +25,7 @@ from benchmarks.peers.handwritten import TOKEN_HASH
 
 ROOT = Path(__file__).resolve().parent.parent
 ORDER_APP = ROOT / "definitions"
+ACCESS_APP = ROOT / "benchmarks" / "access_app"
 REFERENCE_APP = ROOT / "tests" / "fixtures" / "reference-app"
 START = 20.0
 STOP = 15.0
@@ -86,12 +87,15 @@ def echo(folder: Path, port: int) -> Launch:
     return Launch(command, "/", lambda: None)
 
 
+# What the order app is measured on.
 SERVERS: dict[str, Callable[[Path, int], Launch]] = {
     "framework": partial(framework, ORDER_APP),  # `transaction: true`: one commit a request
     "reference app": partial(framework, REFERENCE_APP),  # as it came: one commit for each write
     "handwritten": handwritten,
     "limit": echo,
 }
+
+LAUNCHES = {**SERVERS, "access": partial(framework, ACCESS_APP)}
 
 
 @contextmanager
@@ -101,7 +105,7 @@ def serving(name: str, folder: Path, *, cores: Sequence[int] = ()) -> Iterator[R
     If `cores` are named, it runs on these alone (Linux).
     """
     port = _free_port()
-    launch = SERVERS[name](folder, port)
+    launch = LAUNCHES[name](folder, port)
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -171,7 +171,7 @@ async def set_roles(
     return tuple(after)
 
 
-async def log_on(storage: Storage, key: str, *, expires_in: float) -> LoggedOn | None:
+async def log_on(storage: Storage, key: bytes | str, *, expires_in: float) -> LoggedOn | None:
     """A token for a key; None when no account in force has this key. ``expires_in`` in seconds."""
     digest = hashed(key)
     row = await storage.load(ACCOUNT, "key_hash", digest)

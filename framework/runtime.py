@@ -103,7 +103,7 @@ class Runtime:
         return Gateway(
             self.snapshot.routes,
             self.session,
-            authentication=Authentication(Tokens(storage), roles),
+            authentication=Authentication(Tokens(storage, roles)),
             logon=logon.Logon(self.session, expiry=self._logon_expiry),
             forwarding=self._forwarding,
             max_body=limits.max_body,

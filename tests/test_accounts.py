@@ -41,7 +41,7 @@ async def logged_on(storage: Storage, key: str) -> str:
 
 async def valid(storage: Storage, secret: str) -> bool:
     """As a process that has not asked before sees it."""
-    return await Tokens(storage).check(secret) is not None
+    return await Tokens(storage).check(secret.encode()) is not None
 
 
 async def test_a_key_is_exchanged_for_tokens_that_carry_the_accounts_roles(storage: Storage) -> None:
@@ -49,7 +49,7 @@ async def test_a_key_is_exchanged_for_tokens_that_carry_the_accounts_roles(stora
     secrets = {await logged_on(storage, key) for _ in range(3)}
     assert len(secrets) == 3
     for secret in secrets:
-        token = await Tokens(storage).check(secret)
+        token = await Tokens(storage).check(secret.encode())
         assert token is not None
         assert (token.account, token.roles) == ("alice", ("reader", "writer"))
     assert (await accounts.find(storage, "alice")).logged_on_at is not None
@@ -60,7 +60,7 @@ async def test_a_key_is_256_random_bits_and_never_shown_again(storage: Storage, 
     raw = base64.urlsafe_b64decode(key + "=")
     assert len(raw) == 32
     secret = await logged_on(storage, key)
-    shown = repr(await accounts.listed(storage)) + repr(await Tokens(storage).check(secret))
+    shown = repr(await accounts.listed(storage)) + repr(await Tokens(storage).check(secret.encode()))
     assert "marker-account" in shown
     written = b"".join(path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file())
     assert hashlib.sha256(key.encode()).digest() in written, "the files that were looked at are the database"
@@ -170,7 +170,7 @@ async def test_roles_are_set_added_and_taken_away(storage: Storage) -> None:
         ({"remove": ["writer"]}, ()),
     ):
         assert await accounts.set_roles(storage, "alice", **change) == after
-        token = await Tokens(storage).check(secret)
+        token = await Tokens(storage).check(secret.encode())
         assert token is not None
         assert token.roles == after
     with pytest.raises(AccountError, match="does not have the role 'writer'"):

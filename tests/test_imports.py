@@ -20,9 +20,9 @@ ROOT = Path(framework.__file__).parent
 LAYERS = (
     ("errors", "jsontext", "yamltext", "identity", "request_id", "trace", "cache", "outbox", "definitions"),
     ("logs",),
-    ("mu", "unbuilt", "watchdog", "items"),
+    ("mu", "unbuilt", "watchdog", "items", "roles"),
     ("storage",),
-    ("transaction", "relations", "policies", "settings", "tokens", "roles", "conversion"),
+    ("transaction", "relations", "policies", "settings", "tokens", "conversion"),
     ("session", "accounts"),
     ("model", "settlements", "housekeeping", "block"),
     ("atom", "fifo", "reflector", "callout"),

@@ -41,7 +41,7 @@ async def test_a_new_token_is_valid_at_once_in_every_process(storage: Storage) -
     for account in (None, "alice"):
         secret = await tokens.issue(storage, account=account)
         for check in checks:
-            token = await check.check(secret)
+            token = await check.check(secret.encode("utf-8", "surrogatepass"))
             assert token is not None
             assert token.account == account
 
@@ -59,8 +59,8 @@ async def test_it_expires(storage: Storage, clock: Clock) -> None:
     secret = await tokens.issue(storage, expires_in=100)
     for passed, valid in ((0.0, True), (99.5, True), (0.4, True), (0.2, False), (1e9, False)):
         clock.now += passed
-        assert (await check.check(secret) is not None) is valid, passed
-        assert (await Tokens(storage).check(secret) is not None) is valid, passed
+        assert (await check.check(secret.encode("utf-8", "surrogatepass")) is not None) is valid, passed
+        assert (await Tokens(storage).check(secret.encode()) is not None) is valid, passed
 
 
 async def test_it_expires_after_twelve_hours_where_nothing_is_said(storage: Storage, clock: Clock) -> None:
@@ -75,13 +75,13 @@ async def test_it_expires_after_twelve_hours_where_nothing_is_said(storage: Stor
 async def test_a_revoked_token_is_void_within_a_second(storage: Storage, clock: Clock) -> None:
     check = Tokens(storage)
     secret, kept = await tokens.issue(storage), await tokens.issue(storage)
-    assert await check.check(secret) is not None
+    assert await check.check(secret.encode("utf-8", "surrogatepass")) is not None
     first, second = await tokens.listed(storage)
     assert await tokens.revoke(storage, first.id)
-    assert await Tokens(storage).check(secret) is None
+    assert await Tokens(storage).check(secret.encode()) is None
     clock.now += 1.01
-    assert await check.check(secret) is None
-    assert await check.check(kept) is not None
+    assert await check.check(secret.encode("utf-8", "surrogatepass")) is None
+    assert await check.check(kept.encode("utf-8", "surrogatepass")) is not None
     assert [token.id for token in await tokens.listed(storage)] == [second.id]
     assert not await tokens.revoke(storage, first.id)
 
@@ -96,7 +96,7 @@ async def test_the_list_is_in_order_and_shows_no_secret(storage: Storage, clock:
 
 async def test_nothing_of_a_secret_is_in_the_database(storage: Storage, tmp_path: Path) -> None:
     secret = await tokens.issue(storage, account="marker-account")
-    await Tokens(storage).check(secret)
+    await Tokens(storage).check(secret.encode())
     raw = base64.urlsafe_b64decode(secret + "=")
     written = b"".join(path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file())
     assert b"marker-account" in written, "the files that were looked at are the database"
@@ -119,14 +119,14 @@ async def test_garbage_is_no_token(storage: Storage, garbage: str) -> None:
     secret = await tokens.issue(storage)
     check = Tokens(storage)
     for _ in range(2):
-        assert await check.check(garbage) is None
+        assert await check.check(garbage.encode("utf-8", "surrogatepass")) is None
     for near in (secret[:-1], secret + "x", secret.swapcase(), secret + "\n", f" {secret}"):
-        assert await check.check(near) is None
-    assert await check.check(secret) is not None
+        assert await check.check(near.encode("utf-8", "surrogatepass")) is None
+    assert await check.check(secret.encode("utf-8", "surrogatepass")) is not None
 
 
 async def test_a_temporary_token_is_good_for_its_block(storage: Storage) -> None:
     async with tokens.temporary(storage, expires_in=60) as secret:
-        assert await Tokens(storage).check(secret)
-    assert await Tokens(storage).check(secret) is None
+        assert await Tokens(storage).check(secret.encode())
+    assert await Tokens(storage).check(secret.encode()) is None
     assert await tokens.listed(storage) == []

@@ -12,8 +12,9 @@ from framework.errors import StorageError
 from framework.gateway.calls import INSIDE, OPEN, OPERATOR
 from framework.gateway.responses import Response, problem
 from framework.gateway.routing import Route
-from framework.roles import Roles
-from framework.tokens import Tokens
+from framework.tokens import Token, Tokens
+
+Header = tuple[bytes, bytes]
 
 KEY_HEADER = b"x-xaas-api-key"
 _TOKEN_HEADER = b"x-auth-token"
@@ -35,9 +36,8 @@ _TWO = "the request carries two different tokens; send one, in X-Auth-Token or a
 class Authentication:
     """Admits calls, or says why not. Holds nothing open."""
 
-    def __init__(self, tokens: Tokens, roles: Roles) -> None:
+    def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
-        self._roles = roles
 
     async def admit(self, scope: Any, route: Route, *, inside: bool) -> str | Response:
         """The caller's name, or the answer that refuses the call.
@@ -46,36 +46,48 @@ class Authentication:
         """
         if inside:
             return INSIDE  # what a script sends along is the script's own
+        headers: list[Header] = scope["headers"]
+        suspects = [pair for pair in headers if pair[0] in _NAMES]
         if route.definition.auth_mode == "none":
-            scope["headers"] = await self._without_ours(scope["headers"])
+            if suspects:
+                ours = [pair for pair in suspects if _is_credential(*pair) and await self._is_ours(*pair)]
+                scope["headers"] = [pair for pair in headers if pair not in ours]
             return OPEN
-        secrets = {secret for pair in scope["headers"] if (secret := _token(*pair))}
-        scope["headers"] = [pair for pair in scope["headers"] if not _is_credential(*pair)]
+        token = None
+        if len(suspects) == 1 and suspects[0][0] == _TOKEN_HEADER:  # as nearly always, and then in no time
+            scope["headers"] = headers.copy()
+            scope["headers"].remove(suspects[0])
+            token = self._tokens.known(suspects[0][1])
+        if token is None:
+            found = await self._find(scope, headers, suspects)
+            if isinstance(found, Response):
+                return found
+            token = found
+        if token.account is None:
+            return OPERATOR
+        if token.rights.allow(scope["method"], scope["path"]):
+            return token.account
+        scope["account"] = token.account  # for the access log
+        return _forbidden(scope["method"], route)
+
+    async def _find(self, scope: Any, headers: list[Header], suspects: list[Header]) -> Token | Response:
+        """The token of the request, which is taken out; or the answer to one without."""
+        ours = [pair for pair in suspects if _is_credential(*pair)]
+        scope["headers"] = [pair for pair in headers if pair not in ours]
+        secrets = {secret for pair in ours if (secret := _token(*pair))}
         if len(secrets) > 1:
             return problem(400, _TWO)  # RFC 6750, 3.1: invalid_request
         if not secrets:
             return _unauthorised(given=False)
         token = await self._tokens.check(secrets.pop())
-        if token is None:
-            return _unauthorised(given=True)
-        if token.account is None:
-            return OPERATOR
-        if self._roles.rights(token.roles).allow(scope["method"], scope["path"]):
-            return token.account
-        scope["account"] = token.account  # for the access log
-        return _forbidden(scope["method"], route)
-
-    async def _without_ours(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """On an open route such a header may be meant for the target: only what is really ours goes."""
-        if not any(name in _NAMES for name, _ in headers):
-            return headers
-        return [pair for pair in headers if not (_is_credential(*pair) and await self._is_ours(*pair))]
+        return _unauthorised(given=True) if token is None else token
 
     async def _is_ours(self, name: bytes, value: bytes) -> bool:
+        """On an open route a header of such a name may be meant for the target: only what is really ours goes."""
         if name == KEY_HEADER:
             return True
         try:
-            return await self._tokens.check(_token(name, value) or "") is not None
+            return await self._tokens.check(_token(name, value) or b"") is not None
         except StorageError:
             return True  # nobody can tell: it goes no further
 
@@ -84,12 +96,12 @@ def _is_credential(name: bytes, value: bytes) -> bool:
     return name in _NAMES and (name != _AUTHORIZATION or _is_bearer(value))
 
 
-def _token(name: bytes, value: bytes) -> str | None:
+def _token(name: bytes, value: bytes) -> bytes | None:
     """The token in a header; None where there is none in it."""
     if name == _TOKEN_HEADER:
-        return value.decode("latin-1")
+        return value
     if name == _AUTHORIZATION and _is_bearer(value):
-        return value[len(_BEARER) :].strip().decode("latin-1")
+        return value[len(_BEARER) :].strip()
     return None
 
 

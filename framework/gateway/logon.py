@@ -46,9 +46,7 @@ class Logon:
             return _unauthorised(_MISSING)
         if len(keys) > 1:
             return problem(400, "the request carries two different keys; send one")
-        found = await accounts.log_on(
-            self._session.storage, keys.pop().decode("latin-1"), expires_in=self._expiry
-        )
+        found = await accounts.log_on(self._session.storage, keys.pop(), expires_in=self._expiry)
         if found is None:
             return await self._failed(scope)
         scope["account"] = found.account  # for the access log

@@ -54,26 +54,39 @@ class Validation:
 
         422 with the violations, or ``HTTPError(400)`` for a body that is not JSON.
         """
-        found: list[Iterator[Violation]] = []
-        if self._resources is not None:
-            found.append(self._resources.violations({name: [text] for name, text in resources.items()}))
-        if self._parameters is not None:
-            found.append(self._parameters.violations(parameters))
-        if self._headers is not None:
-            found.append(self._headers.violations(_by_name(request.headers.raw)))
-        if self._body is not None and (request.body or request.method in _BRINGS_A_BODY):
-            value = _decoded(request.body)
-            found.append(self._body.violations(value, whole=len(request.body) <= LARGEST_TOLD_WHOLE))
         try:
+            failed = [
+                (section, value)
+                for section, value in self._parts(request, resources, parameters)
+                if not section.validator.is_valid(value)
+            ]
+            if not failed:
+                return None
+            large = bool(request.body) and len(request.body) > LARGEST_TOLD_WHOLE
+            found = (
+                section.violations(value, whole=not (large and section is self._body))
+                for section, value in failed
+            )
             told = list(islice(chain.from_iterable(found), MOST_TOLD + 1))
         except UnicodeEncodeError:  # of the validator, which takes what UTF-8 can carry
             raise HTTPError(400, "the request's body has a lone surrogate, which is no text") from None
-        if not told:
-            return None
         message = "the request does not fit what this route asks for"
         if len(told) > MOST_TOLD:
             message += f"; these are the first {MOST_TOLD} violations"
         return problem(422, message, violations=told[:MOST_TOLD])
+
+    def _parts(
+        self, request: Request, resources: Mapping[str, str], parameters: Texts
+    ) -> Iterator[tuple[_Section, Any]]:
+        """Each part of the request that there is a schema for, as the schema is to see it."""
+        if self._resources is not None:
+            yield self._resources, self._resources.offer({name: [text] for name, text in resources.items()})
+        if self._parameters is not None:
+            yield self._parameters, self._parameters.offer(parameters)
+        if self._headers is not None:
+            yield self._headers, self._headers.offer(_by_name(request.headers.raw))
+        if self._body is not None and (request.body or request.method in _BRINGS_A_BODY):
+            yield self._body, _decoded(request.body)
 
 
 class _Section:
@@ -81,18 +94,16 @@ class _Section:
 
     def __init__(self, name: str, schema: Schema) -> None:
         self._name = name
-        self._validator: Validator = compiled(schema)
+        self.validator: Validator = compiled(schema)
         # The error of a branch holds all errors of all its branches, so that there is no first one to be had.
         self._has_branches = bool(re.search(r'"(anyOf|oneOf)":', json.dumps(schema, default=str)))
 
     def violations(self, value: Any, *, whole: bool = True) -> Iterator[Violation]:
         """What of the value does not fit: everything; of one that is not to be told ``whole``, one thing."""
-        if self._validator.is_valid(value):
-            return
         if not whole and self._has_branches:
             yield self._violation((), "schema", "does not fit; of a body this large no more is told")
             return
-        errors = self._validator.iter_errors(value) if whole else _first(self._validator, value)
+        errors = self.validator.iter_errors(value) if whole else _first(self.validator, value)
         for error in errors:
             for name, rule, detail in _told(error, private=self._name == "headers"):
                 yield self._violation((*error.instance_path, *name), rule, detail)
@@ -183,29 +194,29 @@ def _alternatives(words: list[str]) -> str:
 
 
 def _decoded(body: bytes) -> Any:
+    """As ``json.loads`` has it, but without NaN and Infinity, which are Python's and not JSON's."""
     try:
-        return json.loads(body, parse_constant=_refuse)
+        return _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError):
         raise HTTPError(400, "the request's body is not JSON") from None
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(constant)  # NaN and Infinity are Python's, not JSON's
+    raise ValueError(constant)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)  # made once: json.loads would make one at each call
 
 
 # ---- what comes as text ---------------------------------------------------------------------
 
 
 class _Texts(_Section):
-    """A schema for named texts, each of which is offered as what its own schema makes of it."""
+    """A schema for named texts; ``offer`` is what it makes of them."""
 
     def __init__(self, name: str, schema: Schema) -> None:
         super().__init__(name, schema)
-        self._offer = Offer(schema, joined=name == "headers")
-
-    def violations(self, value: Texts, *, whole: bool = True) -> Iterator[Violation]:
-        """As for any schema, of the texts by name."""
-        return super().violations(self._offer(value), whole=whole)
+        self.offer = Offer(schema, joined=name == "headers")
 
 
 def _texts(name: str, schema: Schema | None) -> _Texts | None:

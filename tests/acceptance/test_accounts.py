@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.gateway.backend import running
+
 from .server import Answer, Server, run, until
 
 DEFINITIONS = r"""
@@ -212,3 +214,54 @@ def test_a_secret_is_nowhere_but_with_its_owner(folder: Path, start: Start) -> N
     for hidden in (secret, key, secret[:16], key[:16]):
         assert hidden not in shown
         assert not [path for path, content in written.items() if hidden.encode() in content]
+
+
+def test_a_target_never_sees_our_credentials(folder: Path, start: Start) -> None:
+    """Streamed or held by a script, behind a token or open: only what is not ours goes on."""
+    with running() as target:
+        (folder / "app" / "targets.yaml").write_text(
+            f"""
+- proxy: {{path: /echo, authorization: {{auth_mode: axis}}}}
+  target: {{authorities: ['{target.url}']}}
+- proxy: {{path: /echo/open, authorization: {{auth_mode: none}}}}
+  target: {{authorities: ['{target.url}']}}
+- proxy: {{path: /echo/held, authorization: {{auth_mode: axis}}}}
+  target: {{authorities: ['{target.url}']}}
+  request_forbidden_process: logger.info("%s", dict(request.headers))
+- name: all
+  authorities: [{{regex: /, methods: [GET, POST]}}]
+""",
+            encoding="utf-8",
+        )
+        server = start()
+        key = account(folder, "add", "alice", "--role", "all")
+        secret = token(server, key)
+        for path in ("/echo", "/echo/open", "/echo/held"):
+            for headers in ({"X-Auth-Token": secret}, {"Authorization": f"Bearer {secret}"}):
+                sent = {**headers, "X-Xaas-Api-Key": key, "X-Other": "stays"}
+                assert server.request("POST", path, b"{}", token=None, headers=sent).code == 200
+        theirs = {"X-Auth-Token": "theirs", "Authorization": "Bearer theirs-too"}
+        assert server.request("POST", "/echo/open", b"{}", token=None, headers=theirs).code == 200
+        *ours, last = target.requests
+    assert len(ours) == 6
+    for request in ours:
+        assert request["headers"]["x-other"] == "stays"
+        assert not {"x-auth-token", "authorization", "x-xaas-api-key"} & set(request["headers"])
+        assert secret not in str(request)
+        assert key not in str(request)
+    assert last["headers"]["x-auth-token"] == "theirs"
+    assert last["headers"]["authorization"] == "Bearer theirs-too"
+    assert secret not in server.err
+
+
+def test_a_start_without_a_gateway_leaves_the_roles_as_they_are(folder: Path, start: Start) -> None:
+    """The workers of another folder may stand beside: what may be called is the gateway's to say."""
+    start()
+    (folder / "workers").mkdir()
+    worker = "name: W\nmode: single\nscript: |\n  async def consume():\n      await asyncio.sleep(0.1)\n"
+    (folder / "workers" / "worker.yaml").write_text(worker, encoding="utf-8")
+    beside = Server(folder / "workers", folder, "--no-gateway").ready()
+    try:
+        account(folder, "add", "alice", "--role", "reader")
+    finally:
+        beside.close()
