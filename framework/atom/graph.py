@@ -7,12 +7,12 @@ the same transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from framework.atom import references
-from framework.atom.memory import Change, Memory
+from framework.atom.memory import Change, Memory, Undo
 from framework.errors import ValidationError
 from framework.relations import Relation
 from framework.storage.operations import Delete, Insert, Link, Operation, Require, Unreferred, Update
@@ -20,8 +20,6 @@ from framework.transaction import Place
 
 if TYPE_CHECKING:
     from framework.atom.instance import Atom
-
-Undo = Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -57,7 +55,7 @@ async def save(atom: Atom, updates: dict[str, Any], conn: Place | None, *, propa
         _settle(draft)
 
 
-async def destroy(atom: Atom, conn: Place | None, *, propagate: bool) -> None:
+async def destroy(atom: Atom, conn: Place | None) -> None:
     """Away with an instance and with what it refers by; nobody may refer to it any more."""
     model, values = atom._model, atom.__dict__
     stored = values["_stored"]
@@ -67,13 +65,19 @@ async def destroy(atom: Atom, conn: Place | None, *, propagate: bool) -> None:
         values.update(_stored=stored, _destroyed=False)
 
     delete = Delete(model.record, model.key_column, key)
-    if atom._memory is not None:
-        await together(atom, [(atom._memory, delete)], [], restore, conn)
-    else:
-        operations: list[Operation] = [delete, *(Link(links, key, ()) for links in model.links())]
-        operations += _unreferred(atom, stored, atom._referred)
-        await together(atom, [], operations, restore, conn)
+    checks = [*(Link(links, key, ()) for links in model.links()), *_unreferred(atom, stored, atom._referred)]
+    await change(atom, delete, checks, restore, conn)
     values["_destroyed"] = True
+
+
+async def change(
+    atom: Atom, change: Change, checks: Sequence[Operation], restore: Undo, conn: Place | None
+) -> None:
+    """Change one row, wherever the rows of its class are."""
+    if atom._memory is not None:
+        await _together(atom, [(atom._memory, change)], [], restore, conn)
+    else:
+        await atom._session.write([change, *checks], conn, restore)
 
 
 # ---- what is to be written ------------------------------------------------------------------
@@ -153,17 +157,22 @@ async def _write(root: Atom, drafts: Sequence[_Draft], restore: Undo, conn: Plac
         return
     rows: list[Operation] = []
     checks: list[Operation] = []
-    kept: list[tuple[Memory, Change]] = []
+    kept: list[tuple[Memory, Change | Require]] = []
     written = {id(draft.atom) for draft in drafts}
     for draft in drafts:
         if draft.atom._memory is not None:
-            change = _change(draft, draft.row if draft.new else draft.changes)
-            kept.append((draft.atom._memory, change))
-            continue
-        rows += _operations(draft)
-        checks += _checks(draft, written)
+            values = draft.row if draft.new else draft.changes
+            kept.append((draft.atom._memory, _change(draft, values)))
+        else:
+            rows += _operations(draft)
+    for draft in drafts:
+        for target, check in _checks(draft, written):
+            if target._memory is None:
+                checks.append(check)
+            elif isinstance(check, Require):
+                kept.append((target._memory, check))
     undos = [restore, *map(_restoring, drafts)]
-    await together(root, kept, [*rows, *checks], lambda: _all(undos), conn)
+    await _together(root, kept, [*rows, *checks], lambda: _all(undos), conn)
     for draft in drafts:
         stored = draft.atom.__dict__["_stored"]
         draft.atom.__dict__["_stored"] = draft.row if stored is None else stored | draft.changes
@@ -190,9 +199,9 @@ def _all(undos: Sequence[Undo]) -> None:
         undo()
 
 
-async def together(
+async def _together(
     root: Atom,
-    kept: Sequence[tuple[Memory, Change]],
+    kept: Sequence[tuple[Memory, Change | Require]],
     operations: Sequence[Operation],
     restore: Undo,
     conn: Place | None,
@@ -234,8 +243,11 @@ def _change(draft: _Draft, values: dict[str, Any]) -> Change:
     return Update(model.record, model.key_column, stored[model.key_column], values)
 
 
-def _checks(draft: _Draft, written: set[int]) -> Iterable[Operation]:
-    """That what is referred to from now on is there, and that nobody refers by a value that went."""
+def _checks(draft: _Draft, written: set[int]) -> Iterable[tuple[type[Atom], Operation]]:
+    """That what is referred to from now on is there, and that nobody refers by a value that went.
+
+    Each with the class whose rows are looked at.
+    """
     atom = draft.atom
     cls = type(atom)
     stored: dict[str, Any] = atom.__dict__["_stored"] or {}
@@ -250,9 +262,10 @@ def _checks(draft: _Draft, written: set[int]) -> Iterable[Operation]:
         keys = draft.row[name] if relation.many else (draft.row[name],)
         unsure = [key for key in dict.fromkeys(keys) if key is not None and key not in sure]
         if unsure:
-            target = cls._classes[relation.target]._model
-            yield Require(target.record, relation.column, unsure, cls.__name__, name)
-    yield from _unreferred(atom, stored, draft.changes.keys() & cls._referred)
+            target = cls._classes[relation.target]
+            yield target, Require(target._model.record, relation.column, unsure, cls.__name__, name)
+    for check in _unreferred(atom, stored, draft.changes.keys() & cls._referred):
+        yield cls, check
 
 
 def _unreferred(atom: Atom, stored: dict[str, Any], columns: Iterable[str]) -> Iterable[Operation]:

@@ -190,7 +190,9 @@ class Atom:
         """Insert a new instance, or write the fields that differ from what was loaded.
 
         ``updates`` are assigned first; they stay only if the save succeeds. Durable when this returns.
-        Raises ``ValidationError``, ``Duplicate`` (an insert never overwrites) and ``Gone``.
+        With ``propagation_mode`` all that it leads to is saved as well, in the same transaction; without,
+        only its own fields. Raises ``ValidationError``, ``Duplicate`` (an insert never overwrites), ``Gone``,
+        and ``StillReferred`` when a value by which others refer to it would change.
         """
         await saving.save(self, updates, conn, propagate=propagation_mode)
         return self
@@ -202,14 +204,22 @@ class Atom:
         propagation_mode: bool = True,
         delay_seconds: float = 0,
     ) -> None:
-        """Delete the row, ``delay_seconds`` from now (the call waits for it). ``Gone`` when there is none."""
-        await saving.destroy(self, delay_seconds, conn, propagate=propagation_mode)
+        """Delete the row, ``delay_seconds`` from now (the call waits for it). ``Gone`` when there is none.
+
+        What it refers to stays, with and without ``propagation_mode``; what others refer to is not destroyed:
+        ``StillReferred``.
+        """
+        await saving.destroy(self, delay_seconds, conn)
 
     @classmethod
     async def load(
         cls, key: Any, conn: Place | None = None, shallow: bool = False, for_update: bool = False
     ) -> Self | None:
-        """The instance with this identifier, or ``None``. A value that no identifier can have finds none."""
+        """The instance with this identifier, or ``None``. A value that no identifier can have finds none.
+
+        It comes with all that it leads to; ``shallow`` leaves keys. ``for_update`` keeps others from writing
+        until the end of the transaction, ``conn`` or the script's own.
+        """
         return await queries.load(cls, key, conn, shallow=shallow, for_update=for_update)
 
     @classmethod
@@ -229,7 +239,8 @@ class Atom:
     ) -> list[Self]:
         """The instances whose fields equal the given values, in order of insertion or of ``order_by``.
 
-        ``order_by`` takes field names, ``"-created"`` for descending, and columns of ``model.X``.
+        ``order_by`` takes field names, ``"-created"`` for descending, and columns of ``model.X``. A reference
+        equals an instance or its key, an array one of its members. ``shallow`` and ``for_update`` as in ``load``.
         """
         given = {"instance": instance, "xid": xid, "xname": xname}
         equals = field_equals | {name: value for name, value in given.items() if value is not None}

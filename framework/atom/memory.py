@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from framework.errors import Changed, Duplicate, FrameworkError, Gone
+from framework.errors import Changed, Duplicate, FrameworkError, Gone, ValidationError
 from framework.model import SEQUENCE, Model
-from framework.storage.operations import Delete, Insert, Update
+from framework.storage.operations import Delete, Insert, Require, Update
 from framework.storage.plans import Row
 
 Change = Insert | Update | Delete
+Undo = Callable[[], None]
 
 
 class Memory:
@@ -29,21 +30,30 @@ class Memory:
         columns = dict.fromkeys((model.key_column, "instance", *unique, *references))
         self._places: dict[str, dict[Any, int]] = {column: {} for column in columns}
 
-    def run(self, change: Change) -> Callable[[], None]:
+    def run(self, change: Change | Require) -> Undo:
         """Make a change, and answer what undoes it. ``Duplicate``, ``Gone`` and ``Changed`` as of a table."""
+        if isinstance(change, Require):
+            self._require(change)
+            return lambda: None
         if isinstance(change, Insert):
             self._last += 1
             return self._put(self._last, {**change.values, SEQUENCE: self._last})
         number = self._places[change.key_column].get(change.key)
         if number is None:
             raise Gone(self._model.name, change.key)
-        found = {name: self._rows[number][name] for name in change.expected}
+        row = self._rows[number]
+        found = {name: row[name] for name in change.expected}
         if found != change.expected:
             raise Changed(self._model.name, change.key, found)
-        row = {**self._rows[number], **change.values} if isinstance(change, Update) else None
-        return self._put(number, row)
+        return self._put(number, {**row, **change.values} if isinstance(change, Update) else None)
 
-    def _put(self, number: int, row: dict[str, Any] | None) -> Callable[[], None]:
+    def _require(self, wanted: Require) -> None:
+        for value in wanted.values:
+            if value not in self._places[wanted.column]:
+                message = f"there is no {self._model.name} {value!r} to refer to"
+                raise ValidationError(wanted.class_name, wanted.field, value, "reference", message)
+
+    def _put(self, number: int, row: dict[str, Any] | None) -> Undo:
         if row is not None:
             for column, places in self._places.items():
                 if any(places.get(value, number) != number for value in _each(row[column])):

@@ -46,7 +46,7 @@ async def save(atom: Atom, updates: dict[str, Any], conn: Place | None, *, propa
     values.update(accepted)
 
 
-async def destroy(atom: Atom, delay_seconds: float, conn: Place | None, *, propagate: bool) -> None:
+async def destroy(atom: Atom, delay_seconds: float, conn: Place | None) -> None:
     """Delete the row, ``delay_seconds`` from now."""
     model, values = atom._model, atom.__dict__
     stored = values["_stored"]
@@ -55,7 +55,7 @@ async def destroy(atom: Atom, delay_seconds: float, conn: Place | None, *, propa
     if delay_seconds > 0:
         await atom._session.sleep(delay_seconds)
     if atom._linked:
-        await graph.destroy(atom, conn, propagate=propagate)
+        await graph.destroy(atom, conn)
         return
     undo = partial(_restore, atom, stored, {}, {})
     delete = Delete(model.record, model.key_column, stored[model.key_column])

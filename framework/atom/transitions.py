@@ -164,12 +164,8 @@ class _Change:
             return await self._is_of_the_row()
         key, expected = stored[model.key_column], {field: stored[field]}
         update = Update(model.record, model.key_column, key, {field: state}, expected)
-        undo = partial(self._follow, before)
         try:
-            if atom._memory is None:
-                await atom._session.write([update], self._conn, undo)
-            else:
-                await graph.together(atom, [(atom._memory, update)], [], undo, self._conn)
+            await graph.change(atom, update, (), partial(self._follow, before), self._conn)
         except Changed as error:
             self._follow(error.values[field])
             return False

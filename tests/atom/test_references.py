@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, text
 
 from framework import jsontext
 from framework.atom import Atom
@@ -24,7 +24,8 @@ from framework.errors import (
 )
 from framework.mu import MU
 from framework.session import Session
-from framework.storage.operations import Insert, Update
+from framework.storage import Storage
+from framework.storage.operations import Execute, Insert, Update
 from tests.conftest import Recorder
 
 pytestmark = pytest.mark.anyio
@@ -430,10 +431,15 @@ async def test_what_is_not_there_stays_its_key(atom: Atoms, model: Models, team:
     await loaded.save(title="it can be saved, as long as the reference is not touched")
 
 
-async def test_teams_with_all_members_take_three_statements(atom: Atoms, statements: list[str]) -> None:
-    players = [atom.Player(number=n, name=f"name {n}") for n in range(20_000)]
-    squads = [atom.Squad(number=n, players=players[20 * n : 20 * n + 20]) for n in range(1000)]
-    await asyncio.gather(*(squad.save() for squad in squads))
+async def test_teams_with_all_members_take_three_statements(
+    atom: Atoms, storage: Storage, statements: list[str]
+) -> None:
+    numbers = "WITH RECURSIVE c(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM c WHERE n < {})"
+    player = "INSERT INTO \"Player\" (instance, number, name) {} SELECT 'p' || n, n, 'name ' || n FROM c"
+    squad = "INSERT INTO \"Squad\" (instance, number) {} SELECT 's' || n, n FROM c"
+    link = 'INSERT INTO "Squad.players" (owner, position, target) {} SELECT n / 20, n % 20, n FROM c'
+    for insert, many in ((player, 20_000), (squad, 1000), (link, 20_000)):
+        await storage.write([Execute(text(insert.format(numbers.format(many - 1))))])
     statements.clear()
     found = await atom.Squad.retrieve(order_by=["number"])
     assert len(statements) <= 3
