@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from benchmarks import access, machine, orders, queues
+from benchmarks import access, machine, orders, prints, queues
 from benchmarks.report import Report, as_json, as_text
 
-NAMES = ("orders", "access", *queues.CASES)
+NAMES = ("orders", "access", *queues.CASES, "prints")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -30,6 +30,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "access: one script behind a token and a role, behind a schema, and open. "
         "puts: durable puts into one queue at 64 tasks. "
         "deliveries: put, deliver and acknowledge with one consumer. "
+        "prints: a burst of qprints, with nobody, one, and a stopped one listening. "
         "See benchmarks/README.md.",
     )
     parser.add_argument(
@@ -76,6 +77,8 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> Report:
             if name in ("orders", "access"):
                 over_http = orders if name == "orders" else access
                 over_http.run_round(report, number, seconds=arguments.seconds, folder=folder, cores=cores)
+            elif name == "prints":
+                prints.run_round(report, number, seconds=arguments.seconds, folder=folder)
             else:
                 queues.run_round(report, name, number, seconds=arguments.seconds, folder=folder)
     return report

@@ -26,6 +26,7 @@ from benchmarks.peers.handwritten import TOKEN_HASH
 ROOT = Path(__file__).resolve().parent.parent
 ORDER_APP = ROOT / "definitions"
 ACCESS_APP = ROOT / "benchmarks" / "access_app"
+PRINTS_APP = ROOT / "benchmarks" / "prints_app"
 REFERENCE_APP = ROOT / "tests" / "fixtures" / "reference-app"
 START = 20.0
 STOP = 15.0
@@ -91,6 +92,7 @@ def echo(folder: Path, port: int) -> Launch:
 SERVERS: dict[str, Callable[[Path, int], Launch]] = {
     "framework": partial(framework, ORDER_APP),  # `transaction: true`: one commit a request
     "reference app": partial(framework, REFERENCE_APP),  # as it came: one commit for each write
+    "prints": partial(framework, PRINTS_APP),
     "handwritten": handwritten,
     "limit": echo,
 }

@@ -24,14 +24,16 @@ from dataclasses import dataclass
 from framework import trace
 from framework.atom import Atom
 from framework.mu import MU
-from framework.outbox import Outbox
+from framework.outbox import Outbox, Reader
 from framework.session import SCRIPT
 from framework.storage import Storage
-from framework.storage.broadcast import Broadcast, Heard
+from framework.storage.broadcast import Broadcast, Heard, Sender
 
 logger = logging.getLogger("framework.debug")
 
 Listener = Callable[[str], None]
+
+_Printed = tuple[float, str, str]  # when, by whose script, the text
 
 _OVERHEAD = 100  # characters that a message counts for besides its text
 
@@ -124,33 +126,51 @@ def printable(text: str) -> str:
 
 
 class DebugChannel:
-    """``qprint`` of one process: to its own listeners, and to all that ``follow``.
+    """``qprint`` of one process: to its own listeners and printers, and to all that ``follow``.
 
-    Without any it costs next to nothing. The runtime connects it to the storage, and disconnects it.
+    Without any it costs next to nothing. The runtime connects it to the storage.
     """
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
-        self._broadcast: Broadcast | None = None
+        self._outbox: Outbox[_Printed] = Outbox()
+        self._sender: Sender | None = None
 
-    def connect(self, broadcast: Broadcast | None) -> None:
-        """Send to all that ``follow`` this storage; to nobody else with ``None``."""
-        self._broadcast = broadcast
+    def connect(self, broadcast: Broadcast) -> None:
+        """Send to all that ``follow`` this storage, until it is closed."""
+        self._sender = broadcast.sender(self._outbox)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener`` with each text of this process; what is returned ends it, and may be called again."""
+        """Call ``listener`` with each text of this process, which waits for it.
+
+        What is returned ends it, and may be called again.
+        """
         self._listeners.append(listener)
         return lambda: self._drop(listener)
 
+    def printer(self, write: Callable[[str], None], first: str | None = None) -> Reader[_Printed]:
+        """Hand each text of this process to ``write`` in a thread of its own, in order: nobody waits for it.
+
+        Texts that have come together are handed over as one, with a newline between them; ``first`` comes
+        before all. While ``write`` does not return, the oldest are dropped, and how many is written in their
+        place. Whoever asks for a printer flushes it at the end.
+        """
+
+        def write_all(printed: list[_Printed], missed: int) -> None:
+            texts = [_dropped(missed)] if missed else []
+            write("\n".join([*texts, *(text for _, _, text in printed)]))
+
+        before = [] if first is None else [(time.time(), "", first)]
+        return self._outbox.reader(write_all, name="framework-printer", failed=_cannot_write, first=before)
+
     def qprint(self, value: object) -> None:
         """Print to whoever listens. Never raises: a print must not break an order."""
-        broadcast = self._broadcast
-        heard = broadcast is not None and broadcast.heard()
-        if not heard and not self._listeners:
+        if self._sender is not None:
+            self._sender.look()
+        if not self._outbox.read and not self._listeners:
             return
         text = rendered(value)
-        if heard and broadcast is not None:
-            broadcast.send((time.time(), SCRIPT.get(), text), len(text) + _OVERHEAD)
+        self._outbox.put((time.time(), SCRIPT.get(), text), len(text) + _OVERHEAD)
         for listener in list(self._listeners):
             try:
                 listener(text)
@@ -161,30 +181,6 @@ class DebugChannel:
     def _drop(self, listener: Listener) -> None:
         if listener in self._listeners:
             self._listeners.remove(listener)
-
-
-class Printer:
-    """A listener that hands each text to ``write`` in a thread of its own, in order: nobody waits for it.
-
-    While ``write`` does not return, the oldest texts are dropped, and how many is written in their place.
-    """
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
-        self._outbox: Outbox[str] = Outbox(self._write_all, name="framework-printer", failed=_cannot_write)
-
-    def __call__(self, text: str) -> None:
-        self._outbox.put(text, len(text))
-
-    def flush(self, timeout: float) -> bool:
-        """Wait until everything is written, for ``timeout`` seconds at most; was it?"""
-        return self._outbox.flush(timeout)
-
-    def _write_all(self, texts: list[str], missed: int) -> None:
-        if missed:
-            self._write(_dropped(missed))
-        for text in texts:
-            self._write(text)
 
 
 def _dropped(count: int, whose: str = "") -> str:

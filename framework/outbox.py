@@ -1,110 +1,194 @@
-"""A bounded buffer that a thread of its own empties, in order: who puts something in never waits.
+"""A bounded buffer with any number of readers, each in a thread of its own: who puts something in never waits.
 
-The one rule: **what comes out and what is told to be missed is, together, all that was put in.** When it
-is full the oldest goes, and how many is told in its place.
+The one rule: **what a reader is given and what it is told to have missed is, together, all that was put in.**
+When the buffer is full the oldest item goes; a reader that had not come to it yet is told how many, in place.
+Putting in costs the same for many readers as for one.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from collections import deque
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-# What is kept for a reader that does not read: beyond either of these the oldest is dropped.
+# What is kept for a reader that does not read: beyond either of these the oldest goes.
 MOST_ITEMS = 10_000
 MOST_CHARACTERS = 16 * 1024 * 1024
 
-# Writing shares the interpreter's lock with the script that prints. A little at a time, with a rest after
-# it, leaves the script nearly all of it: 64 KB each 10 ms are still 6 MB a second.
-BATCH_ITEMS = 1_000
-BATCH_CHARACTERS = 64 * 1024
-REST = 0.01
+# Reading shares the interpreter's lock with the script that puts in. A little at a time, with a rest after
+# it, leaves the script nearly all of it: 128 KB each 20 ms are still 6 MB a second.
+BATCH_ITEMS = 2_000
+BATCH_CHARACTERS = 128 * 1024
+REST = 0.02
 
 
 class Outbox(Generic[T]):
-    """Hands what is put in to ``write(items, missed)``, some at a time, in order; ``missed`` came before them.
+    """See the module. In a forked child it has no readers."""
 
-    ``write`` may take as long as it likes. When it raises, ``failed(error)`` is called once, and nothing
-    is taken any more.
-    """
+    def __init__(self) -> None:
+        self._renew()
+        _all.add(self)
 
-    def __init__(
-        self, write: Callable[[list[T], int], None], *, name: str, failed: Callable[[Exception], None]
-    ) -> None:
-        self._write = write
-        self._failed = failed
+    def _renew(self) -> None:
         self._items: deque[tuple[T, int]] = deque()
         self._characters = 0
-        self._missed = 0
-        self._idle = True
-        self._hurry = False
-        self.over = False
+        self._begin = 0  # the number of the first item that is there
+        self._readers: list[Reader[T]] = []
+        self._waiting = 0
         # Reentrant: the garbage collector may run a script's __del__, which prints, wherever it likes.
         self._changed = threading.Condition(threading.RLock())
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    @property
+    def read(self) -> bool:
+        """Does anybody read?"""
+        return bool(self._readers)
 
     def put(self, item: T, characters: int) -> None:
-        """Put ``item`` in, which counts as so many characters. From any thread."""
+        """Put ``item`` in, which counts as so many characters. From any thread; without readers it is gone."""
         with self._changed:
-            if self.over:
+            if not self._readers:
                 return
-            self._items.append((item, characters))
+            items = self._items
+            items.append((item, characters))
             self._characters += characters
-            while len(self._items) > 1 and (
-                self._characters > MOST_CHARACTERS or len(self._items) > MOST_ITEMS
-            ):
-                self._characters -= self._items.popleft()[1]
-                self._missed += 1
-            if self._idle:
+            while (self._characters > MOST_CHARACTERS or len(items) > MOST_ITEMS) and len(items) > 1:
+                self._drop()
+            if self._waiting:
                 self._changed.notify_all()
 
-    def flush(self, timeout: float) -> bool:
-        """Wait until everything is written, for ``timeout`` seconds at most, without rests; was it?"""
-        with self._changed:
-            self._hurry = True
-            try:
-                return self._changed.wait_for(lambda: self.over or (self._idle and not self._items), timeout)
-            finally:
-                self._hurry = False
+    def reader(
+        self,
+        write: Callable[[list[T], int], None],
+        *,
+        name: str,
+        failed: Callable[[Exception], None],
+        first: Sequence[T] = (),
+    ) -> Reader[T]:
+        """Hand all that is put in from now on to ``write(items, missed)``, some at a time, in order.
 
-    def close(self) -> None:
-        """Take nothing any more, forget what is left, and let the thread end. May be called again."""
+        ``missed`` came before the items. ``write`` may take as long as it likes; ``first`` is handed to it
+        before anything else. When it raises, ``failed(error)`` is called, and that reader is over.
+        """
+        reader = Reader(self, write, failed, first)
         with self._changed:
-            self.over = True
-            self._items.clear()
-            self._changed.notify_all()
+            reader.place = self._begin + len(self._items)
+            self._readers.append(reader)
+        reader.start(name)
+        return reader
 
-    def _run(self) -> None:
-        while True:
-            items, missed = self._next()
-            if self.over:
-                return
-            try:
-                self._write(items, missed)
-            except Exception as error:
-                self._failed(error)
-                self.close()
-                return
-            if self._items and not self._hurry:
-                time.sleep(REST)
+    def _drop(self) -> None:
+        self._characters -= self._items.popleft()[1]
+        self._begin += 1
 
-    def _next(self) -> tuple[list[T], int]:
-        """What is to be written next; waits for something."""
+    def _take(self, reader: Reader[T]) -> tuple[list[T], int]:
+        """What the reader is to be given next; waits for something, or for its end."""
         with self._changed:
-            self._idle = True
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self._items or self.over)
-            self._idle = False
-            missed, self._missed = self._missed, 0
+            reader.idle = True
+            if reader.flushing:
+                self._changed.notify_all()
+            self._waiting += 1
+            self._changed.wait_for(lambda: reader.over or self._is_behind(reader))
+            self._waiting -= 1
+            reader.idle = False
+            missed = max(0, self._begin - reader.place)
+            reader.place += missed
             items: list[T] = []
             room = BATCH_CHARACTERS
-            while self._items and len(items) < BATCH_ITEMS and (not items or self._items[0][1] <= room):
-                item, characters = self._items.popleft()
-                self._characters -= characters
-                room -= characters
+            for item, characters in islice(self._items, reader.place - self._begin, None):
+                if items and (len(items) == BATCH_ITEMS or characters > room):
+                    break
                 items.append(item)
+                room -= characters
+            reader.place += len(items)
+            self._forget_what_all_have_read()
             return items, missed
+
+    def _is_behind(self, reader: Reader[T]) -> bool:
+        return reader.place < self._begin + len(self._items)
+
+    def _forget_what_all_have_read(self) -> None:
+        behind = min((reader.place for reader in self._readers), default=None)
+        while self._items and (behind is None or self._begin < behind):
+            self._drop()
+
+    def _end(self, reader: Reader[T]) -> None:
+        with self._changed:
+            reader.over = True
+            if reader in self._readers:
+                self._readers.remove(reader)
+            self._forget_what_all_have_read()
+            self._changed.notify_all()
+
+    def _flush(self, reader: Reader[T], timeout: float) -> bool:
+        with self._changed:
+            reader.flushing += 1
+            try:
+                return self._changed.wait_for(
+                    lambda: reader.over or (reader.idle and not self._is_behind(reader)), timeout
+                )
+            finally:
+                reader.flushing -= 1
+
+
+class Reader(Generic[T]):
+    """Made by :meth:`Outbox.reader`; whoever made it closes it."""
+
+    def __init__(
+        self,
+        outbox: Outbox[T],
+        write: Callable[[list[T], int], None],
+        failed: Callable[[Exception], None],
+        first: Sequence[T],
+    ) -> None:
+        self._outbox = outbox
+        self._write = write
+        self._failed = failed
+        self._first = list(first)
+        self.place = 0  # the number of the item that it is to be given next
+        self.idle = False
+        self.flushing = 0
+        self.over = False
+
+    def start(self, name: str) -> None:
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until it was given everything, for ``timeout`` seconds at most, without rests; was it?"""
+        return self._outbox._flush(self, timeout)
+
+    def close(self) -> None:
+        """Give it nothing any more, and let its thread end. May be called again."""
+        self._outbox._end(self)
+
+    def _run(self) -> None:
+        try:
+            if self._first:
+                self._write(self._first, 0)
+            while True:
+                items, missed = self._outbox._take(self)
+                if self.over:
+                    return
+                self._write(items, missed)
+                if self._outbox._is_behind(self) and not self.flushing:
+                    time.sleep(REST)
+        except Exception as error:
+            self._failed(error)
+            self.close()
+
+
+_all: weakref.WeakSet[Outbox[Any]] = weakref.WeakSet()
+
+
+def _renew_in_child() -> None:
+    for outbox in list(_all):
+        outbox._renew()
+
+
+os.register_at_fork(after_in_child=_renew_in_child)

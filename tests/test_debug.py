@@ -12,7 +12,7 @@ import time
 import pytest
 
 from framework import outbox
-from framework.debug import DebugChannel, Message, Missed, Printer, follow, printable, rendered
+from framework.debug import DebugChannel, Message, Missed, follow, printable, rendered
 from framework.mu import MU
 from framework.session import script_of
 from framework.storage import Storage
@@ -229,11 +229,11 @@ async def test_nothing_is_rendered_when_nobody_listens(storage: Storage) -> None
     channel.qprint(Costly())
 
 
-@pytest.mark.parametrize(("texts", "characters"), [(3, 1000), (1000, 6)])
+@pytest.mark.parametrize(("items", "characters"), [(3, 10_000), (1000, 350)])
 def test_a_printer_that_cannot_write_drops_the_oldest_and_tells_how_many(
-    monkeypatch: pytest.MonkeyPatch, texts: int, characters: int
+    monkeypatch: pytest.MonkeyPatch, items: int, characters: int
 ) -> None:
-    monkeypatch.setattr(outbox, "MOST_ITEMS", texts)
+    monkeypatch.setattr(outbox, "MOST_ITEMS", items)
     monkeypatch.setattr(outbox, "MOST_CHARACTERS", characters)
     written: list[str] = []
     begun, free = threading.Event(), threading.Event()
@@ -243,27 +243,29 @@ def test_a_printer_that_cannot_write_drops_the_oldest_and_tells_how_many(
         free.wait(5)
         written.append(text)
 
-    printer = Printer(write)
-    printer("first")
+    channel = DebugChannel()
+    printer = channel.printer(write, first="first")
     assert begun.wait(5)
     for number in range(10, 20):
-        printer(str(number))
+        channel.qprint(number)
     assert not printer.flush(0.05)
     free.set()
     assert printer.flush(5)
-    assert written == ["first", "<qprint: 7 texts were dropped: nobody read them>", "17", "18", "19"]
-    printer("x" * 5000)  # a text is never too large by itself
+    assert written == ["first", "<qprint: 7 texts were dropped: nobody read them>\n17\n18\n19"]
+    channel.qprint("x" * 50_000)  # a text is never too large by itself
     assert printer.flush(5)
-    assert written[-1] == "x" * 5000
+    assert written[-1] == "x" * 50_000
+    printer.close()
 
 
 def test_a_printer_whose_output_is_gone_says_so_once_and_ends(caplog: pytest.LogCaptureFixture) -> None:
     def write(text: str) -> None:
         raise BrokenPipeError("gone")
 
-    printer = Printer(write)
+    channel = DebugChannel()
+    printer = channel.printer(write)
     for _ in range(3):
-        printer("a")
+        channel.qprint("a")
         assert printer.flush(5)
     assert [record.getMessage() for record in caplog.records] == [
         "what scripts print cannot be written any more: gone"

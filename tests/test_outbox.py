@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from framework import outbox
-from framework.outbox import Outbox
+from framework.outbox import Outbox, Reader
 
 
 def unexpected(error: Exception) -> None:
     raise AssertionError(error)
 
 
-def box(
-    write: Callable[[list[int], int], None], failed: Callable[[Exception], None] = unexpected
-) -> Outbox[int]:
-    return Outbox(write, name="outbox of a test", failed=failed)
+@pytest.fixture
+def box() -> Outbox[int]:
+    return Outbox()
 
 
-class Reader:
+Read = Callable[..., Reader[int]]
+
+
+@pytest.fixture
+def read(box: Outbox[int]) -> Iterator[Read]:
+    """Begins to read; ended with the test."""
+    readers: list[Reader[int]] = []
+
+    def read(
+        write: Callable[[list[int], int], None], failed: Callable[[Exception], None] = unexpected
+    ) -> Reader[int]:
+        readers.append(box.reader(write, name="reader of a test", failed=failed))
+        return readers[-1]
+
+    yield read
+    for reader in readers:
+        reader.close()
+
+
+class Hand:
     """Reads when it is told to, and keeps what it was given."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, free: bool = False) -> None:
         self.items: list[int] = []
         self.missed: list[tuple[int, int]] = []  # how many, and how many items were there before
         self.begun, self.free = threading.Event(), threading.Event()
+        if free:
+            self.free.set()
 
     def __call__(self, items: list[int], missed: int) -> None:
         self.begun.set()
@@ -37,45 +57,91 @@ class Reader:
         self.items += items
 
 
-def test_all_comes_out_in_order_and_together() -> None:
-    reader = Reader()
-    outbox = box(reader)
+def test_all_comes_out_in_order(box: Outbox[int], read: Read) -> None:
+    hand = Hand()
+    reader = read(hand)
     for number in range(5000):
-        outbox.put(number, 10)
-    assert not outbox.flush(0.05)
-    reader.free.set()
-    assert outbox.flush(10)
-    assert (reader.items, reader.missed) == (list(range(5000)), [])
+        box.put(number, 10)
+    assert not reader.flush(0.05)
+    hand.free.set()
+    assert reader.flush(10)
+    assert (hand.items, hand.missed) == (list(range(5000)), [])
+
+
+def test_each_reader_is_given_all_from_its_beginning_on(box: Outbox[int], read: Read) -> None:
+    one, two = Hand(free=True), Hand(free=True)
+    box.put(0, 1)
+    first = read(one)
+    box.put(1, 1)
+    second = read(two)
+    box.put(2, 1)
+    assert first.flush(10)
+    assert second.flush(10)
+    assert (one.items, two.items) == ([1, 2], [2])
 
 
 @pytest.mark.parametrize("characters", [1, 5000])
-def test_what_came_out_and_what_was_missed_is_all_that_was_put_in(characters: int) -> None:
+def test_what_came_out_and_what_was_missed_is_all_that_was_put_in(
+    box: Outbox[int], read: Read, characters: int
+) -> None:
     """``characters``: too many items, or too many characters."""
-    reader = Reader()
-    outbox = box(reader)
-    outbox.put(-1, 1)
-    assert reader.begun.wait(10)
+    hand = Hand()
+    reader = read(hand)
+    box.put(-1, 1)
+    assert hand.begun.wait(10)
     for number in range(30_000):
-        outbox.put(number, characters)
-    reader.free.set()
-    assert outbox.flush(10)
-    [(place, missed)] = reader.missed
+        box.put(number, characters)
+    hand.free.set()
+    assert reader.flush(10)
+    [(place, missed)] = hand.missed
     assert place == 1, "told in place: before the first that is left"
-    assert reader.items == [-1, *range(missed, 30_000)]
+    assert hand.items == [-1, *range(missed, 30_000)]
     assert 0 < missed < 30_000
 
 
-def test_one_that_is_larger_than_the_box_comes_out_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_reads_misses_nothing_because_another_does_not(box: Outbox[int], read: Read) -> None:
+    stopped, well = Hand(), Hand(free=True)
+    read(stopped)
+    reader = read(well)
+    for start in range(0, 50_000, 5_000):
+        for number in range(start, start + 5_000):
+            box.put(number, 1)
+        assert reader.flush(10)
+    assert (well.items, well.missed) == (list(range(50_000)), [])
+    stopped.free.set()
+
+
+def test_what_all_have_read_is_not_kept(box: Outbox[int], read: Read) -> None:
+    reader = read(Hand(free=True))
+    kept: list[int] = []
+    for number in range(100):
+        box.put(number, 1)
+    assert reader.flush(10)
+    kept.append(len(box._items))
+    stopped = read(Hand())
+    box.put(1, 1)
+    box.put(2, 1)
+    assert reader.flush(10)
+    stopped.close()
+    kept.append(len(box._items))
+    reader.close()
+    box.put(3, 1)
+    kept.append(len(box._items))
+    assert kept == [0, 0, 0]
+
+
+def test_one_that_is_larger_than_the_box_comes_out_whole(
+    box: Outbox[int], read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(outbox, "MOST_CHARACTERS", 10)
-    reader = Reader()
-    reader.free.set()
-    large = box(reader)
-    large.put(1, 10_000)
-    assert large.flush(10)
-    assert reader.items == [1]
+    hand = Hand(free=True)
+    reader = read(hand)
+    box.put(1, 10_000)
+    assert reader.flush(10)
+    assert hand.items == [1]
 
 
-def test_a_reader_that_fails_ends_it_and_is_told_once() -> None:
+def test_a_reader_that_fails_is_over_and_is_told_once(box: Outbox[int], read: Read) -> None:
     failures: list[Exception] = []
     calls = 0
 
@@ -84,42 +150,52 @@ def test_a_reader_that_fails_ends_it_and_is_told_once() -> None:
         calls += 1
         raise OSError("gone")
 
-    outbox = box(write, failures.append)
+    reader = read(write, failures.append)
+    assert box.read
     for number in range(3):
-        outbox.put(number, 1)
-        assert outbox.flush(10)
-    assert outbox.over
+        box.put(number, 1)
+        assert reader.flush(10)
+    assert reader.over
+    assert not box.read
     assert (calls, [str(error) for error in failures]) == (1, ["gone"])
 
 
-def test_a_closed_one_forgets_what_is_left_and_its_thread_ends() -> None:
-    reader = Reader()
-    outbox = Outbox(reader, name="outbox that is closed", failed=unexpected)
-    outbox.put(1, 1)
-    assert reader.begun.wait(10)
-    outbox.put(2, 1)
-    outbox.close()
-    outbox.close()
-    reader.free.set()
-    assert outbox.flush(10)
+def test_a_closed_one_is_given_nothing_and_its_thread_ends(box: Outbox[int]) -> None:
+    hand = Hand()
+    reader = box.reader(hand, name="reader that is closed", failed=unexpected)
+    box.put(1, 1)
+    assert hand.begun.wait(10)
+    box.put(2, 1)
+    reader.close()
+    reader.close()
+    hand.free.set()
+    assert reader.flush(10)
     for thread in threading.enumerate():
-        if thread.name == "outbox that is closed":
+        if thread.name == "reader that is closed":
             thread.join(10)
             assert not thread.is_alive()
-    assert reader.items == [1]
+    assert hand.items == [1]
 
 
-def test_who_prints_while_it_prints_does_not_wait_for_itself() -> None:
+def test_who_prints_while_it_prints_does_not_wait_for_itself(box: Outbox[int], read: Read) -> None:
     """The garbage collector may run a script's code while an item is put in."""
-    reader = Reader()
-    reader.free.set()
-    outbox = box(reader)
+    hand = Hand(free=True)
+    reader = read(hand)
 
     class Printing(int):
         def __radd__(self, other: int) -> int:
-            outbox.put(7, 1)
+            box.put(7, 1)
             return other + 1
 
-    outbox.put(1, Printing())
-    assert outbox.flush(10)
-    assert sorted(reader.items) == [1, 7]
+    box.put(1, Printing())
+    assert reader.flush(10)
+    assert sorted(hand.items) == [1, 7]
+
+
+def test_something_may_come_before_all(box: Outbox[int]) -> None:
+    hand = Hand(free=True)
+    reader = box.reader(hand, name="reader of a test", failed=unexpected, first=[1, 2])
+    box.put(3, 1)
+    assert reader.flush(10)
+    reader.close()
+    assert hand.items == [1, 2, 3]

@@ -150,16 +150,15 @@ def _run(
 ) -> None:
     import uvloop
 
-    from framework.debug import Printer
     from framework.gateway import limits
     from framework.server import serve as serve_definitions
 
-    printer = Printer(output.to_stdout())
+    printers = []
 
     def started(runtime: Runtime) -> None:
         if log_format == "text":
-            printer(_banner(definitions, database, listener, workers))
-            runtime.debug.listen(printer)
+            banner = _banner(definitions, database, listener, workers)
+            printers.append(runtime.debug.printer(output.to_stdout(), first=banner))
         else:
             runtime.debug.listen(_to_log())
             address = ":".join(map(str, listener.getsockname()[:2])) if listener else None
@@ -178,7 +177,8 @@ def _run(
             )
         )
     finally:
-        printer.flush(_FLUSH)
+        for printer in printers:
+            printer.flush(_FLUSH)
     if code:
         raise SystemExit(code)
 

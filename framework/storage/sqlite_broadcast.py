@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
-from framework.outbox import Outbox
+from framework.outbox import Outbox, Reader
 from framework.storage import sqlite_listeners
 from framework.storage.broadcast import Heard
 from framework.storage.sqlite_listeners import PREFIX, Bell
@@ -30,30 +30,13 @@ class SqliteBroadcast:
 
     def __init__(self, folder: SocketFolder) -> None:
         self._folder = folder
-        self._bell: Bell | None = None
-        self._renew()
-        _open.add(self)
+        self._senders: list[SqliteSender] = []
 
-    def _renew(self) -> None:
-        self._seen = b""
-        self._links: dict[str, _Link] = {}
-        self._lock = threading.RLock()
-        self._closed = False
-        self._warned = False
-
-    def heard(self) -> bool:
-        """See the contract. The bell is read first: who rings it while we look is looked for again."""
-        if self._bell is None or self._bell.value() != self._seen:
-            self._look()
-        return bool(self._links)
-
-    def send(self, message: Any, characters: int) -> None:
+    def sender(self, outbox: Outbox[Any]) -> SqliteSender:
         """See the contract."""
-        for link in list(self._links.values()):
-            if link.over:
-                self._seen = b""  # has it died, or does it still listen?
-            else:
-                link.outbox.put(message, characters)
+        sender = SqliteSender(self._folder, outbox)
+        self._senders.append(sender)
+        return sender
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[Heard]]:
         """See the contract."""
@@ -61,22 +44,47 @@ class SqliteBroadcast:
 
     async def close(self) -> None:
         """Give what was sent last a second to arrive, then end. May be called again."""
-        with self._lock:
-            self._closed = True
-            links, self._links = list(self._links.values()), {}
+        links = [link for sender in self._senders for link in sender.end()]
+        self._senders.clear()
         if links:
-            deadline = time.monotonic() + _LAST_WORD
-            await asyncio.to_thread(_flush, links, deadline)
+            await asyncio.to_thread(_flush, links, time.monotonic() + _LAST_WORD)
         for link in links:
             link.close()
-        if self._bell is not None:
-            self._bell.close()
-            self._bell = None
+
+
+class SqliteSender:
+    """``framework.storage.broadcast.Sender``: a link to each listener."""
+
+    def __init__(self, folder: SocketFolder, outbox: Outbox[Any]) -> None:
+        self._folder = folder
+        self.outbox = outbox
+        self._bell: Bell | None = None
+        self._ended = False
+        self._warned = False
+        self._renew()
+        _open.add(self)
+
+    def _renew(self) -> None:
+        self._seen = b""
+        self._links: dict[str, _Link] = {}
+        self._lock = threading.RLock()
+
+    def look(self) -> None:
+        """See the contract. The bell is read first: who rings it while we look is looked for again."""
+        if self._bell is None or self._bell.value() != self._seen:
+            self._look()
+
+    def end(self) -> list[_Link]:
+        """Look for nobody any more; the links there are, for the caller to close."""
+        with self._lock:
+            self._ended = True
+            links, self._links = list(self._links.values()), {}
+            return links
 
     def _look(self) -> None:
         """Connect to who has come, let go who has gone."""
         with self._lock:
-            if self._closed:
+            if self._ended:
                 return
             try:
                 self._bell = self._bell or Bell(self._folder)
@@ -84,7 +92,7 @@ class SqliteBroadcast:
                 names = set(self._folder.names(PREFIX))
                 self._links = {name: link for name, link in self._links.items() if not link.over}
                 for name in names - self._links.keys():
-                    self._links[name] = _Link(self._folder, name)
+                    self._links[name] = _Link(self._folder, name, self)
             except (OSError, RuntimeError) as error:  # no more files or threads, or a folder that is not ours
                 if not self._warned:
                     self._warned = True
@@ -93,6 +101,10 @@ class SqliteBroadcast:
             for name in self._links.keys() - names:
                 self._links.pop(name).close()
             self._seen = value  # at last: another thread that prints now must find them all
+
+    def look_again(self) -> None:
+        """At the next message: a listener has died, or has ended a stream by itself."""
+        self._seen = b""
 
     def _forked(self) -> None:
         """In a forked child: the streams are the parent's, and so are the threads, which are not here."""
@@ -104,29 +116,37 @@ class SqliteBroadcast:
 class _Link:
     """The stream to one listener, connected and filled by a thread of its own."""
 
-    def __init__(self, folder: SocketFolder, name: str) -> None:
-        self._sender = f"{socket.gethostname()}:{os.getpid()}"
+    def __init__(self, folder: SocketFolder, name: str, sender: SqliteSender) -> None:
+        self._node = f"{socket.gethostname()}:{os.getpid()}"
         self._folder = folder
         self._name = name
+        self._sender = sender
         self._address = folder.address(name)
         self._socket: socket.socket | None = None
-        self.outbox: Outbox[Any] = Outbox(self._write, name="framework-broadcast", failed=self._gone)
+        self._reader: Reader[Any] | None = None  # its thread may run before we have it
+        self._reader = sender.outbox.reader(self._write, name="framework-broadcast", failed=self._gone)
 
     @property
     def over(self) -> bool:
         """Has the listener gone?"""
-        return self.outbox.over
+        return self._reader is not None and self._reader.over
+
+    def flush(self, timeout: float) -> None:
+        """Wait until everything is sent, for so many seconds at most."""
+        if self._reader is not None:
+            self._reader.flush(timeout)
 
     def close(self) -> None:
         """End the stream, also while the thread waits for the listener."""
-        self.outbox.close()
+        if self._reader is not None:
+            self._reader.close()
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
 
     def leave(self) -> None:
-        """Let go of a stream that is another process's; its lock may never be free here."""
+        """Let go of a stream that is another process's."""
         if self._socket is not None:
             self._socket.close()
 
@@ -135,7 +155,7 @@ class _Link:
             self._socket = self._connected()
             if self.over:
                 self.close()
-        self._socket.sendall(sqlite_listeners.frame(self._sender, missed, messages))
+        self._socket.sendall(sqlite_listeners.frame(self._node, missed, messages))
 
     def _connected(self) -> socket.socket:
         """Waits while a listener that was stopped has a full queue of connections."""
@@ -155,19 +175,21 @@ class _Link:
         self.close()
         if isinstance(error, ConnectionRefusedError):  # its process is dead
             self._folder.remove(self._name)
+        else:
+            self._sender.look_again()
 
 
 def _flush(links: list[_Link], deadline: float) -> None:
     for link in links:
-        link.outbox.flush(max(0.0, deadline - time.monotonic()))
+        link.flush(max(0.0, deadline - time.monotonic()))
 
 
-_open: weakref.WeakSet[SqliteBroadcast] = weakref.WeakSet()
+_open: weakref.WeakSet[SqliteSender] = weakref.WeakSet()
 
 
 def _leave_to_parent() -> None:
-    for broadcast in list(_open):
-        broadcast._forked()
+    for sender in list(_open):
+        sender._forked()
 
 
 os.register_at_fork(after_in_child=_leave_to_parent)

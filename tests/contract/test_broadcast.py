@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from framework.outbox import Outbox
 from framework.storage import Storage, open_storage
 from framework.storage.broadcast import Heard
 
@@ -22,10 +23,22 @@ from .processes import Child
 
 pytestmark = pytest.mark.anyio
 
-TELL = """
-if db.broadcast.heard():
-    db.broadcast.send({message}, 10)
+# Sends with the storage `db`, as a process does.
+SENDER = """
+from framework.outbox import Outbox
+outbox = Outbox()
+sender = db.broadcast.sender(outbox)
+def send(message):
+    sender.look()
+    outbox.put(message, 10)
 """
+
+TELL = (
+    SENDER
+    + """
+send({message})
+"""
+)
 
 # Prints what it hears until it has heard "end".
 LISTEN = """
@@ -38,22 +51,42 @@ async with db.broadcast.listen() as heard:
 """
 
 # Sends as many numbers as it is told to, each time that it is told.
-SEND = """
+SEND = (
+    SENDER
+    + """
 number = 0
 say("ready")
 while (order := await hear()) != "":
     for _ in range(int(order)):
-        if db.broadcast.heard():
-            db.broadcast.send(number, 10)
-            number += 1
+        send(number)
+        number += 1
     say("sent")
 """
+)
 
 
-def send(storage: Storage, *messages: Any) -> None:
-    for message in messages:
-        if storage.broadcast.heard():
-            storage.broadcast.send(message, 10)
+class Speaker:
+    """Sends with a storage, as a process does."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._outbox: Outbox[Any] = Outbox()
+        self._sender = storage.broadcast.sender(self._outbox)
+
+    def __call__(self, *messages: Any, characters: int = 10) -> None:
+        for message in messages:
+            self._sender.look()
+            self._outbox.put(message, characters)
+
+    @property
+    def heard(self) -> bool:
+        """Does anybody listen?"""
+        self._sender.look()
+        return self._outbox.read
+
+
+@pytest.fixture
+def send(storage: Storage) -> Speaker:
+    return Speaker(storage)
 
 
 async def messages(heard: AsyncIterator[Heard], count: int, timeout: float = 20) -> list[Any]:
@@ -68,29 +101,30 @@ async def messages(heard: AsyncIterator[Heard], count: int, timeout: float = 20)
     return found
 
 
-async def test_without_a_listener_nobody_hears(storage: Storage) -> None:
-    assert not storage.broadcast.heard()
-    storage.broadcast.send("into the void", 10)
+async def test_without_a_listener_nobody_hears(storage: Storage, send: Speaker) -> None:
+    assert not send.heard
+    send("into the void")
 
 
-async def test_a_listener_hears_all_that_is_sent_after_it_has_come(storage: Storage) -> None:
-    send(storage, "before")
+async def test_a_listener_hears_all_that_is_sent_after_it_has_come(storage: Storage, send: Speaker) -> None:
+    send("before")
     async with storage.broadcast.listen() as heard:
-        send(storage, "a", {"b": [1.5, None]}, "é\x1b\n")
+        send("a", {"b": [1.5, None]}, "é\x1b\n")
         assert await messages(heard, 3) == ["a", {"b": [1.5, None]}, "é\x1b\n"]
-    assert not storage.broadcast.heard()
+    assert not send.heard
 
 
 async def test_every_listener_hears_and_who_has_gone_does_not(
-    storage: Storage, another: Callable[[], Awaitable[Storage]]
+    storage: Storage, send: Speaker, another: Callable[[], Awaitable[Storage]]
 ) -> None:
     other = await another()
+    speaker = Speaker(other)
     async with storage.broadcast.listen() as one:
         async with other.broadcast.listen() as two:
-            send(storage, 1)
-            send(other, 2)
+            send(1)
+            speaker(2)
             assert sorted(await messages(one, 2)) == sorted(await messages(two, 2)) == [1, 2]
-        send(other, 3)
+        speaker(3)
         assert await messages(one, 1) == [3]
 
 
@@ -113,17 +147,20 @@ async def test_each_message_names_its_process(storage: Storage, url: str) -> Non
         await child.end()
 
 
-async def test_a_process_in_the_midst_of_sending_misses_no_listener(storage: Storage, url: str) -> None:
+async def test_a_process_in_the_midst_of_sending_misses_no_listener(
+    storage: Storage, send: Speaker, url: str
+) -> None:
     """Whenever it comes: from the next number on, all arrive."""
     child = await Child.start(
-        """
-        say("ready")
-        number = 0
-        while True:
-            db.broadcast.heard() and db.broadcast.send(number, 10)
-            number += 1
-            time.sleep(0.0002)
-        """,
+        SENDER
+        + """
+say("ready")
+number = 0
+while True:
+    send(number)
+    number += 1
+    time.sleep(0.0002)
+""",
         url,
     )
     await child.line()
@@ -159,7 +196,7 @@ async def test_a_process_that_was_stopped_while_the_listener_came_is_heard(
 
 
 async def test_a_listener_that_is_stopped_keeps_nobody_waiting_and_is_told_what_it_missed(
-    storage: Storage, url: str
+    storage: Storage, send: Speaker, url: str
 ) -> None:
     stopped = await Child.start(LISTEN, url)
     assert await stopped.line() == "ready"
@@ -167,10 +204,10 @@ async def test_a_listener_that_is_stopped_keeps_nobody_waiting_and_is_told_what_
     async with storage.broadcast.listen() as heard:
         ours = asyncio.create_task(first(heard, 50_001))
         for number in range(50_000):
-            send(storage, number)
+            send(number)
             if number % 5_000 == 0:
                 await asyncio.sleep(0.2)  # the one that listens gets all of it
-        send(storage, "end")
+        send("end")
         assert await ours == [*range(50_000), "end"]
     stopped.process.send_signal(signal.SIGCONT)
     received = missed = 0
@@ -184,18 +221,20 @@ async def test_a_listener_that_is_stopped_keeps_nobody_waiting_and_is_told_what_
     await stopped.end()
 
 
-async def test_a_listener_that_was_killed_is_forgotten(storage: Storage, url: str, tmp_path: Path) -> None:
+async def test_a_listener_that_was_killed_is_forgotten(
+    storage: Storage, send: Speaker, url: str, tmp_path: Path
+) -> None:
     killed = await Child.start(LISTEN, url)
     await killed.line()
-    send(storage, "a")
+    send("a")
     assert await killed.line() == "0 1 a"
     await killed.kill()
     async with asyncio.timeout(20):
-        while storage.broadcast.heard():
-            send(storage, "b")
+        while send.heard:
+            send("b")
             await asyncio.sleep(0.01)
     async with storage.broadcast.listen() as heard:  # who looks again finds the socket of a dead one
-        send(storage, "c")
+        send("c")
         assert await messages(heard, 1) == ["c"]
         async with asyncio.timeout(20):
             while len(list((tmp_path / "contract.db.run").glob("listen-*"))) > 1:
@@ -206,38 +245,40 @@ async def test_what_is_sent_last_arrives_after_the_sender_has_closed(
     storage: Storage, another: Callable[[], Awaitable[Storage]]
 ) -> None:
     other = await another()
+    speaker = Speaker(other)
     async with storage.broadcast.listen() as heard:
-        send(other, *range(5000))
+        speaker(*range(5000))
         closing = asyncio.create_task(other.close())
         assert await first(heard, 5000) == list(range(5000))
         await closing
-    assert not other.broadcast.heard()
+    assert not speaker.heard
 
 
-async def test_a_sender_closes_also_when_its_listener_does_not_read(storage: Storage, url: str) -> None:
+async def test_a_sender_closes_also_when_its_listener_does_not_read(
+    storage: Storage, send: Speaker, url: str
+) -> None:
     stopped = await Child.start(LISTEN, url)
     await stopped.line()
     stopped.process.send_signal(signal.SIGSTOP)
     for number in range(3):
-        storage.broadcast.heard()
-        storage.broadcast.send("x" * 1_000_000 + str(number), 1_000_000)
+        send("x" * 1_000_000 + str(number), characters=1_000_000)
     async with asyncio.timeout(10):
         await storage.close()
     await stopped.kill()
 
 
-async def test_a_message_of_many_megabytes_arrives_whole(storage: Storage) -> None:
+async def test_a_message_of_many_megabytes_arrives_whole(storage: Storage, send: Speaker) -> None:
     text = "é\n" * 5_000_000
     async with storage.broadcast.listen() as heard:
-        send(storage, "a")
-        storage.broadcast.send(text, len(text))
-        send(storage, "b")
+        send("a")
+        send(text, characters=len(text))
+        send("b")
         assert await messages(heard, 3) == ["a", text, "b"]
 
 
-async def test_threads_print_as_well(storage: Storage) -> None:
+async def test_threads_print_as_well(storage: Storage, send: Speaker) -> None:
     async with storage.broadcast.listen() as heard:
-        threads = [threading.Thread(target=send, args=(storage, *range(n, n + 100))) for n in (0, 1000)]
+        threads = [threading.Thread(target=send, args=range(n, n + 100)) for n in (0, 1000)]
         for thread in threads:
             thread.start()
         found = await messages(heard, 200)
@@ -247,21 +288,26 @@ async def test_threads_print_as_well(storage: Storage) -> None:
             thread.join()
 
 
-async def test_a_forked_child_is_heard_and_does_not_disturb_its_parent(storage: Storage) -> None:
+async def test_a_forked_child_is_heard_and_does_not_disturb_its_parent(
+    storage: Storage, send: Speaker
+) -> None:
     async with storage.broadcast.listen() as heard:
-        send(storage, "parent")
+        send("parent")
         assert await messages(heard, 1) == ["parent"]
 
         def tell() -> None:
-            send(storage, "child")
+            send("child")
             asyncio.run(storage.broadcast.close())  # type: ignore[attr-defined]
 
         child = multiprocessing.get_context("fork").Process(target=tell)
         child.start()
-        assert await messages(heard, 1) == ["child"]
-        await asyncio.to_thread(child.join, 20)
-        assert child.exitcode == 0
-        send(storage, "parent")
+        try:
+            assert await messages(heard, 1) == ["child"]
+            await asyncio.to_thread(child.join, 20)
+            assert child.exitcode == 0
+        finally:
+            child.kill()
+        send("parent")
         assert await messages(heard, 1) == ["parent"]
 
 
@@ -269,7 +315,7 @@ async def test_a_path_longer_than_an_address_may_be_works(tmp_path: Path) -> Non
     folder = tmp_path / ("long" * 30)
     folder.mkdir()
     async with open_storage(f"sqlite:///{folder}/test.db") as storage, storage.broadcast.listen() as heard:
-        send(storage, 1)
+        Speaker(storage)(1)
         assert await messages(heard, 1) == [1]
 
 
@@ -282,25 +328,25 @@ async def test_nobody_else_can_listen_or_send(storage: Storage, tmp_path: Path) 
         assert stat.S_IMODE((folder / "listeners").stat().st_mode) == 0o600
 
 
-async def test_a_listener_leaves_nothing_behind(storage: Storage, tmp_path: Path) -> None:
+async def test_a_listener_leaves_nothing_behind(storage: Storage, send: Speaker, tmp_path: Path) -> None:
     for _ in range(3):
         async with storage.broadcast.listen():
-            send(storage, 1)
+            send(1)
     assert list((tmp_path / "contract.db.run").glob("*listen-*")) == []
 
 
-async def test_many_listeners_at_once(storage: Storage) -> None:
+async def test_many_listeners_at_once(storage: Storage, send: Speaker) -> None:
     async with AsyncExitStack() as stack:
         all_heard = [await stack.enter_async_context(storage.broadcast.listen()) for _ in range(20)]
-        send(storage, "a", "b")
+        send("a", "b")
         for heard in all_heard:
             assert await messages(heard, 2) == ["a", "b"]
 
 
-async def test_a_wait_that_was_cancelled_loses_nothing(storage: Storage) -> None:
+async def test_a_wait_that_was_cancelled_loses_nothing(storage: Storage, send: Speaker) -> None:
     async with storage.broadcast.listen() as heard:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await anext(heard)
-        send(storage, "a")
+        send("a")
         assert await messages(heard, 1) == ["a"]
