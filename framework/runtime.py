@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from framework.accounts import record_roles
+from framework.block import Block
 from framework.callout import Callout
 from framework.debug import DebugChannel
 from framework.definitions import Definitions
@@ -30,7 +31,8 @@ from framework.session import Session
 from framework.settings import Settings
 from framework.snapshot import Snapshot, bind
 from framework.storage import Storage, open_storage
-from framework.storage.operations import RecordPolicy
+from framework.storage.operations import RecordPolicy, Release
+from framework.storage.statements import Statements
 from framework.tokens import Tokens
 from framework.watchdog import Watchdog
 
@@ -75,16 +77,20 @@ class Runtime:
     ) -> Gateway | None:
         """Fit the tables, define methods, run modules and workers' top level, start the workers; the gateway to serve.
 
+        One that serves nothing (a REPL) leaves the policies in force and the housekeeping to those who do.
         Raises ``CannotOpen`` when the tables do not fit, and whatever a definition's top level raises.
         """
         await storage.ensure_tables(self.snapshot.atoms.records)
-        await self._record_policies(storage)
+        serving = workers or gateway
+        if serving:
+            await self._record_policies(storage)
         self.session.bind(storage)
         self.debug.connect(storage.broadcast)
         self.snapshot.atoms.define_methods(self.snapshot.scope)
         self.snapshot.scope["context"].run_modules()
-        self._housekeeping = asyncio.create_task(keep_house(self.session), name="housekeeping")
-        self._watchdog = Watchdog()
+        if serving:
+            self._housekeeping = asyncio.create_task(keep_house(self.session), name="housekeeping")
+            self._watchdog = Watchdog()
         app = None
         if gateway:
             app = await self._make_gateway(storage, limits)
@@ -115,6 +121,11 @@ class Runtime:
         names = {*texts, *await storage.fifo_names()}
         if names:
             await storage.write([RecordPolicy(name, texts.get(name)) for name in sorted(names)])
+
+    async def give_back(self, block: Block) -> None:
+        """Offer the item of a block again that was begun and not left; no attempt is counted."""
+        self._fifos.settlements.hand_in(Release(block.claim, settled=block.acknowledged))
+        await self._fifos.settlements.settle()
 
     @property
     def deaf(self) -> bool:
@@ -199,10 +210,14 @@ async def open_runtime(
     grace: float = SHUTDOWN_GRACE,
     logon_expiry: float = logon.DEFAULT_EXPIRY,
     limits: Limits = DEFAULTS,
+    statements: Statements | None = None,
 ) -> AsyncIterator[tuple[Runtime, Gateway | None]]:
-    """A runtime on the database behind ``url``, stopped and closed with the block."""
+    """A runtime on the database behind ``url``, stopped and closed with the block.
+
+    ``statements`` reports what is sent to the database.
+    """
     runtime = Runtime(definitions, logon_expiry=logon_expiry)
-    async with open_storage(url) as storage:
+    async with open_storage(url, statements=statements) as storage:
         try:
             app = await runtime.start(storage, workers=workers, gateway=gateway, limits=limits)
             yield runtime, app

@@ -12,6 +12,8 @@ import logging
 import os
 import signal
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -72,6 +74,25 @@ def listen(host: str, port: int) -> socket.socket:
         raise CannotOpen(f"cannot listen on port {port}: a port is a number from 0 to 65535") from None
     listener.listen(2048)
     return listener
+
+
+def stop_at_eof_of(number: int) -> None:
+    """Ask this process to stop when nobody holds the other end of this file any more.
+
+    One that does not stop then is ended: its loop may be blocked, and nobody is left who could kill it.
+    """
+
+    def watch() -> None:
+        try:
+            while os.read(number, 4096):
+                pass
+        except OSError:
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(SHUTDOWN_GRACE + _LAST_WORD + _LAST_WORD)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="framework-stop-at-eof", daemon=True).start()
 
 
 async def serve(

@@ -251,7 +251,8 @@ class Connection:
                 "the script is one transaction already (`transaction: true`): begin none inside it"
             )
         begun = self._begun = Begun(self._storage, self._claims)
-        token = BEGUN.set(begun)
+        before = BEGUN.get()
+        BEGUN.set(begun)
         try:
             yield self
         except BaseException as error:
@@ -261,7 +262,9 @@ class Connection:
             await begun.end(None)
         finally:
             self._begun = None
-            BEGUN.reset(token)
+            # By value: an abandoned block is closed in another context, where a token would fail.
+            if BEGUN.get() is begun:
+                BEGUN.set(before)
 
     def close(self) -> None:
         """The block of ``aiodb()`` has ended."""

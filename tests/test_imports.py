@@ -30,7 +30,7 @@ LAYERS = (
     ("scope", "gateway"),
     ("snapshot",),
     ("runtime",),
-    ("server",),
+    ("server", "repl"),
     ("cli",),
     ("__main__",),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 from framework import __version__
-from framework.cli import account, backup, call, check, debug, doctor, fifo, migrate, serve, token
+from framework.cli import account, backup, call, check, debug, doctor, fifo, migrate, repl, serve, token
 
 
 @click.group(
@@ -23,6 +23,7 @@ def main() -> None:
 
 main.add_command(check.check)
 main.add_command(serve.serve)
+main.add_command(repl.repl)
 main.add_command(call.call)
 main.add_command(debug.debug)
 main.add_command(token.token)

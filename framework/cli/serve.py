@@ -40,6 +40,11 @@ _FLUSH = 1.0  # seconds that a reader of standard output gets at the end
     help="How long a token from POST /-/logon is valid: 1m to 30d.",
 )
 @click.option(
+    "--stop-at-eof",
+    is_flag=True,
+    help="Stop when standard input ends: whoever starts a server takes it along, even when killed.",
+)
+@click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
@@ -54,6 +59,7 @@ def serve(
     no_workers: bool,
     no_gateway: bool,
     logon_expires: float,
+    stop_at_eof: bool,
     log_format: str,
 ) -> None:
     """Serve the definitions in DIR (default: ./definitions).
@@ -71,7 +77,10 @@ def serve(
     checked = _checked(folder, host, port, log_format, cannot_run)
     listener = None
     try:
-        from framework.server import listen
+        from framework.server import listen, stop_at_eof_of
+
+        if stop_at_eof:
+            stop_at_eof_of(0)
 
         listener = None if no_gateway else listen(host, port)
         _run(

@@ -18,22 +18,26 @@ if TYPE_CHECKING:
 
     from framework.storage.changes import Applied, Plan
     from framework.storage.findings import Finding
+    from framework.storage.statements import Statements
 
 DEFAULT_URL = "sqlite:///framework.db"
 
 
-def open_storage(url: str = DEFAULT_URL, *, create: bool = True) -> AbstractAsyncContextManager[Storage]:
+def open_storage(
+    url: str = DEFAULT_URL, *, create: bool = True, statements: Statements | None = None
+) -> AbstractAsyncContextManager[Storage]:
     """The open storage behind a URL, closed with the block; ``CannotOpen`` says what is wrong.
 
     ``sqlite:///orders.db`` is a file in the current folder, ``sqlite:////var/lib/orders.db`` an absolute one.
-    Without ``create`` a database that is not there is an error, and stays away.
+    Without ``create`` a database that is not there is an error, and stays away. ``statements`` reports what
+    is sent to it.
     """
     path = _sqlite_file(url)
     if not create:
         _require_there(path)
     from framework.storage.sqlite import SqliteStorage
 
-    return SqliteStorage.open(url, path)
+    return SqliteStorage.open(url, path, statements)
 
 
 def exists(url: str) -> bool:

@@ -56,10 +56,12 @@ from framework.storage.sqlite_lookups import Lookups
 from framework.storage.sqlite_operations import Operations
 from framework.storage.sqlite_plans import in_snapshot, in_transaction
 from framework.storage.sqlite_sockets import SocketFolder
+from framework.storage.sqlite_statements import Connecting, connecting
 from framework.storage.sqlite_transaction import HeldTransaction
 from framework.storage.sqlite_turns import Turns
 from framework.storage.sqlite_users import Users
 from framework.storage.sqlite_wakeups import Wakeups
+from framework.storage.statements import Statements
 
 OLDEST = (3, 37, 0)  # what the SQL of this engine was written for and is tested with
 
@@ -71,9 +73,10 @@ T = TypeVar("T")
 class SqliteStorage:
     """``framework.storage.contract.Storage`` on one SQLite file. Made by :meth:`open`."""
 
-    def __init__(self, url: str, path: str) -> None:
+    def __init__(self, url: str, path: str, statements: Statements | None = None) -> None:
         self.url = url
         self._path = path
+        self._connecting = connecting(statements)
         self._dialect = SQLiteDialect_pysqlite()
         self._codec = Codec(self._dialect)
         self._locks = Locks(path)
@@ -93,21 +96,23 @@ class SqliteStorage:
             done=self._committed,
             after_batch=Checkpoints(self._turns).after_batch,
         )
-        self._lookups = Lookups(path)
+        self._lookups = Lookups(path, self._connecting)
         self._readers: list[aiosqlite.Connection] = []
         self._turn = 0
         self._registering = asyncio.Lock()
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, path: str) -> AsyncIterator[SqliteStorage]:
+    async def open(
+        cls, url: str, path: str, statements: Statements | None = None
+    ) -> AsyncIterator[SqliteStorage]:
         """The open storage of the file, made if it is missing; closed with the block.
 
         Raises ``CannotOpen`` with the reason and what to do.
         """
         _require_version()
         _require_place(path)
-        storage = cls(url, path)
+        storage = cls(url, path, statements)
         try:
             await storage._start()
             yield storage
@@ -122,7 +127,7 @@ class SqliteStorage:
             await self._writer.run(_make_triggers)
             await self._lookups.start()
             for _ in range(_READERS):
-                self._readers.append(await _connect_reader(self._path))
+                self._readers.append(await _connect_reader(self._path, self._connecting))
         except sqlite3.Error as error:
             raise cannot_open(self._path, error) from error
         except OSError as error:
@@ -139,7 +144,7 @@ class SqliteStorage:
         except OSError as error:
             raise translate(error) from error
         try:
-            return _connect_writer(self._path)
+            return _connect_writer(self._path, self._connecting)
         finally:
             self._turns.give()
 
@@ -327,9 +332,9 @@ def _make_triggers(connection: sqlite3.Connection) -> None:
         connection.execute(trigger)
 
 
-def _connect_writer(path: str) -> sqlite3.Connection:
+def _connect_writer(path: str, factory: Connecting = sqlite3.Connection) -> sqlite3.Connection:
     """The writing connection. Autocommit: the writer alone says BEGIN and COMMIT."""
-    connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
+    connection = sqlite3.connect(path, isolation_level=None, cached_statements=512, factory=factory)
     try:
         connection.execute(f"PRAGMA busy_timeout = {WRITE_WAIT * 1000:.0f}")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -343,8 +348,8 @@ def _connect_writer(path: str) -> sqlite3.Connection:
     return connection
 
 
-async def _connect_reader(path: str) -> aiosqlite.Connection:
-    reader = await aiosqlite.connect(path, isolation_level=None, cached_statements=512)
+async def _connect_reader(path: str, factory: Connecting) -> aiosqlite.Connection:
+    reader = await aiosqlite.connect(path, isolation_level=None, cached_statements=512, factory=factory)
     await reader.execute(f"PRAGMA busy_timeout = {WRITE_WAIT * 1000:.0f}")
     await reader.execute("PRAGMA query_only = ON")
     return reader

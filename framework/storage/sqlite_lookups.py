@@ -16,6 +16,7 @@ from framework.errors import Unavailable
 from framework.storage.batches import BatchThread
 from framework.storage.sqlite_batches import WRITE_WAIT, read_batch
 from framework.storage.sqlite_errors import translate
+from framework.storage.sqlite_statements import Connecting
 
 SLOW = 0.002  # seconds that a look-up in place may take
 T = TypeVar("T")
@@ -26,11 +27,12 @@ AWAY = 1.0  # seconds for which the thread does it, after one that took longer
 class Lookups:
     """Two reading connections: one of the event loop's thread, one of a thread. ``close`` both."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, factory: Connecting = sqlite3.Connection) -> None:
         self._path = path
+        self._factory = factory
         self._thread = BatchThread(
             "framework-sqlite-lookups",
-            connect=lambda: _connect(path, WRITE_WAIT),
+            connect=lambda: _connect(path, WRITE_WAIT, factory),
             run_batch=read_batch,
             patience=WRITE_WAIT,
             late=lambda: Unavailable("the disk does not answer"),
@@ -40,7 +42,7 @@ class Lookups:
 
     async def start(self) -> None:
         """Open both connections; ``sqlite3.Error`` when that fails."""
-        self._connection = _connect(self._path, 0.0)
+        self._connection = _connect(self._path, 0.0, self._factory)
         await self._thread.start()
 
     async def row(self, sql: str, parameters: Sequence[Any]) -> Any:
@@ -82,8 +84,8 @@ def _is_busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def _connect(path: str, wait: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
+def _connect(path: str, wait: float, factory: Connecting) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, cached_statements=512, factory=factory)
     connection.execute(f"PRAGMA busy_timeout = {wait * 1000:.0f}")
     connection.execute("PRAGMA query_only = ON")
     return connection

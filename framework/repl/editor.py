@@ -1,0 +1,179 @@
+"""The prompt on a terminal that can do more: history, completion, colours, an input of several lines.
+
+The one rule: **the text is taken as it was typed or pasted**: Enter adds a line or ends the input, and never
+indents. Built on prompt_toolkit, which runs in the reading thread on a loop of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import Application, run_in_terminal
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.input.typeahead import clear_typeahead
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout.processors import TabsProcessor
+from prompt_toolkit.lexers import PygmentsLexer
+
+from framework.repl.completion import Names
+from framework.repl.screen import Screen
+from framework.repl.statement import whole
+from framework.repl.terminal import FIRST, NEXT, Modes
+
+
+class Editor:
+    """Reads inputs with an editor. ``read`` runs in a thread; the others may be called from anywhere."""
+
+    def __init__(
+        self, screen: Screen, modes: Modes, names: Names, *, history: Path | None, stuck: Callable[[], None]
+    ) -> None:
+        self._screen = screen
+        self._modes = modes
+        self._app: Application[str] | None = None
+        self._session: PromptSession[str] = PromptSession(
+            FIRST,
+            multiline=True,
+            prompt_continuation=_continuation,
+            lexer=PygmentsLexer.from_filename("input.py"),
+            history=_history(history),
+            completer=_Completer(names),
+            complete_while_typing=False,
+            key_bindings=_keys(stuck),
+            input_processors=[TabsProcessor()],
+            enable_suspend=True,
+        )
+
+    def read(self) -> str:
+        """The next input. ``EOFError`` at Ctrl-D or the terminal's end, ``KeyboardInterrupt`` at Ctrl-C."""
+        self._screen.prompting(self)
+        try:
+            return self._session.prompt(pre_run=self._shown, handle_sigint=False)
+        finally:
+            self._app = None
+            self._modes.quiet()
+            self._screen.prompted()
+
+    def _shown(self) -> None:
+        self._app = self._session.app
+
+    def interrupt(self) -> None:
+        """Ctrl-C that comes as a signal: what is typed is dropped."""
+        self._exit(KeyboardInterrupt())
+
+    def forget(self) -> None:
+        """What was typed ahead of a statement that was stopped is not run."""
+        clear_typeahead(self._session.input)
+
+    def close(self) -> None:
+        """End a ``read``."""
+        self._exit(EOFError())
+
+    def again(self) -> None:
+        """The process was stopped and goes on."""
+        self._call(Application.invalidate)
+
+    def above(self, write: Callable[[], None]) -> None:
+        """See ``Prompt``."""
+
+        def write_above(app: Application[str]) -> None:
+            run_in_terminal(write)
+
+        self._call(write_above)
+
+    def _exit(self, error: BaseException) -> None:
+        def end(app: Application[str]) -> None:
+            if not app.is_done:
+                app.exit(exception=error)
+
+        self._call(end)
+
+    def _call(self, action: Callable[[Application[str]], None]) -> None:
+        """On the editor's own loop, if it is there; what is not done then, the end of ``read`` does."""
+        app = self._app
+        loop = app.loop if app is not None else None
+        if app is not None and loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has just been closed
+                loop.call_soon_threadsafe(lambda: action(app))
+
+
+class _Completer(Completer):
+    def __init__(self, names: Names) -> None:
+        self._names = names
+
+    def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
+        begun, found = self._names.completions(document.text_before_cursor)
+        for name in found:
+            yield Completion(name, start_position=-len(begun))
+
+
+def _continuation(width: int, line_number: int, is_soft_wrap: int) -> str:
+    return " " * len(NEXT) if is_soft_wrap else NEXT
+
+
+def _history(path: Path | None) -> History:
+    """The history in the file, which nobody else may read; without one, it is forgotten at the end."""
+    if path is None:
+        return InMemoryHistory()
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600))
+        path.chmod(0o600)
+    except OSError:
+        return InMemoryHistory()
+    return _BlockHistory(str(path))
+
+
+class _BlockHistory(FileHistory):
+    """A block without the empty line that ended it; what cannot be written is no reason to stop."""
+
+    def append_string(self, string: str) -> None:
+        if string.strip():
+            super().append_string(string.rstrip("\n"))
+
+    def store_string(self, string: str) -> None:
+        with contextlib.suppress(OSError):
+            super().store_string(string)
+
+
+def _keys(stuck: Callable[[], None]) -> KeyBindings:
+    keys = KeyBindings()
+
+    @keys.add("enter")
+    def enter(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if buffer.document.on_last_line and whole(buffer.text):
+            buffer.validate_and_handle()
+        else:
+            buffer.insert_text("\n")
+
+    @keys.add("tab")
+    def tab(event: KeyPressEvent) -> None:
+        """A tab where a line begins, else what could be meant."""
+        buffer = event.current_buffer
+        if not buffer.document.current_line_before_cursor.strip():
+            buffer.insert_text("\t")
+        elif buffer.complete_state:
+            buffer.complete_next()
+        else:
+            buffer.start_completion(insert_common_part=True)
+
+    @keys.add(Keys.BracketedPaste)
+    def paste(event: KeyPressEvent) -> None:
+        """As if it had been typed: a newline at its end is Enter."""
+        text = event.data.replace("\r\n", "\n").replace("\r", "\n")
+        event.current_buffer.insert_text(text.removesuffix("\n"))
+        if text.endswith("\n"):
+            enter(event)
+
+    @keys.add("c-c")
+    def clear(event: KeyPressEvent) -> None:
+        event.app.exit(exception=KeyboardInterrupt(), style="class:aborting")
+        stuck()
+
+    return keys
