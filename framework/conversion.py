@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -28,21 +28,22 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _time = UtcDateTime()
 
 
-def content(field: Field) -> Content:
-    """What the column of a field holds."""
+def content(field: Field, refers: Sequence[str] = ()) -> Content:
+    """What the column of a field holds; ``refers`` says of which class and field, and what these were called."""
     default = field.default
     return Content(
         kind=field.type.base,
-        rules=rules(field),
+        rules=rules(field, refers),
         fits=lambda stored: _fits(field, stored),
         convert=lambda kind: _conversion(kind, field),
         alike=next((kinds for kinds in (_MAPPINGS, _LISTS) if field.type.base in kinds), frozenset()),
         fill=None if default is None else lambda: encoded(field, default.make({**MODULES})),
+        moved=lambda before: _moved(before, refers),
         renamed_from=field.renamed_from,
     )
 
 
-def rules(field: Field) -> str:
+def rules(field: Field, refers: Sequence[str] = ()) -> str:
     """Everything that decides whether a stored value still fits, as text."""
     told = {
         "type": field.type.base,
@@ -50,8 +51,17 @@ def rules(field: Field) -> str:
         "bits": BITS.get(field.dbtype or ""),
         "enum": field.enum,
         "format": field.format,
+        "refers": refers[0] if refers else None,
     }
     return json.dumps({key: value for key, value in told.items() if value is not None}, default=str)
+
+
+def _moved(before: str, refers: Sequence[str]) -> str | None:
+    """Why keys that are stored are not those of what is referred to now."""
+    of = json.loads(before).get("refers")
+    if of is None or not refers or of in refers:
+        return None
+    return f"holds values of {of}, and is to hold those of {refers[0]}"
 
 
 def encoded(field: Field, value: Any) -> Any:

@@ -164,9 +164,15 @@ class Model:
 def _key_column(relation: Relation) -> Column[Any]:
     """The column of a single reference: the key of what is referred to."""
     reference = relation.reference
-    key = Field(reference.name, relation.type, reference.location, nullable=reference.nullable)
+    key = Field(
+        reference.name,
+        relation.type,
+        reference.location,
+        nullable=reference.nullable,
+        renamed_from=reference.renamed_from,
+    )
     column = Column(key.name, _SCALARS[key.type.base], nullable=key.nullable)
-    describe(column, content(key))
+    describe(column, content(key, relation.refers))
     return column
 
 

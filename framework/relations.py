@@ -13,9 +13,10 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 
-from framework.definitions import AtomDefinition, Reference
-from framework.definitions.fields import FieldType
+from framework.conversion import content
+from framework.definitions import AtomDefinition, Field, FieldType, Location, Reference
 from framework.definitions.values import accept_string
+from framework.storage.content import Rows, describe
 from framework.storage.operations import OWNER, POSITION, TARGET
 
 _INSTANCE = "instance"
@@ -23,11 +24,15 @@ _INSTANCE = "instance"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relation:
-    """A reference whose other class is known. ``column`` is the field of that class whose value is stored."""
+    """A reference whose other class is known. ``column`` is the field of that class whose value is stored.
+
+    ``refers`` are the names of both, as ``Class.field``: now, and before they were renamed.
+    """
 
     reference: Reference
     target: str
     column: str
+    refers: tuple[str, ...]
     accept_key: Callable[[object], object]
     type: FieldType
     links: Table | None
@@ -59,8 +64,8 @@ def _relation(
     column = reference.ref_class_field or key_column(target)
     accept, type_ = _key(target, column)
     in_tables = definition.persistent and not definition.abstract and reference.persistent
-    links = _links(definition, reference, type_) if in_tables and reference.many else None
-    return Relation(reference, target.name, column, accept, type_, links)
+    links = _links(definition, reference, target, column, type_) if in_tables and reference.many else None
+    return Relation(reference, target.name, column, refers(target, column), accept, type_, links)
 
 
 def key_column(definition: AtomDefinition) -> str:
@@ -82,15 +87,40 @@ def column_type(key: FieldType) -> Any:
     return BigInteger if key.base == "integer" else Text
 
 
-def _links(definition: AtomDefinition, reference: Reference, target: FieldType) -> Table:
+def refers(definition: AtomDefinition, column: str) -> tuple[str, ...]:
+    """What a stored key is of, as it is called now, and then as it was called before."""
+    listed = (definition.identifier, *definition.fields)
+    field = next((field for field in listed if field is not None and field.name == column), None)
+    classes = filter(None, (definition.name, definition.renamed_from))
+    names = [*filter(None, (column, field.renamed_from if field else None))]
+    return tuple(f"{class_}.{name}" for class_ in classes for name in names)
+
+
+def _links(
+    definition: AtomDefinition, reference: Reference, target: AtomDefinition, column: str, type_: FieldType
+) -> Table:
     name = f"{definition.name}.{reference.name}"
-    _, owner = _key(definition, key_column(definition))
-    return Table(
+    own = key_column(definition)
+    table = Table(
         name,
         MetaData(),
-        Column(OWNER, column_type(owner), primary_key=True, autoincrement=False),
+        _key_part(OWNER, _key(definition, own)[1], refers(definition, own), primary_key=True),
         Column(POSITION, Integer, primary_key=True, autoincrement=False),
-        Column(TARGET, column_type(target), nullable=False),
+        _key_part(TARGET, type_, refers(target, column)),
         Index(f"{name}.{TARGET}", TARGET, unique=reference.unique),
         sqlite_with_rowid=False,
     )
+    before = f"{definition.renamed_from or definition.name}.{reference.renamed_from or reference.name}"
+    describe(table, Rows(OWNER, before if before != name else None))
+    return table
+
+
+def _key_part(name: str, type_: FieldType, of: tuple[str, ...], *, primary_key: bool = False) -> Column[Any]:
+    """A column of keys of a class."""
+    autoincrement: Any = False if primary_key else "auto"
+    column = Column(
+        name, column_type(type_), primary_key=primary_key, autoincrement=autoincrement, nullable=False
+    )
+    field = Field(name, type_, Location("", 0, 0), nullable=False)
+    describe(column, content(field, of))
+    return column

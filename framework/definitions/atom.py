@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from .columns import OtherName, check_aliases, check_renamed
 from .endpoints import EndpointsDefinition, parse_endpoints
 from .fields import Field, FieldReader, FieldType
 from .location import Location
@@ -61,6 +60,8 @@ class Reference:
     metadata: Mapping[str, object] = field(default_factory=dict)
     dbtype: str | None = None
     length: int | None = None
+    renamed_from: str | None = None
+    renamed_from_at: Location | None = None
 
     @property
     def many(self) -> bool:
@@ -144,7 +145,6 @@ def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:
         renamed_from_at=node.value_location("renamed_from"),
     )
     _check_names(definition, reading)
-    _check_other_names(definition, attributes, reading)
     return definition
 
 
@@ -173,6 +173,8 @@ def _local(of: Field, reading: Reading) -> Reference:
         metadata=of.metadata,
         dbtype=of.dbtype,
         length=of.length,
+        renamed_from=of.renamed_from,
+        renamed_from_at=of.renamed_from_at,
     )
 
 
@@ -207,6 +209,8 @@ def _reference(node: MapNode, reading: Reading) -> Reference | None:
         else MappingProxyType({}),
         dbtype=node.text("field_dbtype"),
         length=node.integer("field_length"),
+        renamed_from=node.text("renamed_from"),
+        renamed_from_at=node.value_location("renamed_from"),
     )
 
 
@@ -239,19 +243,6 @@ def _check_names(definition: AtomDefinition, reading: Reading) -> None:
             message = f"the class {quoted(definition.name)} has a field {quoted(of.name)} already{same}"
             reading.report.error(of.location, "duplicate-field", message, related=(first.location,))
         seen.setdefault(key, of)
-
-
-def _check_other_names(definition: AtomDefinition, attributes: MapNode, reading: Reading) -> None:
-    """Aliases and former names of the fields: each is one field's alone."""
-    nodes = [*filter(None, [attributes.map("identifier")]), *attributes.maps("local_fields")]
-    names = {of.name: of.location for of in _all_fields(definition)}
-
-    def others(key: str) -> list[OtherName]:
-        given = ((node.text("field_name"), node.text(key), node.value_location(key)) for node in nodes)
-        return [OtherName(of, name, location) for of, name, location in given if of and name]
-
-    check_aliases(others("field_alias"), names, RESERVED_FIELDS, reading.report)
-    check_renamed(others("renamed_from"), names, "field", reading.report)
 
 
 def _all_fields(definition: AtomDefinition) -> Iterable[Field | Reference]:

@@ -20,6 +20,7 @@ from .kinds import Kind, kind_of
 from .load import Loaded, load
 from .location import Location
 from .module import parse_module
+from .othernames import check_other_names
 from .problem import Problem, Report
 from .reading import Reading
 from .role import parse_role
@@ -80,6 +81,7 @@ def check(
         _report_empty(name, loaded, report)
     Rules(definitions, reading.compiled, loaded.broken, reading.doubtful, host, port, report).apply()
     definitions = replace(definitions, atoms=inherited(definitions.atoms, report))
+    check_other_names(definitions.atoms, report)
     told: set[Location] = set()
     for atom in sorted(definitions.atoms, key=lambda one: len(one.lineage)):  # a parent before its children
         if not atom.abstract:

@@ -6,12 +6,10 @@ with the reason; it is not found out with the first such value.
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .location import Location
 from .nodes import MapNode
 from .problem import Report, listed, nearest, quoted
 from .values import FieldError
@@ -201,58 +199,3 @@ def bits_check(dbtype: str) -> Callable[[object], None] | None:
             )
 
     return check
-
-
-@dataclass(frozen=True, slots=True)
-class OtherName:
-    """A second name of a field: the alias that it goes by, or the name that it had."""
-
-    of: str
-    name: str
-    location: Location
-
-
-def check_aliases(
-    aliases: list[OtherName], names: Mapping[str, Location], reserved: frozenset[str], report: Report
-) -> None:
-    """An alias is a name as a field's is, and nothing else's."""
-    seen: dict[str, OtherName] = {}
-    for alias in aliases:
-        name = alias.name
-        if name == alias.of:
-            continue
-        if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name):
-            message = f"{quoted(name)} cannot be the alias of a field: it must be a Python name"
-            report.error(alias.location, "field-alias", message, hint="use letters, digits and _")
-        elif name in reserved or name.startswith("_"):
-            message = f"{quoted(name)} cannot be the alias of a field: every class has something of that name"
-            report.error(alias.location, "field-alias", message)
-        elif name in names:
-            message = f"the alias {quoted(name)} of {quoted(alias.of)} is the name of another field"
-            report.error(alias.location, "field-alias", message, related=(names[name],))
-        elif name in seen:
-            message = f"the alias {quoted(name)} is that of {quoted(seen[name].of)} already"
-            report.error(alias.location, "field-alias", message, related=(seen[name].location,))
-        seen.setdefault(name, alias)
-
-
-def check_renamed(renamed: list[OtherName], names: Mapping[str, Location], what: str, report: Report) -> None:
-    """The former name of a field or class is nobody's any more, and that of one only."""
-    seen: dict[str, OtherName] = {}
-    for former in renamed:
-        if former.name in names:
-            whose = (
-                "its own name" if former.name == former.of else f"the name of a {what} that is still defined"
-            )
-            message = f"{quoted(former.of)} cannot be renamed from {quoted(former.name)}: that is {whose}"
-            related = () if former.name == former.of else (names[former.name],)
-            report.error(
-                former.location, "renamed-from", message, hint="take `renamed_from` away", related=related
-            )
-        elif former.name.lower() in seen:
-            first = seen[former.name.lower()]
-            message = (
-                f"{quoted(former.of)} and {quoted(first.of)} are both renamed from {quoted(former.name)}"
-            )
-            report.error(former.location, "renamed-from", message, related=(first.location,))
-        seen.setdefault(former.name.lower(), former)

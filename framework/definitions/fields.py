@@ -87,7 +87,9 @@ class Field:
     length: int | None = None
     metadata: Mapping[str, object] = field(default_factory=_nothing)
     transitions: tuple[Transition, ...] = ()
+    alias_at: Location | None = field(default=None, compare=False)
     renamed_from: str | None = None
+    renamed_from_at: Location | None = field(default=None, compare=False)
     accept: Accept = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -200,7 +202,9 @@ class FieldReader:
             dbtype=column.dbtype,
             length=column.length,
             metadata=column.metadata,
+            alias_at=node.value_location("field_alias"),
             renamed_from=column.renamed_from,
+            renamed_from_at=node.value_location("renamed_from"),
         )
         transitions = parse_transitions(
             node, type_.text, of.accept, enum=of.enum, stored=of.persistent, report=self.report

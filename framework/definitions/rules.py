@@ -12,7 +12,6 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from .atom import AtomDefinition
-from .columns import OtherName, check_renamed
 from .definitions import Definitions
 from .fields import FieldType
 from .flow import open_end
@@ -47,7 +46,6 @@ class Rules:
     def apply(self) -> None:
         """Report everything that does not hold."""
         self._once()
-        self._renamed()
         self._paths()
         for atom in self.definitions.atoms:
             self._classes_of(atom)
@@ -83,16 +81,6 @@ class Rules:
             also = "" if first[0] == name else f", which a database does not tell from {quoted(first[0])}"
             message = f"{what} {quoted(name)} is defined twice{also}"
             self.report.error(location, code, message, related=(first[1],))
-
-    def _renamed(self) -> None:
-        atoms = self.definitions.atoms
-        names = {atom.name: atom.location for atom in atoms}
-        former = [
-            OtherName(atom.name, atom.renamed_from, atom.renamed_from_at or atom.location)
-            for atom in atoms
-            if atom.renamed_from is not None
-        ]
-        check_renamed(former, names, "class", self.report)
 
     def _paths(self) -> None:
         seen: dict[str, RouteDefinition] = {}

@@ -21,6 +21,7 @@ class Content:
     """What a column holds.
 
     ``kind`` is the type of its values, ``rules`` a text that is the same as long as the same values fit.
+    ``moved`` says why values that fitted other rules mean something else now, None if they do not.
     ``alike`` are the kinds whose stored form is the same, ``convert`` gives the way from values of another kind,
     None if there is none. ``fill`` makes a value for
     a row that has none.
@@ -32,6 +33,7 @@ class Content:
     convert: Callable[[str], Callable[[Any], Any] | None]
     alike: frozenset[str] = frozenset()
     fill: Callable[[], Any] | None = None
+    moved: Callable[[str], str | None] = lambda rules: None
     renamed_from: str | None = None
 
 

@@ -176,6 +176,12 @@ class Columns:
         column = carried.column
         before = self._remembered.get((self._source.name.lower(), source.name.lower()))
         kind = json.loads(before)["type"] if before else None
+        moved = content.moved(before) if before and self._source.rows else None
+        if moved is not None:
+            self._refuse(
+                column, f"{moved}: fill a new field with a script, or empty this one", self._source.rows
+            )
+            return
         if kind is None:
             wanted = str(column.type.compile(dialect=self._dialect)).upper()
             kind = content.kind if source.type == wanted else _KINDS.get(source.type, content.kind)

@@ -21,6 +21,7 @@ from framework.storage.sqlite_structure import (
     ExistingIndex,
     ExistingTable,
     Structure,
+    quoted,
 )
 
 _TOLD = 3
@@ -93,6 +94,7 @@ class _Planner:
         source, empty = self._source(table)
         found = TablePlan(table, source, empty=empty)
         if source is None:
+            self._of_column(table)
             self._tell("+", f"table {table.name}", "new", by_itself=True)
             found.add_indexes = sorted(table.indexes, key=_name)
             return found
@@ -104,11 +106,32 @@ class _Planner:
             )
         columns.compare(self._drop)
         self._plan.changes += columns.changes
+        for carried in columns.carried:
+            if carried.source is None:
+                self._of_table(f"{table.name}.{carried.column.name}")
         found.rebuild, found.carried, found.kept = columns.rebuild, columns.carried, columns.kept
         self._plan.forgotten += [(source.name.lower(), column.name.lower()) for column in columns.dropped]
         self._indexes(found, source)
         self._others(found, source, columns)
         return found
+
+    def _of_column(self, table: Table) -> None:
+        """A field that was a value or a single reference, and is an array of references now."""
+        owner, _, field_ = table.name.partition(".")
+        there = self._structure.table(owner) if field_ else None
+        if there is None or field_.lower() not in there.columns or table.name in self._drop:
+            return
+        filled = there.count(f"{quoted(field_)} IS NOT NULL")
+        if filled:
+            text = f"is to be a table of references, and is a column with values in {_rows(filled)}: "
+            self._tell("!", f"column {table.name}", f"{text}give the array another name", filled)
+
+    def _of_table(self, name: str) -> None:
+        """A field that was an array of references, and is a value or a single one now."""
+        there = self._structure.table(name)
+        if there is not None and there.rows and name not in self._drop:
+            text = f"is to be a column, and is a table of references with {_rows(there.rows)}: "
+            self._tell("!", f"column {name}", f"{text}give the field another name", there.rows)
 
     def _source(self, table: Table) -> tuple[ExistingTable | None, ExistingTable | None]:
         """The table that the rows are in now; and an empty one that is in the way of its name."""
