@@ -37,19 +37,7 @@ BOOKKEEPING = ("category", "version", "created_at", "update", "workspace", "id")
 """Keys that every kind takes and that have no effect."""
 
 NOT_IN_EFFECT: Mapping[Kind, tuple[str, ...]] = {
-    "atom": (
-        *(
-            f"methods.instance_methods[].{key}"
-            for key in (
-                "propagation_mode",
-                "topdown",
-                "auto_rollback",
-                "multiplexable_number",
-                "field_order",
-                "timeout",
-            )
-        ),
-    ),
+    "atom": (),
     "routing": ("proxy.scheme",),
     "worker": (),
     "fifo": (),

@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Table
 
-from framework.atom import Atom, Memory, connect, did_you_mean, transitions
-from framework.definitions import AtomDefinition, Method
+from framework.atom import Atom, Memory, connect, did_you_mean, propagation, transitions
+from framework.definitions import AtomDefinition, Location, Method
 from framework.model import Model
 from framework.session import Session
 from framework.transaction import Connection
@@ -58,15 +58,21 @@ class Atoms:
 
         Raises whatever a decorator or the default of an argument raises.
         """
+        functions: dict[Location, Any] = {}
         for generated in self:
             definition = generated._model.definition
             names = {**scope, "logger": logging.getLogger(f"framework.script.{definition.name}")}
             for method in (*definition.class_methods, *definition.instance_methods):
                 if method.owner == definition.name:
-                    _define(generated, method, names)
+                    functions[method.location] = _define(generated, method, names)
         for generated in self:
-            if not generated._model.definition.abstract:
-                transitions.install(generated)
+            for method in generated._model.definition.instance_methods:
+                function = functions[method.location]
+                called = propagation.in_time(function, method)
+                called = transitions.around(called, method.name, generated._states)
+                called = propagation.around(called, method)
+                if called is not function:
+                    setattr(generated, _attribute(method), called)
 
 
 class Models:
@@ -102,16 +108,21 @@ class Models:
         return sorted([*self._tables, "aiodb"])
 
 
-def _define(generated: type[Atom], method: Method, names: dict[str, Any]) -> None:
+def _define(generated: type[Atom], method: Method, names: dict[str, Any]) -> Any:
     """The method as an attribute of its class, which its ``super()`` knows from now on."""
     members = method.script.members(names)
     if "__classcell__" in members:
         members["__classcell__"].cell_contents = generated
-    name = method.name
-    if name.startswith("__") and not name.endswith("__"):
-        name = f"_{method.owner.lstrip('_')}{name}"  # a private name, as Python has it
-    function = members[name]
-    setattr(generated, name, classmethod(function) if method.kind == "class" else function)
+    function = members[_attribute(method)]
+    setattr(generated, _attribute(method), classmethod(function) if method.kind == "class" else function)
+    return function
+
+
+def _attribute(method: Method) -> str:
+    """The name by which a class has a method: a private one is mangled, as Python does it."""
+    if method.name.startswith("__") and not method.name.endswith("__"):
+        return f"_{method.owner.lstrip('_')}{method.name}"
+    return method.name
 
 
 def _generate(

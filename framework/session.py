@@ -7,8 +7,8 @@ carries the block's claims too. One who has lost a claim changes nothing: ``Clai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -165,6 +165,22 @@ class Session:
     def collected(self) -> AbstractAsyncContextManager[None]:
         """A block whose writes are one transaction, stored at its end."""
         return Collected(self.storage, CLAIMS.get)
+
+    @asynccontextmanager
+    async def whole(self) -> AsyncIterator[None]:
+        """A block whose writes are stored together or not at all: a transaction, or a part of the present one.
+
+        In `conn.begin()` they are stored or not with that, as everything there.
+        """
+        joined, begun = JOINED.get(), BEGUN.get()
+        if joined is not None:
+            with joined.part():
+                yield
+        elif begun is not None and not begun.ended:
+            yield
+        else:
+            async with self.collected():
+                yield
 
     def connection(self) -> Connection:
         """A connection for explicit transactions."""

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -122,10 +122,16 @@ class _Holder:
                 self._settle(stored)
 
     def _settle(self, stored: bool) -> None:
-        undos, self._undos = self._undos, []
-        if not stored:
-            for undo in reversed(undos):
-                undo()
+        if stored:
+            self._undos = []
+        else:
+            self._undo(0)
+
+    def _undo(self, first: int) -> None:
+        """Undo what was remembered from this one on, the last one first."""
+        undos, self._undos = self._undos[first:], self._undos[:first]
+        for undo in reversed(undos):
+            undo()
 
 
 class Collected(_Holder):
@@ -135,11 +141,31 @@ class Collected(_Holder):
         super().__init__(storage, claims)
         self._operations: list[Operation] = []
         self._failed: Exception | None = None
+        self._writes = 0
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """A block whose writes are undone when it raises. If they are in the database already, all is undone."""
+        operations, undos, writes = len(self._operations), len(self._undos), self._writes
+        unheld = self._held is None
+        try:
+            yield
+        except BaseException:
+            if self._writes > writes:
+                if unheld and self._held is None:
+                    del self._operations[operations:]
+                    self._undo(undos)
+                elif self._failed is None:
+                    self._failed = TransactionEnded(
+                        "a part of the transaction failed and could not be undone alone"
+                    )
+            raise
 
     async def write(self, operations: Sequence[Operation], undo: Undo | None = None) -> list[Any]:
         """Collect; the answers are not known yet (``None``) unless a read has taken the writer before."""
         self._require_whole()
         self._remember(undo)
+        self._writes += 1
         if self._held is not None:
             return await self._held.write(operations)
         self._operations += operations

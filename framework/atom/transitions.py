@@ -13,13 +13,12 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from framework.atom import graph, queries, saving
+from framework.atom.calls import Calls
 from framework.definitions import Transition
 from framework.errors import Changed, Gone, TransitionError
 from framework.storage.operations import Update
@@ -32,16 +31,16 @@ logger = logging.getLogger("framework.atom")
 
 Method = Callable[..., Awaitable[Any]]
 
-# The methods of instances that make a transition at this moment: called again, by `super()`, they are plain.
-_UNDER_WAY: ContextVar[frozenset[tuple[int, str]]] = ContextVar("under_way", default=frozenset())
+_CALLS = Calls("transitions")
 
 
-def install(generated: type[Atom]) -> None:
-    """Make each method of a class that carries transitions out do so when it is called."""
-    for field, transitions in generated._states.items():
-        for name in dict.fromkeys(transition.method for transition in transitions):
-            ways = tuple(transition for transition in transitions if transition.method == name)
-            setattr(generated, name, _carrier(getattr(generated, name), name, field, ways))
+def around(function: Method, name: str, states: Mapping[str, tuple[Transition, ...]]) -> Method:
+    """A method as it is called: with the transitions of a class that it carries out."""
+    for field, transitions in states.items():
+        ways = tuple(transition for transition in transitions if transition.method == name)
+        if ways:
+            return _carrier(function, name, field, ways)
+    return function
 
 
 def refuse_assignment(atom: Atom, field: str) -> TransitionError:
@@ -57,13 +56,13 @@ def _carrier(function: Method, name: str, field: str, ways: tuple[Transition, ..
 
     @functools.wraps(function)
     async def carried_out(self: Atom, *args: Any, **kwargs: Any) -> Any:
-        if (id(self), name) in _UNDER_WAY.get():
+        if _CALLS.under_way(self, name):
             return await function(self, *args, **kwargs)
         conn = signature.bind(self, *args, **kwargs).arguments.get("conn")  # a wrong call changes no state
         change = _Change(self, field, conn)
         transition = await change.begin(name, ways)
         try:
-            with _under_way(self, name):
+            with _CALLS.entered(self, name):
                 result = await function(self, *args, **kwargs)
         except BaseException:
             await change.fail(transition)
@@ -72,15 +71,6 @@ def _carrier(function: Method, name: str, field: str, ways: tuple[Transition, ..
         return result
 
     return carried_out
-
-
-@contextmanager
-def _under_way(atom: Atom, name: str) -> Iterator[None]:
-    token = _UNDER_WAY.set(_UNDER_WAY.get() | {(id(atom), name)})
-    try:
-        yield
-    finally:
-        _UNDER_WAY.reset(token)
 
 
 class _Change:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from framework.cli import options
@@ -15,19 +14,13 @@ if TYPE_CHECKING:
 def load(
     folder: str, host: str, port: int, cannot_run: Callable[[str], NoReturn] = options.cannot_run
 ) -> Checked:
-    """The checked definitions, with a warning for what this version does not act on yet."""
-    from framework import unbuilt
+    """The checked definitions."""
     from framework.definitions import CannotRun, check
 
     try:
-        checked = check(folder, host=host, port=port)
+        return check(folder, host=host, port=port)
     except CannotRun as error:
         hint = ""
         if folder == options.DEFAULT_FOLDER:
             hint = ". Name the folder with your definitions, or change to the one that holds it"
         cannot_run(f"{error}{hint}")
-    problems = sorted(
-        (*checked.problems, *unbuilt.warnings(checked.definitions)),
-        key=lambda problem: (problem.location.path, problem.location.line, problem.location.column),
-    )
-    return replace(checked, problems=tuple(problems))

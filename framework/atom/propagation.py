@@ -1,0 +1,307 @@
+"""Methods that go on to the instances that are referred to (``propagation_mode: true``).
+
+A call goes through the tree of references: this instance first (``topdown``) or last, each instance once, and
+no more than ``multiplexable_number`` at a time. What has no such method is passed over; the tree goes on below it.
+
+The one rule: **it is done whole or not at all** (``auto_rollback``). All that the methods write is one
+transaction; when one of them raises, or ``timeout`` seconds are over, the instances are as they were before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+import heapq
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from framework.atom.calls import Calls
+from framework.atom.references import instances
+from framework.definitions import Method
+from framework.errors import FrameworkError
+
+if TYPE_CHECKING:
+    from framework.atom.instance import Atom
+
+Function = Callable[..., Any]
+
+_CALLS = Calls("propagation")
+
+
+def around(function: Function, method: Method) -> Function:
+    """A method with `propagation_mode` as it is called."""
+    if not method.propagation_mode:
+        return function
+    make = _propagated if method.is_async else _propagated_at_once
+    propagated = make(function, method)
+    propagated.plain = function  # type: ignore[attr-defined]
+    return propagated
+
+
+def in_time(function: Function, method: Method) -> Function:
+    """A method that goes nowhere, with its `timeout`. A plain function cannot be ended."""
+    if method.propagation_mode or method.timeout is None or not method.is_async:
+        return function
+
+    @functools.wraps(function)
+    async def limited(self: Atom, *args: Any, **kwargs: Any) -> Any:
+        return await _limited(self, method, function(self, *args, **kwargs))
+
+    return limited
+
+
+async def _limited(atom: Atom, method: Method, call: Awaitable[Any]) -> Any:
+    limit = asyncio.timeout(method.timeout)
+    try:
+        async with limit:
+            return await call
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        what = f"{type(atom).__name__}.{method.name}"
+        raise TimeoutError(f"{what} took longer than its time-out of {method.timeout:g} s") from error
+
+
+def _propagated(function: Function, method: Method) -> Function:
+    @functools.wraps(function)
+    async def propagated(self: Atom, *args: Any, **kwargs: Any) -> Any:
+        if _CALLS.under_way(self, method.name):
+            return await function(self, *args, **kwargs)
+        tree = _Tree(self, method)
+
+        async def call(atom: Atom) -> Any:
+            with _CALLS.entered(atom, method.name):
+                result = tree.function(atom)(atom, *args, **kwargs)
+                return await result if inspect.isawaitable(result) else result
+
+        return await _limited(self, method, _whole(self, method, tree, call))
+
+    return propagated
+
+
+def _propagated_at_once(function: Function, method: Method) -> Function:
+    """A plain function awaits nothing, so it writes nothing: only the memory has to be undone."""
+
+    @functools.wraps(function)
+    def propagated(self: Atom, *args: Any, **kwargs: Any) -> Any:
+        if _CALLS.under_way(self, method.name):
+            return function(self, *args, **kwargs)
+        tree = _Tree(self, method)
+        tree.require_plain()
+        with _undone(tree.order, when=method.auto_rollback):
+            results = {}
+            for atom in tree.one_by_one():
+                with _CALLS.entered(atom, method.name):
+                    results[id(atom)] = tree.function(atom)(atom, *args, **kwargs)
+            return results[id(self)]
+
+    return propagated
+
+
+async def _whole(root: Atom, method: Method, tree: _Tree, call: Callable[[Atom], Awaitable[Any]]) -> Any:
+    run = _one_by_one if method.multiplexable_number == 1 else _several
+    if not method.auto_rollback:
+        return await run(tree, method, call)
+    with _undone(tree.order, when=True):
+        async with root._session.whole():
+            return await run(tree, method, call)
+
+
+async def _one_by_one(tree: _Tree, method: Method, call: Callable[[Atom], Awaitable[Any]]) -> Any:
+    result = None
+    for atom in tree.one_by_one():
+        answered = await call(atom)
+        result = answered if atom is tree.root else result
+    return result
+
+
+async def _several(tree: _Tree, method: Method, call: Callable[[Atom], Awaitable[Any]]) -> Any:
+    """Up to so many at a time: whoever waits for nobody any more, in the order of the tree."""
+    left = [len(tree.after[number]) for number in range(len(tree.order))]
+    ready = [number for number, count in enumerate(left) if not count]
+    running: dict[asyncio.Task[Any], int] = {}
+    result, failed = None, None
+    try:
+        while running or (ready and failed is None):
+            while ready and failed is None and len(running) < method.multiplexable_number:
+                number = heapq.heappop(ready)
+                running[_task(tree, number, method, call)] = number
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in sorted(done, key=running.__getitem__):
+                number = running.pop(task)
+                error = task.exception() if not task.cancelled() else asyncio.CancelledError()
+                failed = failed or error
+                if error is None and tree.order[number] is tree.root:
+                    result = task.result()
+                for other in tree.before[number]:
+                    left[other] -= 1
+                    if not left[other]:
+                        heapq.heappush(ready, other)
+            if failed is not None and method.auto_rollback:
+                break
+        if failed is not None:
+            raise failed
+        return result
+    finally:
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
+
+def _task(
+    tree: _Tree, number: int, method: Method, call: Callable[[Atom], Awaitable[Any]]
+) -> asyncio.Task[Any]:
+    atom = tree.order[number]
+
+    async def one() -> Any:
+        return await call(atom) if tree.has_method(atom) else None
+
+    return asyncio.create_task(one(), name=f"{type(atom).__name__}.{method.name}")
+
+
+# ---- the tree -------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Tree:
+    """The instances that a call goes through, as they refer to each other when it begins.
+
+    ``order`` is that in which they are met on the way down, or left on the way up. ``after`` and ``before`` say,
+    by numbers in it, whom each must wait for and who waits for it: all that refer to it, or all that it refers
+    to. A reference back to an instance on the way to it counts for nothing.
+    """
+
+    root: Atom
+    method: Method
+    order: list[Atom] = field(default_factory=list)
+    after: list[list[int]] = field(default_factory=list)
+    before: list[list[int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        edges = self._walk()
+        numbers = {id(atom): number for number, atom in enumerate(self.order)}
+        self.after = [[] for _ in self.order]
+        self.before = [[] for _ in self.order]
+        for parent, child in edges:
+            pair = (numbers[id(parent)], numbers[id(child)])
+            first, second = pair if self.method.topdown else reversed(pair)
+            self.after[second].append(first)
+            self.before[first].append(second)
+
+    def _walk(self) -> list[tuple[Atom, Atom]]:
+        """Fill the order, and tell who leads to whom."""
+        edges: list[tuple[Atom, Atom]] = []
+        on_the_way: set[int] = set()
+        seen: set[int] = set()
+        waiting: list[tuple[Atom, Iterator[Atom]]] = []
+
+        def enter(atom: Atom) -> None:
+            seen.add(id(atom))
+            on_the_way.add(id(atom))
+            waiting.append((atom, iter(self._below(atom))))
+            if self.method.topdown:
+                self.order.append(atom)
+
+        enter(self.root)
+        while waiting:
+            atom, children = waiting[-1]
+            child = next(children, None)
+            if child is None:
+                waiting.pop()
+                on_the_way.discard(id(atom))
+                if not self.method.topdown:
+                    self.order.append(atom)
+            elif id(child) not in on_the_way:
+                edges.append((atom, child))
+                if id(child) not in seen:
+                    enter(child)
+        return edges
+
+    def one_by_one(self) -> Iterator[Atom]:
+        """The instances that have the method, each after those that it must wait for, else in order."""
+        left = [len(waited_for) for waited_for in self.after]
+        ready = [number for number, count in enumerate(left) if not count]
+        while ready:
+            number = heapq.heappop(ready)
+            if self.has_method(self.order[number]):
+                yield self.order[number]
+            for other in self.before[number]:
+                left[other] -= 1
+                if not left[other]:
+                    heapq.heappush(ready, other)
+
+    def _below(self, atom: Atom) -> Iterable[Atom]:
+        """Those that an instance refers to, each once."""
+        if atom is not self.root and self.has_method(atom) and not hasattr(self._attribute(atom), "plain"):
+            return ()  # its own method goes no further
+        relations = list(atom._model.relations.values())
+        if self.method.field_order == "descend":
+            relations.reverse()
+        found = [each for relation in relations for each in instances(relation, atom.__dict__[relation.name])]
+        return {id(each): each for each in found}.values()
+
+    def has_method(self, atom: Atom) -> bool:
+        return self.method.name in atom._model.definition.carriers
+
+    def function(self, atom: Atom) -> Function:
+        """The method of one instance, which goes no further by itself."""
+        found = self._attribute(atom)
+        plain: Function = getattr(found, "plain", found)
+        return plain
+
+    def _attribute(self, atom: Atom) -> Function:
+        found: Function = getattr(type(atom), self.method.name)
+        return found
+
+    def require_plain(self) -> None:
+        for atom in self.order:
+            if atom._model.definition.carriers.get(self.method.name):
+                what = f"{type(self.root).__name__}.{self.method.name}"
+                raise FrameworkError(
+                    f"{what} is no coroutine and goes on to {type(atom).__name__}, whose `{self.method.name}` is one: "
+                    "write `async def` in both"
+                )
+
+
+# ---- memory ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def _undone(atoms: Iterable[Atom], *, when: bool) -> Iterator[None]:
+    """A block after which, if it raises, the values of the instances are as they were before."""
+    before = [(atom, _copied(atom)) for atom in atoms] if when else []
+    try:
+        yield
+    except BaseException:
+        for atom, values in before:
+            for name, (value, content) in values.items():
+                atom.__dict__[name] = _as_it_was(value, content)
+        raise
+
+
+def _copied(atom: Atom) -> dict[str, tuple[Any, Any]]:
+    """Each value, and what is in it if that may be changed."""
+    model, values = atom._model, atom.__dict__
+    copies: dict[str, tuple[Any, Any]] = {}
+    for name in (*model.names, "xid", "xname"):
+        value = values[name]
+        if name in model.relations and isinstance(value, list):
+            copies[name] = (value, list(value))
+        else:
+            copies[name] = (value, copy.deepcopy(value) if isinstance(value, dict | list) else None)
+    return copies
+
+
+def _as_it_was(value: Any, content: Any) -> Any:
+    """The same list or mapping, with what was in it."""
+    if isinstance(value, list):
+        value[:] = content
+    elif isinstance(value, dict):
+        dict.clear(value)
+        dict.update(value, content)
+    return value
