@@ -16,13 +16,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from framework import jsontext
+from framework import jsontext, tls
 from framework.errors import FrameworkError
 
 if TYPE_CHECKING:
     import aiohttp
 
 NO_ANSWER = 599
+
+# What may stand in a path on the wire; anything else is encoded, and comes out at the gateway as it was.
+_UNALTERED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "#")
 
 Inside = Callable[[str, str, Mapping[str, str], bytes], Awaitable["Response"]]
 
@@ -50,6 +53,7 @@ class Callout:
         self._inside: Inside | None = None
         self._joined: tuple[str, str] | None = None
         self._client: aiohttp.ClientSession | None = None
+        self._contexts = tls.Contexts()
 
     def connect(self, inside: Inside | None) -> None:
         """The gateway that ``path`` means; None when this process has none."""
@@ -80,7 +84,7 @@ class Callout:
         retry_count: int = 0,
         retry_codes: Sequence[int] = (NO_ANSWER,),
         delay: float = 0,
-        authentication: tuple[str, str] | None = None,
+        authentication: Sequence[str] | None = None,
         validate_cert: bool = True,
         ca_certs: str | None = None,
         client_key: str | None = None,
@@ -90,32 +94,40 @@ class Callout:
         *,
         xid: Any = None,
         xname: Any = None,
-        scenario_id: Any = None,
-        scenario_name: Any = None,
         lambda_termination: Any = None,
         via_apigw: Any = None,
+        **scenario: Any,
     ) -> Response:
-        """Send one request and wait for its answer; all times in seconds.
+        """Send one request and wait for its answer; all times in seconds, 0 for no limit.
 
-        ``body``: bytes and text as they are, anything else as JSON. After an answer whose code is among
-        ``retry_codes`` it is sent again, ``retry_count`` times, ``retry_interval`` apart. ``static_route``
-        and the last six are accepted for the platform's sake and mean nothing here.
+        ``body``: bytes and text as they are, anything else as JSON. ``authentication``: user and password. After an
+        answer whose code is among ``retry_codes`` it is sent again, ``retry_count`` times, ``retry_interval``
+        apart; both time-outs hold for each try. ``auto_url_encode`` encodes what may not stand in a ``path``.
+        ``response_jsonify`` decodes a body that is JSON and leaves another as it is. ``static_route``, the last
+        four and ``scenario_...`` are accepted for the platform's sake and mean nothing here.
+
+        Raises ``FrameworkError`` for what can be no request: no path, files of ``ca_certs`` that are none.
         """
+        _scenario(scenario)
         if auto_url_encode and path:
             path = quote(path, safe="/?&=%:@+,;~!$'()*")
         if url is None and endpoint is None and self._joined is not None:
             endpoint, token = self._joined
-            headers = {"X-Auth-Token": token, **(headers or {})}
+            headers = _with(headers, "X-Auth-Token", token, instead=False)
             if not (path or "").startswith("/"):
                 raise FrameworkError(f"the path of a callout begins with a slash: {path!r}")
+            path = quote(path or "", safe=_UNALTERED)
+        if authentication:
+            headers = _with(headers, "Authorization", _basic(authentication), instead=True)
         call = _Call(str(method).upper(), *_encoded(body, headers))
         send: Callable[[], Awaitable[Response]]
         if url is None and endpoint is None:
             send = self._to_gateway(path, call, request_timeout)
         else:
+            joined = url is None and self._joined is not None and endpoint == self._joined[0]
             target = url if url is not None else (endpoint or "").rstrip("/") + (path or "")
-            tls = _tls(validate_cert, ca_certs, client_cert, client_key)
-            send = self._to_server(target, call, (connect_timeout, request_timeout), authentication, tls)
+            context = self._contexts.context(tls.Choice(validate_cert, ca_certs, client_cert, client_key))
+            send = self._to_server(target, call, (connect_timeout, request_timeout), context, encoded=joined)
         if delay > 0:
             await asyncio.sleep(delay)
         response = await send()
@@ -137,7 +149,7 @@ class Callout:
 
         async def send() -> Response:
             try:
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(timeout or None):
                     return await inside(call.method, path, call.headers, call.body)
             except TimeoutError:
                 return _no_answer(f"no answer within {timeout:g} s")
@@ -149,36 +161,40 @@ class Callout:
         url: str,
         call: _Call,
         timeouts: tuple[float, float],
-        authentication: tuple[str, str] | None,
-        tls: ssl.SSLContext | bool,
+        context: ssl.SSLContext | bool,
+        *,
+        encoded: bool,
     ) -> Callable[[], Awaitable[Response]]:
         import aiohttp
+        from yarl import URL
 
         connect, total = timeouts
-        timeout = aiohttp.ClientTimeout(total=total, sock_connect=connect)
-        headers = dict(call.headers)
-        if authentication:
-            credentials = ":".join(authentication).encode()
-            headers["Authorization"] = "Basic " + base64.b64encode(credentials).decode("ascii")
+        try:
+            address = URL(url, encoded=encoded)
+        except ValueError as error:
+            return _never(f"{url!r} is no URL: {error}")
+        # To connect is to look the name up, to reach the address and to agree on TLS.
+        timeout = aiohttp.ClientTimeout(total=total or None, connect=connect or None)
 
         async def send() -> Response:
             if self._client is None:
                 # One client for all scripts: a cookie that one is given is not another's to send.
+                # And no limit to its connections: a slow server must not hold up the calls to another.
                 self._client = aiohttp.ClientSession(
-                    auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar()
+                    connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
                 )
             try:
                 async with self._client.request(
                     call.method,
-                    url,
+                    address,
                     data=call.body or None,
-                    headers=headers,
+                    headers=call.headers,
                     timeout=timeout,
-                    ssl=tls,
+                    ssl=context,
                     allow_redirects=False,
                 ) as answer:
                     return Response(answer.status, await answer.read(), answer.headers)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
                 return _no_answer(_reason(error))
 
         return send
@@ -200,8 +216,15 @@ def _encoded(body: Any, headers: Mapping[str, str] | None) -> tuple[dict[str, st
 def _decoded(body: bytes) -> Any:
     try:
         return jsontext.decode(body) if body else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return body  # an error page is no JSON; the code tells
+
+
+def _never(reason: str) -> Callable[[], Awaitable[Response]]:
+    async def send() -> Response:
+        return _no_answer(reason)
+
+    return send
 
 
 def _no_answer(reason: str) -> Response:
@@ -210,6 +233,9 @@ def _no_answer(reason: str) -> Response:
 
 def _reason(error: Exception) -> str:
     """Why there was no answer, in a user's words."""
+    for inner in (getattr(error, "certificate_error", None), getattr(error, "os_error", None), error):
+        if isinstance(inner, ssl.SSLError):
+            return tls.reason(inner)
     system = getattr(error, "os_error", None)
     if isinstance(system, OSError) and system.strerror:
         # Of a name that is not known the number is none of the system's; of an address asyncio words the text.
@@ -221,15 +247,25 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _tls(
-    validate: bool, ca_certs: str | None, client_cert: str | None, client_key: str | None
-) -> ssl.SSLContext | bool:
-    if validate and not ca_certs and not client_cert:
-        return True
-    context = ssl.create_default_context(cafile=ca_certs)
-    if not validate:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if client_cert:
-        context.load_cert_chain(client_cert, client_key)
-    return context
+def _scenario(more: Mapping[str, Any]) -> None:
+    """The platform's ``scenario_...`` are taken, whatever their names; anything else is a slip."""
+    for name in more:
+        if not name.startswith("scenario_"):
+            raise TypeError(f"callout() got an unexpected keyword argument {name!r}")
+
+
+def _basic(authentication: Sequence[str]) -> str:
+    if isinstance(authentication, str | bytes) or len(authentication) != 2:
+        raise FrameworkError("callout: authentication is (user, password)")
+    return "Basic " + base64.b64encode(":".join(map(str, authentication)).encode()).decode("ascii")
+
+
+def _with(headers: Mapping[str, Any] | None, name: str, value: str, *, instead: bool) -> dict[str, Any]:
+    """The headers with one more: ``instead`` of one of this name, in whatever case, or only if there is none."""
+    own = dict(headers or {})
+    same = [other for other in own if str(other).lower() == name.lower()]
+    if same and not instead:
+        return own
+    for other in same:
+        del own[other]
+    return {name: value, **own}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -19,14 +20,30 @@ class Backend(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self._tls = tls
+        self.connections = 0  # those that were agreed on
         self.requests: list[dict[str, Any]] = []
         self.closing = threading.Event()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.server_port}"
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """In a thread of the connection's own: so is the handshake, if there is one."""
+        if self._tls is not None:
+            try:
+                request = self._tls.wrap_socket(request, server_side=True)
+            except OSError:  # the client did not trust us, or we not it
+                request.close()
+                return
+        self.connections += 1
+        with suppress(OSError):  # with TLS 1.3 a client without a certificate is refused as it begins to talk
+            super().finish_request(request, client_address)
+        if self._tls is not None:
+            request.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -81,8 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running() -> Iterator[Backend]:
-    with Backend() as backend:
+def running(tls: ssl.SSLContext | None = None) -> Iterator[Backend]:
+    with Backend(tls) as backend:
         thread = threading.Thread(target=backend.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:

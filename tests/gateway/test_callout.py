@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -299,3 +300,158 @@ async def test_a_gateway_that_was_joined_and_has_gone_is_599() -> None:
         assert (answer.code, answer.body) == (599, b"cannot connect: connection refused")
     finally:
         await callout.close()
+
+
+async def test_what_may_not_stand_in_a_url_reaches_a_joined_gateway_as_it_was_given(backend: Backend) -> None:
+    callout = Callout()
+    callout.join(backend.url, "secret")
+    try:
+        await callout("/echo/a b/é#x/../%2F?q=a b")
+    finally:
+        await callout.close()
+    assert backend.requests[0]["path"] == "/echo/a%20b/%C3%A9%23x/../%2F?q=a%20b"
+
+
+async def test_a_token_of_ones_own_is_not_replaced(backend: Backend) -> None:
+    callout = Callout()
+    callout.join(backend.url, "secret")
+    try:
+        answer = await callout("/echo", headers={"x-auth-token": "mine"}, response_jsonify=True)
+    finally:
+        await callout.close()
+    assert answer.body["headers"]["x-auth-token"] == "mine"
+
+
+# ---- the platform's signature ------------------------------------------------------------------
+
+
+@pytest.fixture
+async def callout() -> AsyncIterator[Callout]:
+    callout = Callout()
+    yield callout
+    await callout.close()
+
+
+async def test_names_of_the_platform_that_mean_nothing_here_are_accepted(
+    callout: Callout, backend: Backend
+) -> None:
+    answer = await callout(
+        url=f"{backend.url}/echo",
+        static_route={"a": 1},
+        xid=1,
+        xname="x",
+        scenario_id=2,
+        scenario_whatever="s",
+        lambda_termination=True,
+        via_apigw=False,
+    )
+    assert answer.code == 200
+
+
+async def test_a_slip_in_a_name_is_told(callout: Callout) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'retries'"):
+        await callout("/a", retries=3)
+
+
+async def test_authentication_takes_the_place_of_a_header(callout: Callout, backend: Backend) -> None:
+    answer = await callout(
+        url=f"{backend.url}/echo",
+        headers={"authorization": "Bearer x"},
+        authentication=["user", "secret"],
+        response_jsonify=True,
+    )
+    assert answer.body["headers"]["authorization"] == "Basic dXNlcjpzZWNyZXQ="
+
+
+@pytest.mark.parametrize("given", ["user:secret", ("user",), ("user", "secret", "x")])
+async def test_authentication_that_is_no_pair_is_a_mistake_of_the_script(
+    callout: Callout, given: Any
+) -> None:
+    with pytest.raises(FrameworkError, match=r"\(user, password\)"):
+        await callout(url="http://127.0.0.1:1/", authentication=given)
+
+
+class Reluctant:
+    """A server that breaks the first connections off, and then answers each with 200."""
+
+    def __init__(self, broken: int) -> None:
+        self.broken = broken
+        self.connections = 0
+
+    async def __aenter__(self) -> str:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}/"
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        if self.connections > self.broken:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+            await writer.drain()
+        writer.close()
+
+
+async def test_a_connection_that_fails_is_tried_again_by_default(callout: Callout) -> None:
+    server = Reluctant(broken=2)
+    async with server as url:
+        assert (await callout(url=url, method="POST", body={}, retry_count=1)).code == 599
+        answer = await callout(url=url, method="POST", body={}, retry_count=1)
+        assert (answer.code, answer.body) == (200, b"ok")
+    assert server.connections == 3
+
+
+async def test_a_connection_is_not_tried_again_where_599_is_not_named(callout: Callout) -> None:
+    server = Reluctant(broken=1)
+    async with server as url:
+        assert (await callout(url=url, method="POST", retry_count=3, retry_codes=[503])).code == 599
+    assert server.connections == 1
+
+
+async def test_the_connect_timeout_holds_for_a_server_that_says_nothing(callout: Callout) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, but agrees on no TLS
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}/"
+        async with asyncio.timeout(20):
+            answer = await callout(url=url, connect_timeout=0.2, request_timeout=60)
+    assert (answer.code, answer.body) == (599, b"no answer in time")
+
+
+async def test_the_request_timeout_holds_for_each_try(callout: Callout, backend: Backend) -> None:
+    answer = await callout(url=f"{backend.url}/hang", request_timeout=0.2, retry_count=2)
+    assert (answer.code, answer.body) == (599, b"no answer in time")
+    assert len(backend.requests) == 3
+
+
+async def test_no_limit_is_0(callout: Callout, backend: Backend, serving: Serving) -> None:
+    url = f"{backend.url}/slow/0.2"
+    assert (await callout(url=url, request_timeout=0, connect_timeout=0)).body == b"late"
+    slow = route("/slow", "await asyncio.sleep(0.2)\nreturn 'late'")
+    assert (await called(serving, "'/slow', request_timeout=0", slow)).json()["body"] == "late"
+
+
+async def test_many_slow_calls_hold_up_no_other(callout: Callout, backend: Backend) -> None:
+    slow = [asyncio.create_task(callout(url=f"{backend.url}/slow/3")) for _ in range(120)]
+    async with asyncio.timeout(20):
+        while len(backend.requests) < 120:
+            await asyncio.sleep(0.02)
+    assert (await callout(url=f"{backend.url}/echo")).code == 200
+    backend.closing.set()
+    await asyncio.gather(*slow)
+
+
+@pytest.mark.parametrize("url", ["http://", "http://[", "nowhere", "ftp://127.0.0.1/", "http://" + "a" * 70])
+async def test_what_is_no_url_is_599_with_a_reason(callout: Callout, url: str) -> None:
+    answer = await callout(url=url)
+    assert answer.code == 599
+    assert answer.body
+
+
+async def test_a_call_that_names_nothing_is_a_mistake_of_the_script(callout: Callout) -> None:
+    with pytest.raises(FrameworkError, match="needs a path of this gateway, or a url"):
+        await callout()
+    with pytest.raises(FrameworkError, match="without a gateway"):
+        await callout("/a")
