@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from benchmarks import access, machine, orders, prints, queues
+from benchmarks import access, forwarding, machine, orders, prints, queues
 from benchmarks.report import Report, as_json, as_text
 
-NAMES = ("orders", "access", *queues.CASES, "prints")
+HTTP = {"orders": orders.run_round, "access": access.run_round, "forwarding": forwarding.run_round}
+NAMES = (*HTTP, *queues.CASES, "prints")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -28,6 +29,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "Run it from the top of the repository, on a machine with nothing else to do.",
         epilog="orders: the order app over HTTP, against the same app by hand and a bare echo. "
         "access: one script behind a token and a role, behind a schema, and open. "
+        "forwarding: a route with a target, against the same by hand and the back end alone. "
         "puts: durable puts into one queue at 64 tasks. "
         "deliveries: put, deliver and acknowledge with one consumer. "
         "prints: a burst of qprints, with nobody, one, and a stopped one listening. "
@@ -53,7 +55,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--pin",
         action="store_true",
-        help="orders, access: give each server the first core and the load generator the others (Linux)",
+        help="orders, access, forwarding: give each server the first core and the load generator the others "
+        "(Linux)",
     )
     arguments = parser.parse_args(argv)
     if arguments.seconds <= 0 or arguments.rounds < 1:
@@ -74,9 +77,8 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> Report:
     for name in arguments.only or NAMES:
         for number in range(1, arguments.rounds + 1):
             print(f"{name}, round {number} of {arguments.rounds} ...", file=sys.stderr)
-            if name in ("orders", "access"):
-                over_http = orders if name == "orders" else access
-                over_http.run_round(report, number, seconds=arguments.seconds, folder=folder, cores=cores)
+            if name in HTTP:
+                HTTP[name](report, number, seconds=arguments.seconds, folder=folder, cores=cores)
             elif name == "prints":
                 prints.run_round(report, number, seconds=arguments.seconds, folder=folder)
             else:

@@ -106,8 +106,18 @@ def serving(name: str, folder: Path, *, cores: Sequence[int] = ()) -> Iterator[R
 
     If `cores` are named, it runs on these alone (Linux).
     """
+    with running(name, LAUNCHES[name], folder, cores=cores) as server:
+        yield server
+
+
+@contextmanager
+def running(
+    name: str, make: Callable[[Path, int], Launch], folder: Path, *, cores: Sequence[int] = ()
+) -> Iterator[Running]:
+    """As `serving`, for a server that `make` says how to start."""
+    folder.mkdir(parents=True, exist_ok=True)
     port = _free_port()
-    launch = LAUNCHES[name](folder, port)
+    launch = make(folder, port)
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -122,12 +132,12 @@ def serving(name: str, folder: Path, *, cores: Sequence[int] = ()) -> Iterator[R
     try:
         if cores:
             os.sched_setaffinity(process.pid, cores)  # the threads that it starts inherit this
-        running = Running(process, port, {}, log)
-        _await_answer(name, running, launch.ready_path)
+        server = Running(process, port, {}, log)
+        _await_answer(name, server, launch.ready_path)
         token = launch.token()
         if token:
-            running.headers["X-Auth-Token"] = token
-        yield running
+            server.headers["X-Auth-Token"] = token
+        yield server
     finally:
         _stop(process)
 

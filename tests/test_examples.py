@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from framework.definitions import check, render
 
 from .acceptance.server import Result, Server, run, until
+from .gateway.backend import unused_port
 
 ROOT = Path(__file__).parents[1]
 ORDERS = ROOT / "definitions"
@@ -125,3 +128,56 @@ def test_two_servers_give_each_parcel_its_number_one_by_one(parcels: Server, tmp
         until(lambda: len(parcels.get("/printers").json()) == 2)
     finally:
         second.close()
+
+
+# ---- stock ----------------------------------------------------------------------------------
+
+STOCK = ROOT / "examples" / "stock"
+
+
+def shown() -> list[tuple[list[str], str]]:
+    """The calls of the README, each with what it shows."""
+    readme = (STOCK / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\$ framework (call .+)\n((?:[^$`].*\n)+)", readme, re.MULTILINE)
+    return [(shlex.split(command), output) for command, output in found]
+
+
+@pytest.fixture
+def stock(tmp_path: Path) -> Iterator[tuple[Server, int]]:
+    """The gateway, and its back end's port; the other host is not there."""
+    port = unused_port()
+    backend = subprocess.Popen([sys.executable, STOCK / "backend.py", str(port)])
+    hosts = {"STOCK_1": f"127.0.0.1:{port}", "STOCK_2": f"127.0.0.1:{unused_port()}"}
+    server = Server(STOCK, tmp_path, database="sqlite:///stock.db", env=hosts)
+    try:
+        server.ready()
+        until(lambda: server.get("/stock/tea").code == 200)
+        yield server, port
+    finally:
+        server.close()
+        backend.kill()
+        backend.wait()
+
+
+def test_the_commands_of_the_stock_readme_show_what_it_says(stock: tuple[Server, int]) -> None:
+    server, port = stock
+    commands = shown()
+    assert len(commands) == 5
+    for command, output in commands:
+        asked = run(
+            *command,
+            "--url",
+            server.url,
+            cwd=server.folder,
+            env={"FRAMEWORK_DATABASE": "sqlite:///stock.db"},
+        )
+        assert asked.out.replace(str(port), "8101") + asked.err == output
+
+
+def test_the_stock_is_behind_a_token_and_the_shelf_is_not(stock: tuple[Server, int]) -> None:
+    server, _ = stock
+    assert server.get("/stock/tea", token=None).code == 401
+    assert server.get("/shelf/tea", token=None).json()["shelf"] == "full"
+    assert server.get("/shelf/tea", token=None).headers["cache-control"] == "max-age=5"
+    assert server.request("GET", "/stock/tea/orders").code == 405
+    assert server.post("/stock/cups/orders", {"pieces": 1}).code == 409

@@ -165,7 +165,7 @@ def template_mistake(text: str) -> str | None:
         if found is None:
             if "{" in segment or "}" in segment:
                 return f"has the segment {quoted(segment)}: a variable must be a whole segment, `{{name}}`"
-            if segment in (".", ".."):
+            if segment.partition(";")[0] in (".", ".."):
                 return f"has the segment {quoted(segment)}, which no request can reach"
         elif not found[1].isidentifier() or keyword.iskeyword(found[1]):
             return f"has the variable {quoted(found[1])}, which is not a name"

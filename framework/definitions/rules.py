@@ -85,7 +85,7 @@ class Rules:
     def _paths(self) -> None:
         seen: dict[str, RouteDefinition] = {}
         for route in self.definitions.routes:
-            first = seen.setdefault(shape(route.path), route)
+            first = seen.setdefault(shape(route.path).rstrip("/"), route)
             if first is not route:
                 message = f"{quoted(route.path)} takes the same paths as {quoted(first.path)}"
                 hint = "one entry serves every method of a path: dispatch on `request.method`"

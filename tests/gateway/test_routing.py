@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
+
+from framework.definitions import check
 
 from .client import route
 from .conftest import Serving
@@ -194,3 +197,30 @@ async def test_one_entry_serves_all_methods(serving: Serving, method: str) -> No
         answer = await client.request(method, "/a")
     assert answer.headers["x-method"] == method
     assert answer.headers["x-head"] == str(method == "HEAD")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "clash"),
+    [
+        ("/a/{x}", "/a/{y}", True),
+        ("/a/{x}/b", "/a/{y}/b", True),
+        ("/{x}", "/{y}", True),
+        ("/a", "/a/", True),
+        ("/a/{x}", "/a/{x}/", True),
+        ("/a/{x}", "/a/{x}", True),
+        ("/a/{x}", "/a/b", False),
+        ("/a/{x}", "/a", False),
+        ("/a/{x}/b", "/a/{y}/c", False),
+        ("/a/{x}/b", "/a/b/{x}", False),
+        ("/{x}/{y}", "/{x}", False),
+        ("/a", "/A", False),
+        ("/", "/{x}", False),
+    ],
+)
+def test_two_routes_that_take_the_same_paths_are_a_mistake(
+    tmp_path: Path, one: str, other: str, clash: bool
+) -> None:
+    for number, path in enumerate((one, other)):
+        (tmp_path / f"{number}.yaml").write_text(route(path, "return 1"), encoding="utf-8")
+    codes = [problem.code for problem in check(tmp_path).errors]
+    assert codes == (["duplicate-path"] if clash else [])
