@@ -50,7 +50,11 @@ class Storage(Protocol):
         """Messages to whoever listens now, in any process on this database."""
 
     async def ensure_tables(self, tables: Sequence[Table]) -> None:
-        """Make what is missing: tables, and nullable or defaulted columns. Never alters or drops."""
+        """Make what is missing: tables, nullable or defaulted columns, indexes; take away indexes of ours.
+
+        Of a table without rows also all else. What is told of tables and columns (``framework.storage.content``)
+        is kept to. ``CannotOpen`` names what could lose or alter a value; then nothing was changed.
+        """
 
     async def write(
         self,

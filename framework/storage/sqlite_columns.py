@@ -64,15 +64,15 @@ class Columns:
         self._dialect = dialect
         self._remembered = remembered
         # Without rows there is nothing to lose; the framework's own tables are not ours to guess about.
-        self._is_free = not table.name.startswith("_framework") and source.rows == 0
+        self._is_free = not table.name.startswith("_framework") and source.is_empty
         self.changes: list[Change] = []
         self.carried: list[Carried] = []
         self.kept: list[ExistingColumn] = []
         self.dropped: list[ExistingColumn] = []
         self.rebuild = False
 
-    def compare(self, drop: frozenset[str]) -> None:
-        """Look at every column that is wanted or there."""
+    def compare(self, drop: frozenset[str], *, whole: bool) -> None:
+        """Look at every column that is wanted or there; ``whole`` tells of those that are only kept."""
         taken: set[str] = set()
         for column in self._table.columns:
             carried = Carried(column)
@@ -86,7 +86,7 @@ class Columns:
         wanted = {column.name.lower() for column in self._table.columns}
         for key, column_ in self._source.columns.items():
             if key not in taken and key not in wanted:
-                self._left(column_, drop)
+                self._left(column_, drop, whole)
 
     def key_of_rows(self) -> str:
         """The column by whose value a row is told."""
@@ -125,7 +125,7 @@ class Columns:
     # what is new
 
     def _new(self, carried: Carried) -> None:
-        column, rows = carried.column, self._source.rows
+        column, rows = carried.column, 0 if self._source.is_empty else self._source.rows
         content = content_of(column)
         if self._is_free:
             self.rebuild |= not column.nullable and column.server_default is None
@@ -176,7 +176,7 @@ class Columns:
         column = carried.column
         before = self._remembered.get((self._source.name.lower(), source.name.lower()))
         kind = json.loads(before)["type"] if before else None
-        moved = content.moved(before) if before and self._source.rows else None
+        moved = content.moved(before) if before and not self._source.is_empty else None
         if moved is not None:
             self._refuse(
                 column, f"{moved}: fill a new field with a script, or empty this one", self._source.rows
@@ -191,7 +191,7 @@ class Columns:
             wrong = self._misfits(source, content.fits)
             if wrong:
                 self._refuse(column, *wrong)
-            elif self._source.rows:
+            elif not self._source.is_empty:
                 text = f"takes other values than before; {_all(self._source.rows)}"
                 self._change("~", column, text, self._source.rows, by_itself=True)
 
@@ -232,18 +232,20 @@ class Columns:
 
     # what is no longer defined
 
-    def _left(self, column: ExistingColumn, drop: frozenset[str]) -> None:
+    def _left(self, column: ExistingColumn, drop: frozenset[str], whole: bool) -> None:
         name = f"{self._table.name}.{column.name}"
-        filled = self._source.count(f"{quoted(column.name)} IS NOT NULL")
         if name in drop:
+            filled = self._source.count(f"{quoted(column.name)} IS NOT NULL")
             self.dropped.append(column)
             self.rebuild = True
             text = f"dropped, with the values of {_rows(filled)}"
             self.changes.append(Change("-", f"column {name}", text, filled))
             return
         self.kept.append(column)
-        text = f"no longer defined; kept, with the values of {_rows(filled)}"
-        self.changes.append(Change("-", f"column {name}", text, filled, kept=True))
+        if whole:
+            filled = self._source.count(f"{quoted(column.name)} IS NOT NULL")
+            text = f"no longer defined; kept, with the values of {_rows(filled)}"
+            self.changes.append(Change("-", f"column {name}", text, filled, kept=True))
         if column.notnull and column.default is None and not column.key:
             self.rebuild = True
             text = "is no longer defined, and new rows have no value for it: it may be null from now on"

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 
 from sqlalchemy import Dialect, Table
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -72,7 +73,9 @@ def _plan(
 
 
 def _copied(path: str) -> str:
-    """The file as it is, in a new file beside it."""
+    """The file as it is, in a new file beside it. We are alone: a part of one is of a migration that was killed."""
+    for left in Path(path).parent.glob(f".{Path(path).name}.before-*.part"):
+        left.unlink(missing_ok=True)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     file = f"{path}.before-{stamp}"
     while os.path.lexists(file):

@@ -66,25 +66,28 @@ def plan(
     ``drop`` names what is no longer defined and is to be dropped. With ``whole`` these are all tables that
     there are to be, and those of other classes are told of.
     """
-    return _Planner(connection, dialect, drop).plan(tables, whole)
+    return _Planner(connection, dialect, drop, whole=whole).plan(tables)
 
 
 class _Planner:
-    def __init__(self, connection: sqlite3.Connection, dialect: Dialect, drop: frozenset[str]) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, dialect: Dialect, drop: frozenset[str], *, whole: bool
+    ) -> None:
+        self._whole = whole
         self._structure = Structure(connection)
         self._remembered = self._structure.remembered()
         self._dialect = dialect
         self._drop = drop
         self._plan = SqlitePlan()
 
-    def plan(self, tables: Sequence[Table], whole: bool) -> SqlitePlan:
+    def plan(self, tables: Sequence[Table]) -> SqlitePlan:
         sources: set[str] = set()
         for table in tables:
             found = self._table(table)
             sources |= {one.name.lower() for one in (found.source, found.empty) if one is not None}
             self._remember(found)
             self._plan.tables.append(found)
-        if whole:
+        if self._whole:
             for existing in self._structure.of_classes():
                 if existing.name.lower() not in sources:
                     self._left(existing)
@@ -104,7 +107,7 @@ class _Planner:
             self._tell(
                 "~", f"table {table.name}", f"renamed from {source.name}, {_rows(source.rows)}", source.rows
             )
-        columns.compare(self._drop)
+        columns.compare(self._drop, whole=self._whole)
         self._plan.changes += columns.changes
         for carried in columns.carried:
             if carried.source is None:
@@ -129,7 +132,7 @@ class _Planner:
     def _of_table(self, name: str) -> None:
         """A field that was an array of references, and is a value or a single one now."""
         there = self._structure.table(name)
-        if there is not None and there.rows and name not in self._drop:
+        if there is not None and not there.is_empty and name not in self._drop:
             text = f"is to be a column, and is a table of references with {_rows(there.rows)}: "
             self._tell("!", f"column {name}", f"{text}give the field another name", there.rows)
 
@@ -140,7 +143,7 @@ class _Planner:
         before = self._structure.table(rows.renamed_from) if rows and rows.renamed_from else None
         if before is None or before is there:
             return there, None
-        if there is None or there.rows == 0:
+        if there is None or there.is_empty:
             return before, there
         text = (
             f"is to be renamed from {before.name}, and both have rows ({there.rows:,} and {before.rows:,}): "

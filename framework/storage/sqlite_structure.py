@@ -83,8 +83,14 @@ class ExistingTable:
 
     @cached_property
     def rows(self) -> int:
-        """How many rows there are."""
+        """How many rows there are. All of them are read for it: a start asks only where it must."""
         return self.count()
+
+    @cached_property
+    def is_empty(self) -> bool:
+        """Is there no row?"""
+        found = self._connection.execute(f"SELECT 1 FROM {quoted(self.name)} LIMIT 1")
+        return found.fetchone() is None
 
     def count(self, where: str = "1") -> int:
         """How many rows there are of which this holds."""
