@@ -12,11 +12,22 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from sqlalchemy import BigInteger, Boolean, Double, Text
+
 from framework import jsontext
 from framework.definitions import MODULES, Field, FieldError
 from framework.definitions.columns import BITS
 from framework.storage.content import Content
 from framework.storage.tables import UtcDateTime
+
+SCALARS: dict[str, Any] = {
+    "string": Text,
+    "integer": BigInteger,
+    "number": Double,
+    "boolean": Boolean,
+    "DateTime": UtcDateTime,
+}
+"""The column of each type that is not kept as JSON."""
 
 _JSON = frozenset(("object", "array", "MU", "array<MU>"))
 _MAPPINGS = frozenset(("object", "MU"))

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, MetaData, String, Table, Text, text
+from sqlalchemy import Column, Index, MetaData, String, Table, Text, text
 
 from framework import jsontext
-from framework.conversion import content
+from framework.conversion import SCALARS, content
 from framework.definitions import AtomDefinition, Field, FieldError
 from framework.errors import ValidationError
 from framework.mu import wrap
@@ -23,13 +23,6 @@ from framework.storage.tables import Declared, Json, MuJson, RowNumber, UtcDateT
 
 SEQUENCE = "_seq"  # the order of insertion
 
-_SCALARS: dict[str, Any] = {
-    "string": Text,
-    "integer": BigInteger,
-    "number": Double,
-    "boolean": Boolean,
-    "DateTime": UtcDateTime,
-}
 _VALUES: dict[str, Any] = {"object": Json, "array": Json, "MU": MuJson, "array<MU>": MuJson}
 
 
@@ -72,8 +65,8 @@ class Model:
         self.names = frozenset((*self.fields, *self.relations))
         local = (name for name, relation in self.relations.items() if relation.reference.local)
         self.local = (*self.fields, *local)
-        self.record = self._table({**_SCALARS, **dict.fromkeys(_VALUES, Text)})
-        self.table = self._table({**_SCALARS, **_VALUES})
+        self.record = self._table({**SCALARS, **dict.fromkeys(_VALUES, Text)})
+        self.table = self._table({**SCALARS, **_VALUES})
 
     def accept(self, name: str, value: Any) -> Any:
         """The value as the field keeps it; ``ValidationError`` if the field does not take it."""
@@ -171,7 +164,7 @@ def _key_column(relation: Relation) -> Column[Any]:
         nullable=reference.nullable,
         renamed_from=reference.renamed_from,
     )
-    column = Column(key.name, _SCALARS[key.type.base], nullable=key.nullable)
+    column = Column(key.name, SCALARS[key.type.base], nullable=key.nullable)
     describe(column, content(key, relation.refers))
     return column
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
+from sqlalchemy import Column, Index, Integer, MetaData, Table
 
-from framework.conversion import content
+from framework.conversion import SCALARS, content
 from framework.definitions import AtomDefinition, Field, FieldType, Location, Reference
 from framework.definitions.values import accept_string
 from framework.storage.content import Rows, describe
@@ -82,11 +82,6 @@ def _key(definition: AtomDefinition, column: str) -> tuple[Callable[[object], ob
     return field.accept, field.type
 
 
-def column_type(key: FieldType) -> Any:
-    """The column type of a key."""
-    return BigInteger if key.base == "integer" else Text
-
-
 def refers(definition: AtomDefinition, column: str) -> tuple[str, ...]:
     """What a stored key is of, as it is called now, and then as it was called before."""
     listed = (definition.identifier, *definition.fields)
@@ -119,7 +114,7 @@ def _key_part(name: str, type_: FieldType, of: tuple[str, ...], *, primary_key: 
     """A column of keys of a class."""
     autoincrement: Any = False if primary_key else "auto"
     column = Column(
-        name, column_type(type_), primary_key=primary_key, autoincrement=autoincrement, nullable=False
+        name, SCALARS[type_.base], primary_key=primary_key, autoincrement=autoincrement, nullable=False
     )
     field = Field(name, type_, Location("", 0, 0), nullable=False)
     describe(column, content(field, of))

@@ -302,3 +302,32 @@ async def test_an_index_is_made_where_it_is_asked_for(started: Any, url: str) ->
         [plan] = connection.execute("EXPLAIN QUERY PLAN SELECT * FROM \"Order\" WHERE state = 'x'")
     assert found == {"Order.id": 1, "Order.instance": 1, "Order.code": 1, "Order.state": 0}
     assert "Order.state" in plan[3]
+
+
+@pytest.mark.parametrize(
+    ("type_", "keys"),
+    [
+        ("string", ("a", "b")),
+        ("integer", (1, 2)),
+        ("number", (1.0, 2.5)),
+        ("boolean", (True, False)),
+        ("DateTime", (dt.datetime(2026, 1, 1, tzinfo=dt.UTC), dt.datetime(2026, 1, 2, tzinfo=dt.UTC))),
+    ],
+)
+async def test_an_identifier_of_each_type_is_found_and_referred_to(
+    started: Any, type_: str, keys: tuple[Any, Any]
+) -> None:
+    identifier = f"attributes:\n  identifier: {{field_name: key, field_type: {type_}}}\n"
+    references = (
+        "  ref_fields:\n  - {field_name: many, field_type: array<AxisAtom.Slot>}\n"
+        "  - {field_name: one, field_type: <AxisAtom.Slot>}\n"
+    )
+    atoms = await started(f"name: Slot\n{identifier}", f"name: Day\n{identifier}{references}")
+    first, second = [await atoms.Slot(key=key).save() for key in keys]
+    await atoms.Day(key=keys[0], many=[second, first], one=first).save()
+    day = await atoms.Day.load(keys[0])
+    assert [slot.key for slot in day.many] == [keys[1], keys[0]]
+    assert (day.one.key, type(day.one.key)) == (keys[0], type(keys[0]))
+    [found] = await atoms.Day.retrieve(key=keys[0])
+    assert [slot.key for slot in found.many] == [keys[1], keys[0]]
+    assert await atoms.Slot.load(keys[1]) is not None

@@ -97,9 +97,14 @@ class Codec:
         return self._query(select(table).where(table.c[key_column] == _key(table, key_column)))
 
     def _matching(self, table: Table, column: str, count: int) -> Query:
-        """Rows of which the column, of text or of whole numbers, has one of ``count`` values."""
+        """Rows of which the column has one of ``count`` values, in the form that ``stored`` gives them."""
         values = bindparam("values", [None] * count, type_=table.c[column].type, expanding=True)
         return self._query(select(table).where(table.c[column].in_(values)))
+
+    def stored(self, table: Table, column: str, values: Sequence[Any]) -> Sequence[Any]:
+        """The values of a column as the driver takes them."""
+        convert = self._in(table.c[column].type)
+        return values if convert is None else [convert(value) for value in values]
 
     def _first(self, table: Table, wanted: str, column: str) -> Query:
         """One column of some row that has the value ``key`` in another column."""

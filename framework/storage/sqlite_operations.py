@@ -164,7 +164,9 @@ class Operations:
         connection.execute(old.sql, old.bind({"key": op.owner}))
         if op.targets:
             new = self._codec.insert(op.table, (OWNER, POSITION, TARGET))
-            rows = [(op.owner, position, target) for position, target in enumerate(op.targets)]
+            [owner] = self._codec.stored(op.table, OWNER, [op.owner])
+            targets = self._codec.stored(op.table, TARGET, op.targets)
+            rows = [(owner, position, target) for position, target in enumerate(targets)]
             connection.executemany(new.sql, rows)
 
     def _require(self, connection: Connection, op: Require) -> None:

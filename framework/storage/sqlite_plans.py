@@ -37,7 +37,7 @@ def in_transaction(connection: sqlite3.Connection, codec: Codec, plan: Plan[T]) 
             fetched = connection.execute(query.sql, query.bind(question.parameters))
             return [query.row(row) for row in fetched]
         rows: list[Row] = []
-        values = iter(question.values)
+        values = iter(codec.stored(question.table, question.column, question.values))
         while chunk := list(islice(values, MOST)):
             query = codec.matching(question.table, question.column, _size(len(chunk)))
             rows += [query.row(row) for row in connection.execute(query.sql, padded(chunk))]
