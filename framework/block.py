@@ -8,6 +8,7 @@ from contextvars import ContextVar
 
 from framework import trace
 from framework.definitions import FifoPolicy
+from framework.request_id import REQUEST_ID
 from framework.session import CLAIMS
 from framework.storage.operations import Claim, Delivery
 
@@ -28,6 +29,8 @@ class Block:
         self._overdue = False
         CLAIMS.set((*CLAIMS.get(), delivery.claim))
         BLOCKS.set((*BLOCKS.get(), self))
+        self._outer = REQUEST_ID.get()
+        REQUEST_ID.set(delivery.request_id)
         loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._began = loop.time()
@@ -46,6 +49,7 @@ class Block:
         # By value: a block may be left in another context than it was entered in, where a token would fail.
         CLAIMS.set(tuple(claim for claim in CLAIMS.get() if claim != self.claim))
         BLOCKS.set(tuple(block for block in BLOCKS.get() if block is not self))
+        REQUEST_ID.set(self._outer)
         if not self._overdue:
             return None
         # Take our own cancellation back, as asyncio.timeout does: the task itself is to go on.
@@ -68,6 +72,6 @@ class Block:
             self.claim.item_id,
             loop.time() - self._began,
             f", at {place}" if place else "",
-            extra={"action": "slow", "fifo": self.claim.fifo},
+            extra={"action": "slow", "fifo": self.claim.fifo, "request_id": self.delivery.request_id},
         )
         self._slow = loop.call_later(self._policy.slow_after, self._warn)

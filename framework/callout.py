@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from framework import jsontext, tls
 from framework.errors import FrameworkError
+from framework.request_id import HEADER, REQUEST_ID
 
 if TYPE_CHECKING:
     import aiohttp
@@ -202,6 +203,9 @@ class Callout:
 
 def _encoded(body: Any, headers: Mapping[str, str] | None) -> tuple[dict[str, str], bytes]:
     sent = {str(name): str(value) for name, value in (headers or {}).items()}
+    request_id = REQUEST_ID.get()
+    if request_id is not None and not any(name.lower() == HEADER for name in sent):
+        sent["X-Request-Id"] = request_id
     if body is None:
         return sent, b""
     if isinstance(body, bytes | bytearray | memoryview):

@@ -35,6 +35,7 @@ from framework.errors import (
 from framework.items import checked_key, checked_name, payload
 from framework.mu import wrap
 from framework.policies import Policies, backoff
+from framework.request_id import REQUEST_ID
 from framework.session import CLAIMS, RUN, Session
 from framework.settlements import Settlement, Settlements
 from framework.storage.operations import (
@@ -97,6 +98,7 @@ class Fifo:
             checked_key(key),
             policy.key_window,
             policy.max_length,
+            REQUEST_ID.get(),
         )
 
     # ---- looking and steering ---------------------------------------------------------------
@@ -166,6 +168,7 @@ class Fifo:
         self._settlements.hand_in(settlement)
         if run:
             run.charged, run.fate = failed, _fate(settlement)
+            run.request_id = block.delivery.request_id
         if overdue is not None:
             raise overdue from error
 
@@ -200,7 +203,11 @@ class Fifo:
             attempts,
             "" if attempts == 1 else "s",
             failure.reason,
-            extra={"action": "held" if hold else "dead_letter", "fifo": self.name},
+            extra={
+                "action": "held" if hold else "dead_letter",
+                "fifo": self.name,
+                "request_id": block.delivery.request_id,
+            },
         )
         if hold:
             return Release(block.claim, failure, hold=True)
@@ -275,6 +282,11 @@ class Fifo:
     def put_at(self) -> float:
         """When the item was put, in seconds since 1970."""
         return self._in_block().delivery.put_at
+
+    @property
+    def request_id(self) -> str | None:
+        """The id of the request that put the item, or that put the item whose block put this one."""
+        return self._in_block().delivery.request_id
 
     async def ack(self, conn: Place | None = None) -> None:
         """Acknowledge now, in the transaction of ``conn``: with its rows, exactly once.

@@ -50,8 +50,11 @@ class Outbox(Generic[T]):
         """Does anybody read?"""
         return bool(self._readers)
 
-    def put(self, item: T, characters: int) -> None:
-        """Put ``item`` in, which counts as so many characters. From any thread; without readers it is gone."""
+    def put(self, item: T, characters: int, *, lazy: bool = False) -> None:
+        """Put ``item`` in, which counts as so many characters. From any thread; without readers it is gone.
+
+        A ``lazy`` one wakes nobody: it is handed on with the next that is not, or after a ``nudge``.
+        """
         with self._changed:
             if not self._readers:
                 return
@@ -60,7 +63,13 @@ class Outbox(Generic[T]):
             self._characters += characters
             while (self._characters > MOST_CHARACTERS or len(items) > MOST_ITEMS) and len(items) > 1:
                 self._drop()
-            if self._waiting:
+            if self._waiting and not lazy:
+                self._changed.notify_all()
+
+    def nudge(self) -> None:
+        """Hand on what is there."""
+        with self._changed:
+            if self._waiting and self._items:
                 self._changed.notify_all()
 
     def reader(
@@ -129,6 +138,7 @@ class Outbox(Generic[T]):
     def _flush(self, reader: Reader[T], timeout: float) -> bool:
         with self._changed:
             reader.flushing += 1
+            self._changed.notify_all()
             try:
                 return self._changed.wait_for(
                     lambda: reader.over or (reader.idle and not self._is_behind(reader)), timeout

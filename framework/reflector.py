@@ -16,6 +16,7 @@ from framework import trace
 from framework.block import BLOCKS
 from framework.definitions import WorkerDefinition
 from framework.errors import Reject, Retry, StorageError
+from framework.request_id import REQUEST_ID
 from framework.session import CLAIMS, RUN, SCRIPT, Run, Session, script_of
 
 logger = logging.getLogger("framework.reflector")
@@ -102,6 +103,7 @@ class Reflector:
             token = RUN.set(run)
             # Nothing of the last call is carried over, not even of a block that was left in another context.
             CLAIMS.set(())
+            REQUEST_ID.set(None)
             BLOCKS.set(())
             # Watched from before the call: what changes between its last look and our wait is not missed.
             with self._session.storage.watch(known) as signal:
@@ -127,9 +129,11 @@ class Reflector:
 
     def _report(self, worker: WorkerDefinition, run: Run, error: BaseException) -> None:
         """One record an error, with the line of the definition; a traceback only where nobody asked for the error."""
-        record = {"action": "worker_error", "worker": worker.name}
-        place = trace.place(error) or str(worker.location)
         charged = run.charged is error
+        record: dict[str, object] = {"action": "worker_error", "worker": worker.name}
+        if charged:
+            record["request_id"] = run.request_id
+        place = trace.place(error) or str(worker.location)
         if charged and isinstance(error, Reject | Retry):
             logger.warning("worker %s at %s: %s: %s", worker.name, place, error, run.fate, extra=record)
         elif charged:

@@ -21,6 +21,7 @@ import uvicorn
 
 from framework.definitions import Definitions
 from framework.errors import CannotOpen
+from framework.gateway.accesslog import AccessLog
 from framework.gateway.app import Gateway
 from framework.gateway.connection import Connection, protocol
 from framework.gateway.limits import DEFAULTS, Limits
@@ -104,6 +105,7 @@ async def serve(
     started: Callable[[Runtime], None],
     logon_expiry: float = DEFAULT_EXPIRY,
     limits: Limits = DEFAULTS,
+    access_log: AccessLog | None = None,
 ) -> int:
     """Serve until a signal comes; the exit code. ``listener`` is None for a process without a gateway."""
     stop = asyncio.Event()
@@ -119,7 +121,7 @@ async def serve(
             limits=limits,
         )
         async with opened as (runtime, app):
-            server = _start(app, listener, limits)
+            server = _start(app, listener, Listening(limits, access_log))
             if server is not None:
                 await _until_up(server)
             # What the start has made stays for ever: the collector need not look through it again and again.
@@ -181,10 +183,9 @@ def _end_the_process() -> None:
     os._exit(1)
 
 
-def _start(app: Gateway | None, listener: socket.socket | None, limits: Limits) -> _Serving | None:
+def _start(app: Gateway | None, listener: socket.socket | None, listening: Listening) -> _Serving | None:
     if app is None or listener is None:
         return None
-    listening = Listening(limits)
     config = uvicorn.Config(
         app,
         lifespan="off",

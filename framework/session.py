@@ -38,6 +38,7 @@ class Run:
     finished: bool = False  # a block with an item ended well
     charged: BaseException | None = None
     fate: str = ""  # what becomes of the item that it was charged to
+    request_id: str | None = None  # of that item
 
 
 RUN: ContextVar[Run | None] = ContextVar("run", default=None)

@@ -25,7 +25,13 @@ def stderr(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture
 
 
 def lines(stderr: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
-    return [json.loads(line) for line in stderr.readouterr().err.split("\n")[:-1]]
+    return [json.loads(line) for line in written(stderr).split("\n")[:-1]]
+
+
+def written(stderr: pytest.CaptureFixture[str]) -> str:
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    return stderr.readouterr().err
 
 
 def test_a_line_of_json_has_what_the_record_brings(stderr: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +67,7 @@ def test_every_record_is_one_line_of_json_whatever_it_holds(stderr: pytest.Captu
 def test_text_is_a_line_with_time_and_level(stderr: pytest.CaptureFixture[str]) -> None:
     logs.configure("text")
     logging.getLogger("framework.fifo").warning("item %d", 7, extra={"action": "x"})
-    time, rest = stderr.readouterr().err.split(" ", 1)
+    time, rest = written(stderr).split(" ", 1)
     dt.time.fromisoformat(time)
     assert rest == "WARNING item 7\n"
 

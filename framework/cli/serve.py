@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from framework.cli import loading, options, output
+from framework.cli import loading, options, output, printing
 
 if TYPE_CHECKING:
     from framework.definitions import Checked, Definitions
     from framework.definitions.problem import Problem
+    from framework.logs import Log
     from framework.runtime import Runtime
 
 
 logger = logging.getLogger("framework.server")
-
-_FLUSH = 1.0  # seconds that a reader of standard output gets at the end
 
 
 @click.command(short_help="Serve the definitions: API, database and workers.")
@@ -51,6 +50,9 @@ _FLUSH = 1.0  # seconds that a reader of standard output gets at the end
     show_default=True,
     help="Log lines for people, or one JSON object a line.",
 )
+@click.option(
+    "--no-access-log", is_flag=True, help="Do not log each request; errors are logged all the same."
+)
 def serve(
     folder: str,
     database: str,
@@ -61,6 +63,7 @@ def serve(
     logon_expires: float,
     stop_at_eof: bool,
     log_format: str,
+    no_access_log: bool,
 ) -> None:
     """Serve the definitions in DIR (default: ./definitions).
 
@@ -70,7 +73,7 @@ def serve(
     from framework import logs, trace
     from framework.errors import FrameworkError
 
-    logs.configure(log_format)
+    log = logs.configure(log_format)
     cannot_run = _not_started if log_format == "json" else options.cannot_run
     if no_workers and no_gateway:
         cannot_run("--no-workers and --no-gateway together leave nothing to run")
@@ -90,6 +93,8 @@ def serve(
             workers=not no_workers,
             logon_expiry=logon_expires,
             log_format=log_format,
+            log=log,
+            no_access_log=no_access_log,
         )
     except (Exception, SystemExit) as error:
         place = trace.place(error)
@@ -156,10 +161,13 @@ def _run(
     workers: bool,
     logon_expiry: float,
     log_format: str,
+    log: Log | None,
+    no_access_log: bool,
 ) -> None:
     import uvloop
 
     from framework.gateway import limits
+    from framework.gateway.accesslog import AccessLog
     from framework.server import serve as serve_definitions
 
     printers = []
@@ -174,20 +182,22 @@ def _run(
             logger.info("started", extra={"action": "started", "address": address, "database": database})
 
     try:
-        code = uvloop.run(
-            serve_definitions(
-                definitions,
-                url=database,
-                listener=listener,
-                workers=workers,
-                started=started,
-                logon_expiry=logon_expiry,
-                limits=limits.from_environ(),
+        with printing.without_waiting(log.write if log is not None else None):
+            code = uvloop.run(
+                serve_definitions(
+                    definitions,
+                    url=database,
+                    listener=listener,
+                    workers=workers,
+                    started=started,
+                    logon_expiry=logon_expiry,
+                    limits=limits.from_environ(),
+                    access_log=None if log is None or no_access_log else AccessLog(log, log_format),
+                )
             )
-        )
     finally:
         for printer in printers:
-            printer.flush(_FLUSH)
+            printer.flush(printing.FLUSH)
     if code:
         raise SystemExit(code)
 

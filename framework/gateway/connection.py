@@ -325,7 +325,7 @@ class Connection(asyncio.Protocol):
     def answered(self, exchange: Exchange) -> None:
         """A response is complete; on to the next request."""
         self._state.total_requests += 1
-        self._listening.log(exchange)
+        self._log(exchange)
         if self._transport.is_closing():
             return
         self._answering = None
@@ -353,28 +353,34 @@ class Connection(asyncio.Protocol):
     def _refuse(self, code: int, detail: str) -> None:
         """Answer what cannot become an exchange, once those before it are answered; then the end."""
         self._in_header = False
-        id_ = accepted(self._noted.get(b"x-request-id"))
-        broken, self._reading = self._reading, None
-        if broken is None:
-            self._listening.log_refusal(code, id_)
-        elif broken.started:
-            self.abort()
-            return
-        else:  # its body will never be complete: nobody needs to work on it
-            broken.leave()
-            broken.status, id_ = code, broken.id
-            self._listening.log(broken)
-            if broken is self._answering:
-                self._answering = None
-            else:
-                self._pipeline.remove(broken)
         response = problem(code, detail)
         if code == 503:
             response.headers["retry-after"] = "1"
+        id_ = accepted(self._noted.get(b"x-request-id"))
+        broken, self._reading = self._reading, None
+        if broken is None:
+            if self._listening.access_log is not None:
+                self._listening.access_log.refusal(code, len(response.body), id_)
+        elif broken.started:
+            self.abort()
+            return
+        else:
+            id_ = broken.id
+            self._break(broken, code, len(response.body))
         if self._answering is None:
             self._say(code, response, id_)
         else:
             self._last_word = (code, response, id_)
+
+    def _break(self, exchange: Exchange, code: int, sent: int) -> None:
+        """Its body will never be complete: nobody needs to work on it."""
+        exchange.leave()
+        exchange.status, exchange.sent = code, sent
+        self._log(exchange)
+        if exchange is self._answering:
+            self._answering = None
+        else:
+            self._pipeline.remove(exchange)
 
     def _say(self, code: int, response: Response, id_: str) -> None:
         self.write(refusal(code, response, id_, self.date))
@@ -399,7 +405,11 @@ class Connection(asyncio.Protocol):
         """Nobody waits for this answer any more."""
         if not exchange.complete:
             exchange.leave()
-            self._listening.log(exchange)
+            self._log(exchange)
+
+    def _log(self, exchange: Exchange) -> None:
+        if self._listening.access_log is not None:
+            self._listening.access_log.exchange(exchange)
 
     # ---- how much is on its way -------------------------------------------------------------
 

@@ -74,7 +74,7 @@ class Exchange:
         self.received = False  # all of the body is here
         self.gone = False  # nobody waits for the response any more
         # the response
-        self.status = 0
+        self.status = 0  # nothing of it was sent yet
         self.sent = 0  # bytes of its body
         self.started = False
         self.complete = False

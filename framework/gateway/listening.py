@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
+from framework.gateway.accesslog import AccessLog
 from framework.gateway.limits import Limits
 
 if TYPE_CHECKING:
     from framework.gateway.connection import Connection
-    from framework.gateway.exchange import Exchange
 
 logger = logging.getLogger("framework.gateway")
 
@@ -21,9 +21,9 @@ _TOLD_AGAIN = 10.0  # seconds between two warnings of refused connections
 class Listening:
     """One for a server, on its event loop."""
 
-    def __init__(self, limits: Limits, log: Callable[..., None] | None = None) -> None:
+    def __init__(self, limits: Limits, access_log: AccessLog | None = None) -> None:
         self.limits = limits
-        self._log = log
+        self.access_log = access_log
         self._open = 0
         self._refused = 0
         self._told_at = float("-inf")
@@ -55,6 +55,8 @@ class Listening:
         self.date = _date()
         for connection in list(connections):
             connection.look(now)
+        if self.access_log is not None:
+            self.access_log.nudge()
         if self._refused and now - self._told_at > _TOLD_AGAIN:
             logger.warning(
                 "%d connections were refused: %d are open, as many as FRAMEWORK_MAX_CONNECTIONS allows",
@@ -63,14 +65,6 @@ class Listening:
                 extra={"action": "connections_refused", "refused": self._refused},
             )
             self._refused, self._told_at = 0, now
-
-    # ---- the access log ---------------------------------------------------------------------
-
-    def log(self, exchange: Exchange) -> None:
-        """An exchange has ended, one way or the other."""
-
-    def log_refusal(self, code: int, id_: str) -> None:
-        """A request was refused before it became an exchange."""
 
 
 def _date() -> bytes:

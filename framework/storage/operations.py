@@ -113,6 +113,7 @@ class Put:
     key: str | None = None
     key_window: float = 0.0
     max_length: int | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +347,7 @@ class Delivery:
     attempt: int
     crashes: int
     put_at: float
+    request_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,6 +401,7 @@ class ItemState:
     last_at: float | None
     reason: str | None
     traceback: str | None
+    request_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,3 +433,4 @@ class DeadLetter:
     last_at: float | None
     died_at: float
     traceback: str | None
+    request_id: str | None

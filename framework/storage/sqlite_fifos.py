@@ -45,8 +45,8 @@ TRIGGERS = (
 )
 
 _PUT = """
-    INSERT INTO _framework_item (fifo, payload, key, put_at)
-    SELECT id, ?, ?, ? FROM _framework_fifo WHERE name = ?"""
+    INSERT INTO _framework_item (fifo, payload, key, put_at, request_id)
+    SELECT id, ?, ?, ?, ? FROM _framework_fifo WHERE name = ?"""
 _NEW_FIFO = "INSERT INTO _framework_fifo (name) VALUES (?) ON CONFLICT (name) DO NOTHING"
 _LENGTH = "SELECT length FROM _framework_fifo WHERE name = ?"
 _KNOWN_KEY = """
@@ -61,7 +61,7 @@ _FORGET_KEYS = """
 
 _FIFO = "SELECT id, epoch, owner, item, paused FROM _framework_fifo WHERE name = ?"
 _HEAD = """
-    SELECT id, payload, attempts, crashes, put_at, held, not_before, delay
+    SELECT id, payload, attempts, crashes, put_at, held, not_before, delay, request_id
     FROM _framework_item WHERE fifo = ? ORDER BY id LIMIT 1"""
 _COUNT_ATTEMPT = """
     UPDATE _framework_item SET attempts = attempts + 1, first_at = coalesce(first_at, ?), last_at = ?
@@ -84,8 +84,8 @@ _HOLD = "UPDATE _framework_item SET held = 1, reason = ?, traceback = coalesce(?
 _DUE = "UPDATE _framework_item SET not_before = 0, delay = 0, held = 0 WHERE id = ?"
 _BURY = """
     INSERT INTO _framework_dead
-        (fifo, item, payload, put_at, attempts, crashes, first_at, last_at, reason, traceback, died_at)
-    SELECT fifo, id, payload, put_at, attempts, crashes, first_at, last_at, ?, coalesce(?, traceback), ?
+        (fifo, item, payload, put_at, request_id, attempts, crashes, first_at, last_at, reason, traceback, died_at)
+    SELECT fifo, id, payload, put_at, request_id, attempts, crashes, first_at, last_at, ?, coalesce(?, traceback), ?
     FROM _framework_item WHERE id = ?"""
 
 _PAUSE = "UPDATE _framework_fifo SET paused = ? WHERE name = ?"
@@ -94,8 +94,8 @@ _DROP = "DELETE FROM _framework_item WHERE id = ? AND fifo = ?"
 _PURGE = "DELETE FROM _framework_item WHERE fifo = ? AND id IS NOT ?"
 _DEAD = "SELECT id FROM _framework_dead WHERE fifo = ? AND (? IS NULL OR id = ?) ORDER BY id"
 _REDRIVE = """
-    INSERT INTO _framework_item (fifo, payload, put_at, first_at, last_at)
-    SELECT fifo, payload, put_at, first_at, last_at FROM _framework_dead WHERE id = ?"""
+    INSERT INTO _framework_item (fifo, payload, put_at, request_id, first_at, last_at)
+    SELECT fifo, payload, put_at, request_id, first_at, last_at FROM _framework_dead WHERE id = ?"""
 _DELETE_DEAD = "DELETE FROM _framework_dead WHERE id = ?"
 _PURGE_DEAD = """
     DELETE FROM _framework_dead WHERE fifo = ? AND (? IS NULL OR id = ?) AND (? IS NULL OR died_at < ?)"""
@@ -139,7 +139,7 @@ class FifoOperations:
             length = connection.execute(_LENGTH, (op.fifo,)).fetchone()
             if length and length[0] >= op.max_length:
                 raise FifoFull(f"FIFO {op.fifo!r} holds {length[0]} items, as many as its max_length allows")
-        values = (op.payload, op.key, op.put_at, op.fifo)
+        values = (op.payload, op.key, op.put_at, op.request_id, op.fifo)
         cursor = connection.execute(_PUT, values)
         if cursor.rowcount == 0:
             connection.execute(_NEW_FIFO, (op.fifo,))
@@ -169,7 +169,7 @@ class FifoOperations:
         head = connection.execute(_HEAD, (fifo_id,)).fetchone()
         if head is None:
             return Undelivered("empty")
-        item_id, payload, attempts, crashes, put_at, held, not_before, delay = head
+        item_id, payload, attempts, crashes, put_at, held, not_before, delay, request_id = head
         if held:
             return Undelivered("held")
         if delay:
@@ -180,7 +180,7 @@ class FifoOperations:
             epoch += 1
         connection.execute(_COUNT_ATTEMPT, (op.now, op.now, item_id))
         connection.execute(_TAKE, (epoch, self.process, item_id, op.worker, op.now, fifo_id))
-        return Delivery(Claim(op.fifo, item_id, epoch), payload, attempts + 1, crashes, put_at)
+        return Delivery(Claim(op.fifo, item_id, epoch), payload, attempts + 1, crashes, put_at, request_id)
 
     def _count_crash(self, connection: Connection, op: Deliver, fifo_id: int, item_id: int) -> None:
         """The owner of the item in work is dead: nobody waits out a back-off for that."""

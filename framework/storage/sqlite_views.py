@@ -17,11 +17,11 @@ _STATE = """
     FROM _framework_fifo f LEFT JOIN _framework_process p ON p.id = f.owner WHERE f.name = ?"""
 _ITEMS = """
     SELECT i.id, i.payload, i.key, i.put_at, i.attempts, i.crashes, i.held, i.not_before, i.delay,
-           i.first_at, i.last_at, i.reason, i.traceback
+           i.first_at, i.last_at, i.reason, i.traceback, i.request_id
     FROM _framework_item i JOIN _framework_fifo f ON f.id = i.fifo WHERE f.name = ? ORDER BY i.id LIMIT ?"""
 _DEAD = """
     SELECT d.id, f.name, d.item, d.payload, d.attempts, d.crashes, d.reason, d.put_at, d.first_at,
-           d.last_at, d.died_at, d.traceback
+           d.last_at, d.died_at, d.traceback, d.request_id
     FROM _framework_dead d JOIN _framework_fifo f ON f.id = d.fifo
     WHERE (? IS NULL OR f.name = ?) AND (? IS NULL OR d.id = ?) ORDER BY d.id LIMIT ?"""
 

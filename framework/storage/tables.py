@@ -131,6 +131,7 @@ ITEM = Table(
     Column("payload", Text, nullable=False),
     Column("key", Text),
     Column("put_at", Double, nullable=False),
+    Column("request_id", Text),  # of the request that put it, directly or by another item
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("crashes", Integer, nullable=False, server_default="0"),
     Column("held", Boolean, nullable=False, server_default="0"),
@@ -153,6 +154,7 @@ DEAD = Table(
     Column("item", BigInteger, nullable=False),
     Column("payload", Text, nullable=False),
     Column("put_at", Double, nullable=False),
+    Column("request_id", Text),
     Column("attempts", Integer, nullable=False),
     Column("crashes", Integer, nullable=False),
     Column("reason", Text, nullable=False),

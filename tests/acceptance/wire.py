@@ -37,7 +37,11 @@ class Wire:
         if receive is not None:  # a small buffer, for a client that does not read
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
         self._socket.settimeout(timeout)
-        self._socket.connect(address)
+        try:
+            self._socket.connect(address)
+        except OSError:
+            self._socket.close()
+            raise
         self._left = b""
 
     def __enter__(self) -> Wire:

@@ -11,6 +11,7 @@ from .conftest import Database
 from .test_fifo_look import utc
 
 KEYS = {
+    "request_id",
     *("id", "fifo", "item_id", "payload", "attempts", "crashes", "reason"),
     *("put_at", "first_at", "last_at", "died_at", "traceback"),
 }

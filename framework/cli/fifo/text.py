@@ -58,7 +58,18 @@ def dead_line(record: dict[str, Any]) -> str:
 def dead_page(record: dict[str, Any]) -> Iterator[str]:
     """Everything of a dead letter."""
     yield f"dead letter {record['id']} of FIFO {record['fifo']}"
-    for name in ("item_id", "reason", "attempts", "crashes", "put_at", "first_at", "last_at", "died_at"):
+    if record["request_id"] is not None:
+        yield f"  request  {record['request_id']}"
+    for name in (
+        "item_id",
+        "reason",
+        "attempts",
+        "crashes",
+        "put_at",
+        "first_at",
+        "last_at",
+        "died_at",
+    ):
         yield f"  {name:<8} {record[name] if record[name] is not None else '-'}"
     yield f"  payload  {_json(record['payload'])}"
     yield from _traceback(record["traceback"])
@@ -72,6 +83,8 @@ def shortened(payload: Any) -> str:
 def _head(head: dict[str, Any]) -> Iterator[str]:
     key = f", key {head['key']!r}" if head["key"] is not None else ""
     yield f"  head     item {head['id']}, put {_second(head['put_at'])}{key}"
+    if head["request_id"] is not None:
+        yield f"  request  {head['request_id']}"
     if head["first_at"] is not None:
         counts = f"attempts {head['attempts']}, crashes {head['crashes']}"
         yield f"           {counts}, first {_second(head['first_at'])}, last {_second(head['last_at'])}"

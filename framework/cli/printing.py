@@ -1,0 +1,80 @@
+"""What a script prints goes to a thread that writes: whoever does not read it holds up nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Callable, Iterator
+from typing import TextIO
+
+from framework.cli import output
+from framework.outbox import Outbox
+
+FLUSH = 1.0  # seconds that a reader of standard output gets at the end
+
+
+class Lines(io.TextIOBase):
+    """Takes the place of ``sys.stdout`` or ``sys.stderr``: hands on each line without its end, once it is whole."""
+
+    def __init__(self, write: Callable[[str], None], instead_of: TextIO) -> None:
+        self._hand_on = write
+        self._original = instead_of
+        self._begun = ""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._original.encoding
+
+    @property
+    def buffer(self) -> object:
+        return self._original.buffer
+
+    def fileno(self) -> int:
+        return self._original.fileno()
+
+    def isatty(self) -> bool:
+        return self._original.isatty()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        if lines:
+            self._hand_on("\n".join(lines))
+        return len(text)
+
+    def flush(self) -> None:
+        """A line that is not whole yet is handed on as one."""
+        if self._begun:
+            begun, self._begun = self._begun, ""
+            self._hand_on(begun)
+
+
+@contextlib.contextmanager
+def without_waiting(err: Callable[[str], None] | None) -> Iterator[None]:
+    """While the block lasts, threads write what is printed: to standard output, and by ``err`` to standard error."""
+    before = sys.stdout, sys.stderr
+    outbox: Outbox[str] = Outbox()
+    write = output.to_stdout()
+
+    def write_all(texts: list[str], missed: int) -> None:
+        if missed:
+            write(f"<{missed} printed lines were dropped: nobody read them>")
+        write("\n".join(texts))
+
+    reader = outbox.reader(write_all, name="framework-print", failed=lambda error: None)
+    if sys.stdout is not None:
+        sys.stdout = Lines(lambda text: outbox.put(text, len(text)), sys.stdout)
+    if sys.stderr is not None and err is not None:
+        sys.stderr = Lines(err, sys.stderr)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        sys.stdout, sys.stderr = before
+        reader.flush(FLUSH)
+        reader.close()

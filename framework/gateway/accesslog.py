@@ -1,0 +1,81 @@
+"""The access log: a line for each request that came over a connection, written out by hand since it is for every one.
+
+The one rule: **it holds the template of the path, never the path, and no header but the request's id**: a path or a
+query may hold what nobody should read. A path that no route takes is ``-``; health checks that go well are left out.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from framework.gateway.exchange import Exchange
+    from framework.logs import Log
+
+GONE = 499  # the client went away before it had its answer
+_QUIET = ("/-/live", "/-/ready")
+
+
+class AccessLog:
+    """Writes to ``log`` in its format, ``text`` or ``json``."""
+
+    def __init__(self, log: Log, log_format: str) -> None:
+        self._log = log
+        self._line: Callable[..., str] = _json if log_format == "json" else _text
+
+    def exchange(self, exchange: Exchange) -> None:
+        """A request that was answered, or whose client has gone."""
+        scope = exchange.scope
+        template = scope.get("template", "-")
+        if exchange.status == 200 and template in _QUIET:
+            return
+        took = (time.perf_counter() - exchange.began) * 1000
+        status = exchange.status or GONE
+        account = scope.get("account", "")
+        self._log.later(
+            self._line(scope["method"], template, status, took, exchange.sent, account, exchange.id)
+        )
+
+    def refusal(self, code: int, sent: int, id_: str) -> None:
+        """What did not become a request, too large, too slow, or no HTTP, and its answer's size."""
+        self._log.later(self._line("-", "-", code, 0.0, sent, "", id_))
+
+    def nudge(self) -> None:
+        """Called now and then: write what has come."""
+        self._log.nudge()
+
+
+def _text(method: str, route: str, status: int, took: float, sent: int, account: str, id_: str) -> str:
+    by = f" by {account}" if account else ""
+    return f"{_clock(int(time.time()))} INFO    [{id_}] {method} {route} {status} {sent} bytes in {took:.1f} ms{by}"
+
+
+def _json(method: str, route: str, status: int, took: float, sent: int, account: str, id_: str) -> str:
+    now = time.time()
+    path = _quoted(route)
+    return (
+        f'{{"time": "{_second(int(now))}.{int(now % 1 * 1000):03}+00:00", "level": "info", '
+        f'"logger": "framework.access", "message": "{method} {path[1:-1]} {status}", "action": "request", '
+        f'"method": "{method}", "route": {path}, "status": {status}, "bytes": {sent}, '
+        f'"duration_ms": {took:.3f}, "account": {_quoted(account or None)}, "request_id": "{id_}"}}'
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _clock(now: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(now))
+
+
+@functools.lru_cache(maxsize=1)
+def _second(now: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+
+
+@functools.lru_cache(maxsize=1000)
+def _quoted(text: str | None) -> str:
+    """Templates and accounts: there are only so many."""
+    return json.dumps(text, ensure_ascii=False)
