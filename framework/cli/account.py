@@ -106,9 +106,10 @@ def list_(url: str, format_: str) -> None:
 
 @account.command()
 @_name
+@_format
 @_database
 @click.pass_obj
-def disable(url: str, name: str) -> None:
+def disable(url: str, name: str, format_: str) -> None:
     """Void the tokens of NAME, and let its key log on no more, until `enable`. Acts within a second."""
 
     async def work(storage: Storage) -> bool:
@@ -117,14 +118,16 @@ def disable(url: str, name: str) -> None:
         return await accounts.disable(storage, name)
 
     changed = _run(url, work)
-    click.echo(f"account {name} is disabled" if changed else f"account {name} was disabled already")
+    said = f"account {name} is disabled" if changed else f"account {name} was disabled already"
+    _show_done(said, {"name": name, "disabled": True, "changed": changed}, format_)
 
 
 @account.command()
 @_name
+@_format
 @_database
 @click.pass_obj
-def enable(url: str, name: str) -> None:
+def enable(url: str, name: str, format_: str) -> None:
     """Let the key of NAME log on again. Tokens that `disable` made void stay void."""
 
     async def work(storage: Storage) -> bool:
@@ -133,7 +136,8 @@ def enable(url: str, name: str) -> None:
         return await accounts.enable(storage, name)
 
     changed = _run(url, work)
-    click.echo(f"account {name} is enabled" if changed else f"account {name} was not disabled")
+    said = f"account {name} is enabled" if changed else f"account {name} was not disabled"
+    _show_done(said, {"name": name, "disabled": False, "changed": changed}, format_)
 
 
 @account.command()
@@ -154,9 +158,10 @@ def rotate(url: str, name: str, format_: str) -> None:
 
 @account.command()
 @_name
+@_format
 @_database
 @click.pass_obj
-def remove(url: str, name: str) -> None:
+def remove(url: str, name: str, format_: str) -> None:
     """Delete the account NAME for good, with its tokens. Acts within a second."""
 
     async def work(storage: Storage) -> None:
@@ -165,7 +170,7 @@ def remove(url: str, name: str) -> None:
         await accounts.remove(storage, name)
 
     _run(url, work)
-    click.echo(f"account {name} is removed")
+    _show_done(f"account {name} is removed", {"name": name, "removed": True}, format_)
 
 
 @account.command()
@@ -236,6 +241,13 @@ def _show_key(key: str, name: str, done: str, format_: str) -> None:
     else:
         click.echo(f"{done}; its key is shown this once, and kept as a hash:", err=True)
         click.echo(key)
+
+
+def _show_done(said: str, record: dict[str, Any], format_: str) -> None:
+    if format_ == "json":
+        _print_json(record)
+    else:
+        click.echo(said)
 
 
 def _record(account: Account, known: set[str]) -> dict[str, Any]:

@@ -104,6 +104,15 @@ def test_disable_enable_and_remove_say_what_they_did(roles: Database) -> None:
     assert "there are none" in refused(roles, "remove", "alice")
 
 
+def test_what_they_did_as_json(roles: Database) -> None:
+    do(roles, "add", "alice", "--role", "reader")
+    for changed in (True, False):
+        assert of_json(roles, "disable", "alice") == {"name": "alice", "disabled": True, "changed": changed}
+    for changed in (True, False):
+        assert of_json(roles, "enable", "alice") == {"name": "alice", "disabled": False, "changed": changed}
+    assert of_json(roles, "remove", "alice") == {"name": "alice", "removed": True}
+
+
 def test_roles_are_shown_and_changed(roles: Database) -> None:
     do(roles, "add", "alice", "--role", "reader")
     assert do(roles, "roles", "alice").out == "reader\n"
