@@ -147,6 +147,12 @@ class Tokens:
         believed = self._believed.get(_name(secret))
         return believed[0] if believed is not None and time.monotonic() < believed[1] else None
 
+    async def is_ours(self, secret: bytes) -> bool:
+        """Is this a valid token, or the key of an account?"""
+        if await self.check(secret) is not None:
+            return True
+        return await self._storage.load(ACCOUNT, "key_hash", hashed(secret)) is not None
+
     async def _find(self, digest: bytes) -> Token | None:
         row = await self._storage.load(TOKEN, "hash", digest)
         if row is None or not hmac.compare_digest(row["hash"], digest):

@@ -87,7 +87,7 @@ class Authentication:
         if name == KEY_HEADER:
             return True
         try:
-            return await self._tokens.check(_token(name, value) or b"") is not None
+            return await self._tokens.is_ours(_token(name, value) or b"")
         except StorageError:
             return True  # nobody can tell: it goes no further
 

@@ -147,8 +147,12 @@ async def test_a_script_never_sees_our_credentials(serving: Serving) -> None:
             {"Authorization": f"Bearer {secret}"},
             {"X-Auth-Token": secret, "X-Xaas-Api-Key": key},
         ]
-        for path in ("/v1/things", "/open"):
-            for headers in carried:
+        mistaken = [
+            {"X-Auth-Token": key},
+            {"Authorization": f"Bearer {key}"},
+        ]  # a key where a token should be
+        for path, sent in (("/v1/things", carried), ("/open", carried + mistaken)):
+            for headers in sent:
                 answer = await client.get(path, headers=headers | {"X-Other": "stays"})
                 assert answer.code == 200
                 assert secret not in answer.body.decode()
