@@ -20,7 +20,7 @@ ROOT = Path(framework.__file__).parent
 LAYERS = (
     ("errors", "jsontext", "yamltext", "identity", "request_id", "trace", "cache", "outbox", "definitions"),
     ("logs",),
-    ("mu", "watchdog", "items", "tls", "roles"),
+    ("mu", "watchdog", "items", "tls", "roles", "stubs"),
     ("storage",),
     ("transaction", "policies", "settings", "tokens", "conversion"),
     ("relations",),

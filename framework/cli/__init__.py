@@ -9,7 +9,20 @@ from __future__ import annotations
 import click
 
 from framework import __version__
-from framework.cli import account, backup, call, check, debug, doctor, fifo, migrate, repl, serve, token
+from framework.cli import (
+    account,
+    backup,
+    call,
+    check,
+    debug,
+    doctor,
+    fifo,
+    migrate,
+    repl,
+    serve,
+    stubs,
+    token,
+)
 
 
 @click.group(
@@ -32,5 +45,6 @@ main.add_command(fifo.fifo)
 main.add_command(backup.backup)
 main.add_command(doctor.doctor)
 main.add_command(migrate.migrate)
+main.add_command(stubs.stubs)
 
 __all__ = ["main"]

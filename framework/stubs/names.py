@@ -1,0 +1,61 @@
+"""The stub of the names that every script sees without an import, `framework_names.pyi`.
+
+The rule: exactly the names of ``framework.definitions.names``; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from framework.definitions.names import METHODS, MODULES
+
+_ERRORS = (
+    *("Duplicate", "Error", "Gone", "HTTPError", "Reject", "Retry"),
+    *("StillReferred", "TransitionError", "ValidationError"),
+)
+_OF_SQLALCHEMY = ("and_", "join", "not_", "or_", "select")
+
+BUILTINS_STUB = """\
+# Pyright and Pylance take the names in this file as builtins: scripts need no import of them.
+from framework_names import *
+"""
+
+
+def names_stub() -> str:
+    """Each name with its type."""
+    modules = [name for name in MODULES if name != "urllib"]
+    lines = [f"import {name} as {name}" for name in modules]
+    lines += [
+        "import logging as _logging",
+        "import urllib.parse",
+        "from typing import Any as _Any, Literal as _Literal",
+    ]
+    lines += ["", "import sqlalchemy as sqlalchemy"]
+    lines += [f"from sqlalchemy import {name} as {name}" for name in _OF_SQLALCHEMY]
+    lines += ["from framework.cache import CacheStore as _CacheStore"]
+    lines += ["from framework.callout import Callout as _Callout"]
+    lines += [f"from framework.errors import {name} as {name}" for name in _ERRORS]
+    lines += ["from framework.fifo import Fifos as _Fifos", "from framework.mu import MU as MU"]
+    lines += ["from framework.scope import RuntimeView as _RuntimeView", ""]
+    lines += [f"import {name} as {name}" for name in ("atom", "context", "model")]
+    lines += ["", "Cache: _CacheStore", "FIFO: _Fifos", "Runtime: _RuntimeView", "callout: _Callout"]
+    lines += ["jsonschema: _Any", "logger: _logging.Logger", "", "def qprint(value: object) -> None: ...", ""]
+    lines += [f'{name}: _Literal["{name}"]' for name in METHODS]
+    lines += ["", f"__all__ = {sorted(names())!r}"]
+    return "\n".join(lines)
+
+
+def names() -> list[str]:
+    """The names that the stub has."""
+    own = (
+        "Cache",
+        "FIFO",
+        "MU",
+        "Runtime",
+        "atom",
+        "callout",
+        "context",
+        "jsonschema",
+        "logger",
+        "model",
+        "qprint",
+    )
+    return [*own, *_ERRORS, *METHODS, *MODULES, *_OF_SQLALCHEMY, "sqlalchemy"]
