@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from benchmarks import access, forwarding, machine, orders, prints, queues
+from benchmarks import access, forwarding, machine, orders, prints, queues, rows
 from benchmarks.report import Report, as_json, as_text
 
 HTTP = {"orders": orders.run_round, "access": access.run_round, "forwarding": forwarding.run_round}
-NAMES = (*HTTP, *queues.CASES, "prints")
+NAMES = (*HTTP, *rows.CASES, *queues.CASES, "prints")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -32,6 +32,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "forwarding: a route with a target, against the same by hand and the back end alone. "
         "puts: durable puts into one queue at 64 tasks. "
         "deliveries: put, deliver and acknowledge with one consumer. "
+        "loads, saves: one row by its key, and one field of it, against the bare driver. "
         "prints: a burst of qprints, with nobody, one, and a stopped one listening. "
         "See benchmarks/README.md.",
     )
@@ -79,6 +80,8 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> Report:
             print(f"{name}, round {number} of {arguments.rounds} ...", file=sys.stderr)
             if name in HTTP:
                 HTTP[name](report, number, seconds=arguments.seconds, folder=folder, cores=cores)
+            elif name in rows.CASES:
+                rows.run_round(report, name, number, seconds=arguments.seconds, folder=folder)
             elif name == "prints":
                 prints.run_round(report, number, seconds=arguments.seconds, folder=folder)
             else:

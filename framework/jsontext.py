@@ -80,4 +80,16 @@ def _exact(value: object) -> object:
     return value
 
 
-decode = json.loads
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+
+
+def decode(text: str | bytes) -> Any:
+    """The value of a JSON text; ``ValueError`` for one that is none."""
+    if not isinstance(text, str):
+        return json.loads(text)
+    try:
+        # As `json.loads`, without looking for white space around it: what was encoded here has none.
+        value, end = _scan(text, 0)
+    except StopIteration:
+        return json.loads(text)
+    return value if end == len(text) else json.loads(text)

@@ -98,14 +98,12 @@ class Model:
                 encoded[name] = jsontext.encode(self.accept(name, value))
         return encoded
 
-    def decode(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The values of each stored field of a row."""
-        values = {name: row[name] for name in self.columns}
+    def decode(self, values: dict[str, Any]) -> None:
+        """Make the values of the fields out of what is stored of them, in place."""
         for name, decoder in self.decoders.items():
             stored = values[name]
             if stored is not None:
                 values[name] = decoder(stored)
-        return values
 
     def without_columns(self, scope: dict[str, Any]) -> dict[str, Any]:
         """What fields that are not stored begin with, in a new instance and in a loaded one."""

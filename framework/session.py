@@ -7,7 +7,7 @@ carries the block's claims too. One who has lost a claim changes nothing: ``Clai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -112,7 +112,7 @@ class Session:
             return []
         return await self.storage.write(operations, fences=CLAIMS.get())
 
-    async def load(
+    def load(
         self,
         table: Table,
         key_column: str,
@@ -120,14 +120,14 @@ class Session:
         conn: Place | None = None,
         *,
         for_update: bool = False,
-    ) -> Row | None:
+    ) -> Awaitable[Row | None]:
         """One row by a unique column, or ``None``; sees what ``conn`` or the script's transaction wrote."""
         place = conn or JOINED.get()
         if place is not None:
-            return await place.load(table, key_column, key, for_update=for_update)
+            return place.load(table, key_column, key, for_update=for_update)
         if for_update:
             raise TransactionHeld(_FOR_UPDATE)
-        return await self.storage.load(table, key_column, key)
+        return self.storage.load(table, key_column, key)
 
     async def select(
         self,

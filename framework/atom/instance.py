@@ -288,11 +288,10 @@ class Atom:
         stored = dict(row)
         values = self.__dict__
         values["_sequence"] = stored.pop(SEQUENCE)
+        values.update(stored)
         values["_stored"] = stored
         values["_destroyed"] = False
-        for name in IDENTITY:
-            values[name] = stored[name]
-        values.update(model.decode(stored))
+        model.decode(values)
         if model.passing:
             values.update(model.without_columns(cls._scope))
         return self

@@ -200,8 +200,12 @@ class SqliteStorage:
     async def load(self, table: Table, key_column: str, key: Any) -> Row | None:
         """See the contract."""
         query = self._codec.by_key(table, key_column)
-        row = await self._lookups.row(query.sql, query.bind({"key": key}))
-        return None if row is None else query.row(row)
+        [(_, convert)] = query.parameters
+        parameters = (convert(key) if convert else key,)
+        rows = self._lookups.in_place(query.sql, parameters)
+        if rows is None:
+            rows = await self._lookups.elsewhere(query.sql, parameters)
+        return query.row(rows[0]) if rows else None
 
     async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """See the contract."""

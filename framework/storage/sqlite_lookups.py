@@ -21,7 +21,9 @@ from framework.storage.sqlite_statements import Connecting
 SLOW = 0.002  # seconds that a look-up in place may take
 T = TypeVar("T")
 
-AWAY = 1.0  # seconds for which the thread does it, after one that took longer
+# Seconds for which the thread does it, after one that took longer. A busy machine makes a look-up slow now and
+# then, a slow disk makes all of them slow: each that follows a slow one doubles it.
+AWAY, LONGEST_AWAY = 0.01, 1.0
 
 
 class Lookups:
@@ -39,27 +41,39 @@ class Lookups:
         )
         self._connection: sqlite3.Connection | None = None
         self._away_until = 0.0
+        self._away = AWAY
 
     async def start(self) -> None:
         """Open both connections; ``sqlite3.Error`` when that fails."""
         self._connection = _connect(self._path, 0.0, self._factory)
         await self._thread.start()
 
-    async def row(self, sql: str, parameters: Sequence[Any]) -> Any:
-        """The first row, or None. ``Unavailable`` when the database cannot be read."""
+    def in_place(self, sql: str, parameters: Sequence[Any]) -> list[Any] | None:
+        """The rows, here and now; None when ``elsewhere`` is to be asked. ``Unavailable`` as there."""
         began = time.monotonic()
-        if self._connection is not None and began >= self._away_until:
-            try:
-                row = _first(self._connection, sql, parameters)
-            except sqlite3.Error as error:
-                if not _is_busy(error):
-                    raise translate(error) from error
-                self._away_until = began + AWAY
-            else:
-                if time.monotonic() - began > SLOW:
-                    self._away_until = time.monotonic() + AWAY
-                return row
-        return await self._thread.run(lambda connection: _first(connection, sql, parameters))
+        if self._connection is None or began < self._away_until:
+            return None
+        try:
+            rows = _all(self._connection, sql, parameters)
+        except sqlite3.Error as error:
+            if not _is_busy(error):
+                raise translate(error) from error
+            self._stay_away()
+            return None
+        if time.monotonic() - began > SLOW:
+            self._stay_away()
+        else:
+            self._away = AWAY
+        return rows
+
+    async def elsewhere(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
+        """The rows, by the thread. ``Unavailable`` when the database cannot be read."""
+        rows: list[Any] = await self._thread.run(lambda connection: _all(connection, sql, parameters))
+        return rows
+
+    def _stay_away(self) -> None:
+        self._away_until = time.monotonic() + self._away
+        self._away = min(2 * self._away, LONGEST_AWAY)
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Work on the thread's connection that may take long, and is answered as soon as it is done."""
@@ -74,10 +88,9 @@ class Lookups:
         await self._thread.close()
 
 
-def _first(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> Any:
+def _all(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[Any]:
     # All rows are fetched (there is one at most): a statement that has not ended holds the log back.
-    rows = connection.execute(sql, parameters).fetchall()
-    return rows[0] if rows else None
+    return connection.execute(sql, parameters).fetchall()
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
