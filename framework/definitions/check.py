@@ -23,6 +23,7 @@ from .module import parse_module
 from .othernames import check_other_names
 from .problem import Problem, Report
 from .reading import Reading
+from .references import check_references
 from .role import parse_role
 from .routing import parse_route
 from .rules import Rules
@@ -81,6 +82,7 @@ def check(
         _report_empty(name, loaded, report)
     Rules(definitions, reading.compiled, loaded.broken, reading.doubtful, host, port, report).apply()
     definitions = replace(definitions, atoms=inherited(definitions.atoms, report))
+    check_references(definitions.atoms, report)
     check_other_names(definitions.atoms, report)
     told: set[Location] = set()
     for atom in sorted(definitions.atoms, key=lambda one: len(one.lineage)):  # a parent before its children

@@ -144,27 +144,6 @@ class _Family:
         identifiers = {one.identifier.name.lower() for one in line if one.identifier is not None}
         return [found[key][1] for key in order if key not in identifiers]
 
-    def _aliases_are_no_names(
-        self,
-        atom: AtomDefinition,
-        line: tuple[AtomDefinition, ...],
-        found: Mapping[str, tuple[AtomDefinition, Member]],
-    ) -> None:
-        """An alias is one field's alone, in the parents as well."""
-        taken = {name: (owner, member) for owner, member in found.values() for name in [member.name]}
-        for owner in line:
-            for name, member in _names(owner):
-                if found[member.name.lower()][1] is not member:
-                    continue  # not there any more
-                first = taken.setdefault(name, (owner, member))
-                if first[1] is not member:
-                    message = (
-                        f"{quoted(name)} is a name of the field {quoted(first[1].name)} of {quoted(first[0].name)} "
-                        f"and of {quoted(member.name)} of {quoted(owner.name)}"
-                    )
-                    pair = sorted((first, (owner, member)), key=lambda one: line.index(one[0]))
-                    self._tell(atom, pair[0], pair[1], message, hint="choose another alias")
-
     def _eldest(self, atom: AtomDefinition, seen: set[str]) -> Iterator[AtomDefinition]:
         """The class after its parents, and these after theirs; each once."""
         for name in atom.extends:

@@ -19,7 +19,6 @@ from .location import Location
 from .module import SETTINGS
 from .problem import Report, did_you_mean, quoted
 from .queues import Queues, queues
-from .references import check_references
 from .routing import RouteDefinition, shape
 from .script import Compiled, Script
 from .seen import PLAIN_BUILTINS, Use, guarded_lines, is_always_seen, is_foreseeable, uses, variables_of
@@ -50,7 +49,6 @@ class Rules:
         for atom in self.definitions.atoms:
             self._classes_of(atom)
         self._cycles()
-        check_references(self.definitions.atoms, self.report)
         for compiled in self.compiled:
             self._names(compiled)
         for route in self.definitions.routes:
