@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -199,3 +200,30 @@ def test_something_may_come_before_all(box: Outbox[int]) -> None:
     assert reader.flush(10)
     reader.close()
     assert hand.items == [1, 2, 3]
+
+
+def test_what_is_lazy_waits_for_the_next_for_a_nudge_or_for_a_flush(box: Outbox[int], read: Read) -> None:
+    given: list[list[int]] = []
+    come = threading.Semaphore(0)
+
+    def write(items: list[int], missed: int) -> None:
+        given.append(items)
+        come.release()
+
+    reader = read(write)
+    box.put(1, 1)
+    assert come.acquire(timeout=30)
+    time.sleep(0.3)  # it waits again
+    for number in (2, 3):
+        box.put(number, 1, lazy=True)
+    assert not come.acquire(timeout=0.2)
+    box.put(4, 1)
+    assert come.acquire(timeout=30)
+    time.sleep(0.3)
+    box.put(5, 1, lazy=True)
+    box.nudge()
+    assert come.acquire(timeout=30)
+    reader.flush(30)
+    box.put(6, 1, lazy=True)
+    assert reader.flush(30)
+    assert given == [[1], [2, 3, 4], [5], [6]]
