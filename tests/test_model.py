@@ -281,6 +281,9 @@ async def test_a_column_has_the_type_that_is_asked_for_and_gives_the_same_back(
     table = Models(atoms, session).Order
     loaded = await atoms.Order.load(1)
     [row] = await session.select(select(table).where(table.c.fDateTime == values["DateTime"][1]))
+    for type_ in ("string", "integer", "number", "boolean", "DateTime"):
+        [found] = await atoms.Order.retrieve(**{f"f{type_}": values[type_][1]}, order_by=f"-f{type_}")
+        assert found.id == 1
     for type_, (_, value) in values.items():
         for kept in (getattr(loaded, f"f{type_}"), row[f"f{type_}"]):
             assert (kept, type(kept)) == (value, type(value))

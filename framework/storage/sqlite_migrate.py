@@ -40,17 +40,16 @@ def applied(path: str, wanted: Sequence[Table], drop: frozenset[str]) -> tuple[P
     ``CannotOpen`` while others have the database open.
     """
     dialect = SQLiteDialect_pysqlite()
-    with Users(Locks(path)).alone():
-        with _reading(path) as connection:
-            found = _plan(connection, dialect, wanted, drop)
-        copy = _copied(path) if found.waiting and not found.refused else None
-        with _writing(path) as connection:
-            found = _plan(connection, dialect, wanted, drop)  # once more: nobody can write now
-            if not found.refused:
-                sqlite_schema.ensure(connection, dialect, list(tables.metadata.sorted_tables))
-                applying = Applying(connection, dialect)
-                applying.apply(found, cause="migrate", copy=copy)
-                found.statements = applying.statements
+    copy = None
+    with Users(Locks(path)).alone(), _writing(path) as connection:
+        found = _plan(connection, dialect, wanted, drop)
+        if not found.refused:
+            if found.waiting:
+                copy = _copied(path)  # by another connection, which sees the database as it was
+            sqlite_schema.ensure(connection, dialect, list(tables.metadata.sorted_tables))
+            applying = Applying(connection, dialect)
+            applying.apply(found, cause="migrate", copy=copy)
+            found.statements = applying.statements
     return found, copy
 
 
