@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TextIO
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application, run_in_terminal
@@ -21,6 +22,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout.processors import TabsProcessor
 from prompt_toolkit.lexers import PygmentsLexer
+from prompt_toolkit.output import create_output
 
 from framework.repl.completion import Names
 from framework.repl.screen import Screen
@@ -32,7 +34,14 @@ class Editor:
     """Reads inputs with an editor. ``read`` runs in a thread; the others may be called from anywhere."""
 
     def __init__(
-        self, screen: Screen, modes: Modes, names: Names, *, history: Path | None, stuck: Callable[[], None]
+        self,
+        screen: Screen,
+        modes: Modes,
+        names: Names,
+        *,
+        out: TextIO,
+        history: Path | None,
+        stuck: Callable[[], None],
     ) -> None:
         self._screen = screen
         self._modes = modes
@@ -48,11 +57,11 @@ class Editor:
             key_bindings=_keys(stuck),
             input_processors=[TabsProcessor()],
             enable_suspend=True,
+            output=create_output(out),
         )
 
     def read(self) -> str:
         """The next input. ``EOFError`` at Ctrl-D or the terminal's end, ``KeyboardInterrupt`` at Ctrl-C."""
-        self._screen.prompting(self)
         try:
             return self._session.prompt(pre_run=self._shown, handle_sigint=False)
         finally:
@@ -61,7 +70,9 @@ class Editor:
             self._screen.prompted()
 
     def _shown(self) -> None:
+        """It runs, and shows its prompt next."""
         self._app = self._session.app
+        self._screen.prompting(self)
 
     def interrupt(self) -> None:
         """Ctrl-C that comes as a signal: what is typed is dropped."""

@@ -34,6 +34,7 @@ class Screen:
     def show(self, text: str) -> None:
         """Print a text with a newline, whole, above the prompt if one is shown. From any thread."""
         with self._lock:
+            first = not self._waiting
             self._waiting.append(f"{text}\n")
             if len(self._waiting) > MOST_WAITING:
                 self._waiting.popleft()
@@ -41,11 +42,11 @@ class Screen:
             prompt = self._prompt
             if prompt is None:
                 self._write_waiting()
-        if prompt is not None:
+        if prompt is not None and first:  # else it is asked to already
             prompt.above(self._write_waiting)
 
     def prompting(self, prompt: Prompt) -> None:
-        """The prompt is about to be shown: it stands at the margin."""
+        """The prompt is shown next: at the margin, and below all that was written."""
         with self._lock:
             self._write_waiting()
             if not self._at_margin:

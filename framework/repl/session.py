@@ -113,8 +113,8 @@ class _Session:
                     await remote.close()
 
     async def _converse(self, runtime: Runtime, statements: Statements, *, started: bool) -> int:
+        _takes_all(sys.stdout)
         if not sys.stdin.isatty():
-            _by_line(sys.stdout)
             async with _tools(runtime, statements, print, print) as (namespace, between):
                 self._console = _console(runtime, namespace, print, between)
                 return await self._console.run_script(sys.stdin.read())
@@ -234,6 +234,7 @@ def _source(screen: Screen, modes: Modes, namespace: dict[str, Any], fifos: _Fif
         screen,
         modes,
         Names(namespace, fifos.now),
+        out=sys.__stdout__ or sys.stdout,
         history=folder / _HISTORY if folder else None,
         stuck=_unstick(asyncio.get_running_loop()),
     )
@@ -296,10 +297,10 @@ def _on_interrupt(handle: Callable[[FrameType | None], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _by_line(stream: Any) -> None:
-    """What is printed into a pipe is there when its line is."""
+def _takes_all(stream: Any) -> None:
+    """Each line is written when it is whole, into a pipe too, and no character of a message is an error."""
     if hasattr(stream, "reconfigure"):
-        stream.reconfigure(line_buffering=True)
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")
 
 
 def _say(text: str) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 import time
+from pathlib import Path
 
 import pytest
 
+import framework
+from tests.acceptance.app import app
 from tests.acceptance.conftest import Serve
 from tests.acceptance.server import REFERENCE_APP, until
 from tests.repl.conftest import Sit
@@ -71,11 +74,27 @@ def arrival(terminal: Terminal, number: int) -> float:
     return now
 
 
-def test_the_prompt_is_usable_between_two_blocks(sit: Sit, serve: Serve, tmp_path: object) -> None:
-    from tests.acceptance.app import app, route
+def test_the_session_of_the_readme_is_real(sit: Sit, serve: Serve) -> None:
+    """What it shows comes out as it stands there, but for the ids, and the address of the server."""
+    root = Path(framework.__file__).parents[1]
+    told = re.findall(r"```console\n(.*?)```", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    first, second = (text for text in told if ">>> " in text)
+    session = masked(first.partition("$ framework repl\n")[2] + second).splitlines()
 
-    definitions = app(tmp_path, work="await asyncio.sleep(0.3)\nqprint(entry)")  # type: ignore[arg-type]
-    assert route  # the same folder serves both
+    definitions = root / "definitions"
+    server = serve(definitions)
+    terminal = sit(url=server.url, folder=definitions).prompt()
+    typed = [line[4:] for line in session if line.startswith((">>>", "..."))]
+    terminal.run(typed[0])
+    terminal.run(*typed[1:-1])
+    terminal.run(typed[-1])
+    until(lambda: terminal.text().count("status: done") == 2, what=terminal.text)
+    shown = masked(terminal.text().replace(server.url, "http://127.0.0.1:9099")).splitlines()
+    assert shown[: len(session)] == session
+
+
+def test_the_prompt_is_usable_between_two_blocks(sit: Sit, serve: Serve, tmp_path: Path) -> None:
+    definitions = app(tmp_path, work="await asyncio.sleep(0.3)\nqprint(entry)")
     server = serve(definitions)
     terminal = sit(url=server.url, folder=definitions).prompt()
     terminal.run("debug()")
