@@ -1,6 +1,6 @@
 """``framework repl``: Python at a prompt, with what scripts see, beside a running server.
 
 The modules, from the outside in: ``session`` opens and closes all; ``server`` joins or starts the server;
-``console`` converses, with ``statement`` and ``execution``; ``terminal``, ``editor`` and ``screen`` are the
-terminal; the rest is what the user finds in the namespace.
+``console`` converses, with ``statement`` and ``execution``; ``terminal`` and ``screen`` are where the user sits,
+``keyboard`` chooses between the prompts of ``editor`` and ``plain``; the rest is what is found in the namespace.
 """

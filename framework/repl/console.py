@@ -19,6 +19,7 @@ from framework.repl.statement import SCRIPT, Compiler, Statement
 
 T = TypeVar("T")
 
+_LAST_WORD = 1.0  # seconds that the prompt gets to leave
 _LEAVE = ("exit", "quit")
 
 
@@ -66,7 +67,7 @@ class Console:
         self._input = source
         while True:
             try:
-                text = await _in_thread(source.read)
+                text = await self._read(source)
             except EOFError:
                 return 0
             except KeyboardInterrupt:
@@ -76,6 +77,19 @@ class Console:
             code = await self._run_input(text, source)
             if code is not None:
                 return code
+
+    async def _read(self, source: Input) -> str:
+        """The next input; where we are cancelled meanwhile, the terminal is put in order first."""
+        reading = _in_thread(source.read)
+        try:
+            await asyncio.wait({reading})
+        except asyncio.CancelledError:
+            source.close()
+            done, _ = await asyncio.wait({reading}, timeout=_LAST_WORD)
+            for ended in done:
+                ended.exception()  # of no interest any more
+            raise
+        return reading.result()
 
     async def run_script(self, text: str) -> int:
         """Run all of a script, up to the first statement that raises; the exit code."""
@@ -149,8 +163,8 @@ def _exit_code(error: SystemExit, complain: Callable[[str], None]) -> int:
     return 1
 
 
-async def _in_thread(function: Callable[[], T]) -> T:
-    """In a thread of its own, which nobody waits for at the end of the process."""
+def _in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
+    """Run it in a thread of its own, which nobody waits for at the end of the process."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -171,4 +185,4 @@ async def _in_thread(function: Callable[[], T]) -> T:
             loop.call_soon_threadsafe(settle, *outcome)
 
     threading.Thread(target=run, name="framework-prompt", daemon=True).start()
-    return await future
+    return future

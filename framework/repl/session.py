@@ -22,27 +22,24 @@ from framework import storage as storages
 from framework.block import Block
 from framework.debug import follow, printable
 from framework.definitions import Definitions
-from framework.repl import server, state
+from framework.errors import CannotOpen
+from framework.repl import server, terminal
 from framework.repl.completion import Names
 from framework.repl.console import Console, Leave
 from framework.repl.debugging import Debugging
 from framework.repl.execution import Execution
 from framework.repl.help import Help
+from framework.repl.keyboard import keyboard
 from framework.repl.profile import Profile
 from framework.repl.remote import RemoteGateway
-from framework.repl.screen import Screen, ScreenStream
 from framework.repl.server import Address
-from framework.repl.terminal import Modes, PlainInput
 from framework.repl.tracing import Tracing
 from framework.runtime import Runtime, open_runtime
 from framework.storage.statements import Statements
 
 logger = logging.getLogger("framework.repl")
 
-_HISTORY = "repl_history"
-_STDOUT = 1
-_PLAIN = ("", "dumb", "unknown")
-_STUCK = 0.3  # seconds without a turn of the loop after which Ctrl-C at the prompt stops what keeps it
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +55,15 @@ class Plan:
 def run(plan: Plan) -> int:
     """Converse at the terminal, or run the script that standard input is; the exit code.
 
-    ``CannotOpen`` when there is no database or no server of it.
+    ``CannotOpen`` when there is no database or no server of it. 128 and its number after a signal.
     """
+    script = _script()
     # The stock loop: it runs Python's signal handlers where it waits, and leaves them alone elsewhere.
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         loop = runner.get_loop()
-        session = _Session(plan)
+        session = _Session(plan, script)
         main = loop.create_task(session.run(), name="repl")
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, main.cancel)
-        with _on_interrupt(session.interrupt):
+        with _on_signals(lambda number, frame: session.signalled(main, number, frame)):
             while True:
                 try:
                     return loop.run_until_complete(main)
@@ -75,25 +71,26 @@ def run(plan: Plan) -> int:
                     if main.done():
                         raise
                 except asyncio.CancelledError:
-                    return 128 + signal.SIGTERM
+                    return 128 + session.stopped_by
 
 
 class _Session:
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, script: str | None) -> None:
         self._plan = plan
+        self._script = script
         self._console: Console | None = None
-        self._task: asyncio.Task[Any] | None = None
+        self.stopped_by = 0
 
-    def interrupt(self, frame: FrameType | None) -> None:
-        """Ctrl-C: before there is a prompt, and while the end takes long, it ends all."""
+    def signalled(self, main: asyncio.Task[int], number: int, frame: FrameType | None) -> None:
+        """Ctrl-C stops the statement; other signals, or where there is none to stop yet, the session."""
+        if number != signal.SIGINT or self._console is None:
+            self.stopped_by = number
+            main.cancel()
+            main.get_loop().call_soon_threadsafe(lambda: None)  # it sleeps, and would not look
         if self._console is not None:
             self._console.interrupt(frame)
-        elif self._task is not None:
-            self._task.cancel()
-            self._task.get_loop().call_soon_threadsafe(lambda: None)
 
     async def run(self) -> int:
-        self._task = asyncio.current_task()
         plan = self._plan
         address = Address.parse(plan.url)
         if not storages.exists(plan.database) and await address.listens():
@@ -114,23 +111,22 @@ class _Session:
 
     async def _converse(self, runtime: Runtime, statements: Statements, *, started: bool) -> int:
         _takes_all(sys.stdout)
-        if not sys.stdin.isatty():
+        if self._script is not None:
             async with _tools(runtime, statements, print, print) as (namespace, between):
                 self._console = _console(runtime, namespace, print, between)
-                return await self._console.run_script(sys.stdin.read())
+                return await self._console.run_script(self._script)
         if not started:
             _say(f"joined the server on {self._plan.url}")
         _say("`help` says what there is, Ctrl-D leaves")
-        with _terminal() as (screen, modes):
+        with terminal.taken() as (screen, modes):
             async with _tools(runtime, statements, print, screen.show) as (namespace, between):
-                namespace["input"] = _input(modes)
-                source = _source(screen, modes, namespace, _Fifos(runtime))
+                namespace["input"] = terminal.line_reader(modes)
+                source = keyboard(screen, modes, Names(namespace, _Fifos(runtime).now))
                 self._console = _console(runtime, namespace, print, between)
                 asyncio.get_running_loop().add_signal_handler(signal.SIGCONT, source.again)
                 try:
                     return await self._console.converse(source)
                 finally:
-                    source.close()
                     asyncio.get_running_loop().remove_signal_handler(signal.SIGCONT)
 
 
@@ -224,77 +220,26 @@ def _console(
     )
 
 
-def _source(screen: Screen, modes: Modes, namespace: dict[str, Any], fifos: _Fifos) -> Any:
-    if os.environ.get("TERM", "") in _PLAIN or not os.isatty(_STDOUT):
-        return PlainInput(sys.stdin.fileno(), screen, modes, _raw_write)
-    from framework.repl.editor import Editor
-
-    folder = state.folder()
-    return Editor(
-        screen,
-        modes,
-        Names(namespace, fifos.now),
-        out=sys.__stdout__ or sys.stdout,
-        history=folder / _HISTORY if folder else None,
-        stuck=_unstick(asyncio.get_running_loop()),
-    )
-
-
-def _raw_write(text: str) -> None:
-    out = sys.__stdout__
-    assert out is not None
-    out.write(text)
-    out.flush()
-
-
-def _unstick(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
-    """For Ctrl-C at the prompt: a task in the background that never lets the loop turn is stopped by it."""
-    import _thread
-    import threading
-
-    def unstick() -> None:
-        turned = threading.Event()
-        loop.call_soon_threadsafe(turned.set)
-        if not turned.wait(_STUCK):
-            _thread.interrupt_main()
-
-    return lambda: threading.Thread(target=unstick, daemon=True).start()
-
-
-def _input(modes: Modes) -> Callable[..., str]:
-    def input_(prompt: object = "", /) -> str:
-        """Python's own, with the terminal as it was."""
-        print(prompt, end="", flush=True)
-        with modes.as_found():
-            line = sys.stdin.readline()
-        if not line:
-            raise EOFError
-        return line.removesuffix("\n")
-
-    return input_
-
-
 @contextmanager
-def _terminal() -> Iterator[tuple[Screen, Modes]]:
-    """Standard output and error go through the screen, and the terminal is left as it was found."""
-    out, err = sys.stdout, sys.stderr
-    screen, modes = Screen(out), Modes(sys.stdin.fileno())
-    sys.stdout, sys.stderr = ScreenStream(screen, out), ScreenStream(screen, err)
-    modes.quiet()
-    try:
-        yield screen, modes
-    finally:
-        sys.stdout, sys.stderr = out, err
-        modes.restore()
-
-
-@contextmanager
-def _on_interrupt(handle: Callable[[FrameType | None], None]) -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, lambda _, frame: handle(frame))
+def _on_signals(handle: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _script() -> str | None:
+    """What standard input holds; None where it is a terminal."""
+    if sys.stdin is None:  # closed by who started us
+        return ""
+    if sys.stdin.isatty():
+        return None
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CannotOpen(f"the script is not UTF-8: {error}") from None
 
 
 def _takes_all(stream: Any) -> None:

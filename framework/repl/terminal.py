@@ -1,30 +1,22 @@
-"""The prompts on a terminal that can do nothing but show text (TERM=dumb, or a pipe behind the output).
+"""The terminal that the user sits at: its modes, and where standard output goes meanwhile.
 
-The one rule: **what is typed ahead is shown when its prompt comes, not before**: the terminal does not echo,
-we do. So a pasted block looks as if it had been typed, and a half-typed line can be shown again.
+The one rule: **it is left as it was found**, however the session ends.
 """
 
 from __future__ import annotations
 
-import codecs
-import os
-import re
-import select
+import sys
 import termios
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from framework.repl.screen import Screen
-from framework.repl.statement import whole
+from framework.repl.screen import Screen, ScreenStream
 
 FIRST = ">>> "
 NEXT = "... "
 
-_ICANON_LFLAG = 3
-_SEQUENCE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|O.)")  # arrows, and the marks of a bracketed paste
-_ERASE, _ERASE_WORD, _ERASE_LINE, _END, _SHOW_AGAIN = ("\x7f", "\b"), "\x17", "\x15", "\x04", "\x12"
+_LFLAG = 3
 
 
 class Modes:
@@ -33,7 +25,7 @@ class Modes:
     def __init__(self, number: int) -> None:
         self._number = number
         self._found: list[Any] = termios.tcgetattr(number)
-        self.echoes = bool(self._found[_ICANON_LFLAG] & termios.ECHO)
+        self.echoes = bool(self._found[_LFLAG] & termios.ECHO)
 
     def restore(self) -> None:
         self._set(self._found)
@@ -57,7 +49,7 @@ class Modes:
 
     def _without(self, flags: int) -> None:
         modes = [*self._found]
-        modes[_ICANON_LFLAG] &= ~flags
+        modes[_LFLAG] &= ~flags
         self._set(modes)
 
     def _set(self, modes: list[Any]) -> None:
@@ -67,130 +59,32 @@ class Modes:
             pass
 
 
-class PlainInput:
-    """Reads inputs line by line. ``read`` runs in a thread; the others may be called from anywhere."""
+@contextmanager
+def taken() -> Iterator[tuple[Screen, Modes]]:
+    """Standard output, and standard error where it is the same terminal, go through the screen meanwhile."""
+    out, err = sys.stdout, sys.stderr
+    screen, modes = Screen(out), Modes(sys.stdin.fileno())
+    sys.stdout = ScreenStream(screen, out)
+    if out.isatty() and err.isatty():
+        sys.stderr = ScreenStream(screen, err)
+    modes.quiet()
+    try:
+        yield screen, modes
+    finally:
+        sys.stdout, sys.stderr = out, err
+        modes.restore()
 
-    def __init__(self, number: int, screen: Screen, modes: Modes, write: Callable[[str], None]) -> None:
-        self._number = number
-        self._screen = screen
-        self._modes = modes
-        self._write = write
-        self._keys = ""  # what was read and not yet typed into a line
-        self._line = ""
-        self._shown = FIRST
-        self._typing = threading.RLock()
-        self._showing = False
-        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-        self._ended = False
-        self._woken, self._waker = os.pipe()
 
-    def read(self) -> str:
-        """The next input. ``EOFError`` at Ctrl-D or the terminal's end, ``KeyboardInterrupt`` at Ctrl-C."""
-        text = self._read_line(FIRST)
-        while not whole(text):
-            text += "\n" + self._read_line(NEXT)
-        return text
+def line_reader(modes: Modes) -> Callable[..., str]:
+    """``input`` for statements."""
 
-    def interrupt(self) -> None:
-        """Ctrl-C: what is typed is dropped."""
-        os.write(self._waker, b"c")
-
-    def forget(self) -> None:
-        """What was typed ahead of a statement that was stopped is not run."""
-        self._keys = ""
-
-    def close(self) -> None:
-        """End a ``read``."""
-        os.write(self._waker, b"e")
-
-    def again(self) -> None:
-        """The process was stopped and goes on: show what there was."""
-        os.write(self._waker, b"s")
-
-    def above(self, write: Callable[[], None]) -> None:
-        """See ``Prompt``."""
-        with self._typing:
-            if self._showing:
-                self._write("\r" + " " * len(self._shown + self._line) + "\r")
-                write()
-                self._write(self._shown + self._line)
-
-    def _read_line(self, prompt: str) -> str:
-        self._modes.by_key()
-        self._screen.prompting(self)
-        with self._typing:
-            self._shown, self._line, self._showing = prompt, "", True
-            self._write(prompt)
-        try:
-            while True:
-                with self._typing:
-                    line = self._take()
-                if line is not None:
-                    return line
-                self._wait()
-        finally:
-            with self._typing:
-                self._showing = False
-            self._screen.prompted()
-            self._modes.quiet()
-
-    def _take(self) -> str | None:
-        """Type the keys that have come into the line; the line, once it is ended."""
-        while self._keys:
-            key, self._keys = self._keys[0], self._keys[1:]
-            if key in "\r\n":
-                if key == "\r" and self._keys.startswith("\n"):
-                    self._keys = self._keys[1:]
-                self._write("\n")
-                return self._line
-            if key == _END:
-                if not self._line:
-                    self._write("\n")
-                    raise EOFError
-            else:
-                self._type(key)
-        if self._ended:
+    def input_(prompt: object = "", /) -> str:
+        """Python's own, with the terminal as it was found."""
+        print(prompt, end="", flush=True)
+        with modes.as_found():
+            line = sys.stdin.readline()
+        if not line:
             raise EOFError
-        return None
+        return line.removesuffix("\n")
 
-    def _type(self, key: str) -> None:
-        if key in _ERASE:
-            self._erase(1)
-        elif key == _ERASE_LINE:
-            self._erase(len(self._line))
-        elif key == _ERASE_WORD:
-            self._erase(len(self._line) - len(self._line.rstrip().rpartition(" ")[0]))
-        elif key == _SHOW_AGAIN:
-            self._write("\n" + self._shown + self._line)
-        elif key == "\t" or key.isprintable():
-            self._line += key
-            if self._modes.echoes:
-                self._write(key)
-
-    def _erase(self, count: int) -> None:
-        count = min(count, len(self._line))
-        self._line = self._line[: len(self._line) - count]
-        if self._modes.echoes:
-            self._write("\b \b" * count)
-
-    def _wait(self) -> None:
-        ready, _, _ = select.select([self._number, self._woken], [], [])
-        if self._woken in ready:
-            what = os.read(self._woken, 1)
-            if what == b"e":
-                raise EOFError
-            if what == b"c":
-                self._keys = ""
-                self._write("\n")
-                raise KeyboardInterrupt
-            self._modes.by_key()
-            self._write("\n" + self._shown + self._line)
-            return
-        try:
-            found = os.read(self._number, 4096)
-        except OSError:  # the terminal is gone
-            found = b""
-        if not found:
-            self._ended = True
-        self._keys += self._decode(found)
-        self._keys = _SEQUENCE.sub("", self._keys)
+    return input_

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -211,6 +212,20 @@ def test_the_server_ends_also_when_the_session_is_killed(
     child = terminal.child()
     terminal.signal(number)
     terminal.wait()
+    if number != signal.SIGKILL:  # nobody can put a terminal in order then
+        modes = termios.tcgetattr(terminal.process.child_fd)[3]
+        assert modes & termios.ECHO
+        assert modes & termios.ICANON
+    until(lambda: not alive(child))
+
+
+def test_a_statement_that_computes_is_stopped_by_sigterm(sit: Sit, free_url: str) -> None:
+    terminal = sit(url=free_url).prompt()
+    child = terminal.child()
+    terminal.line("print('begun'); [n for n in range(10**12)]")
+    until(lambda: "begun" in terminal.lines(), what=terminal.text)
+    terminal.signal(signal.SIGTERM)
+    assert terminal.wait() == 128 + signal.SIGTERM
     until(lambda: not alive(child))
 
 
