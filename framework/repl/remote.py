@@ -13,7 +13,7 @@ from framework.callout import Callout, Response
 from framework.session import Session
 
 EXPIRY = 600.0  # seconds; it is renewed at half of it
-_NEVER = 1e6  # seconds: the time-out is the caller's
+_NEVER = 0.0  # the time-out is the caller's
 
 
 class RemoteGateway:
