@@ -163,24 +163,28 @@ def test_a_coroutine_that_nobody_awaits_is_explained(terminal: Terminal) -> None
     ],
 )
 def test_ctrl_c_stops_the_statement_and_not_the_session(terminal: Terminal, statement: str) -> None:
-    terminal.line("kept = 1")
-    terminal.prompt()
-    terminal.line(f"print('begun'); {statement}" if "while" not in statement else statement)
-    if "while" in statement:
-        terminal.line("")
-    time.sleep(0.4)  # it is running by now
+    terminal.run("kept = 1")
+    for line in ("if True:", "    print('begun')", f"    {statement}", ""):
+        terminal.line(line)
+    until(lambda: "begun" in terminal.lines(), what=terminal.text)
     terminal.interrupt()
     assert terminal.run("kept") == ["1"]
 
 
 def test_a_statement_that_does_not_end_is_left_behind_at_the_third_ctrl_c(terminal: Terminal) -> None:
-    for line in ("stay = True", "while stay:", "    try:", "        await asyncio.sleep(60)"):
+    for line in (
+        "stay = True",
+        "while stay:",
+        "    try:",
+        "        print('waits')",
+        "        await asyncio.sleep(60)",
+        "    except asyncio.CancelledError:",
+        "        print('no')",
+        "",
+    ):
         terminal.line(line)
-    terminal.line("    except asyncio.CancelledError:")
-    terminal.line("        print('no')")
-    terminal.line("")
     for times in range(3):
-        time.sleep(0.3)
+        until(lambda times=times: terminal.lines().count("waits") > times, what=terminal.text)
         terminal.send(CTRL_C)
         until(lambda times=times: terminal.lines().count("no") > times, what=terminal.text)
     terminal.see("it goes on in the background")

@@ -242,7 +242,8 @@ def test_a_server_that_a_script_blocks_ends_too(sit: Sit, free_url: str, tmp_pat
 def test_ctrl_c_does_not_stop_the_server(sit: Sit, free_url: str) -> None:
     terminal = sit(url=free_url, term="dumb").prompt()
     child = terminal.child()
-    terminal.line("await asyncio.sleep(60)")
+    terminal.line("print('begun'); await asyncio.sleep(60)")
+    until(lambda: "begun" in terminal.lines(), what=terminal.text)
     terminal.interrupt()
     assert terminal.run("(await callout('/v1/orders/')).code") == ["200"]
     assert alive(child)
