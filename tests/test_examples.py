@@ -21,6 +21,7 @@ from .gateway.backend import unused_port
 ROOT = Path(__file__).parents[1]
 ORDERS = ROOT / "definitions"
 PARCELS = ROOT / "examples" / "parcels"
+REPAIRS = ROOT / "examples" / "repairs"
 EXAMPLES = sorted(folder for folder in (ROOT / "examples").iterdir() if folder.is_dir())
 
 
@@ -65,9 +66,9 @@ def test_the_order_app_answers_405_for_other_methods(orders: Server) -> None:
 # ---- parcels --------------------------------------------------------------------------------
 
 
-def commands() -> list[list[str]]:
-    """The calls of the README, as it shows them."""
-    readme = (PARCELS / "README.md").read_text(encoding="utf-8")
+def commands(folder: Path) -> list[list[str]]:
+    """The calls of an example's README, as it shows them."""
+    readme = (folder / "README.md").read_text(encoding="utf-8")
     return [shlex.split(line) for line in re.findall(r"^\$ framework (call .+)$", readme, re.MULTILINE)]
 
 
@@ -80,13 +81,11 @@ def parcels(tmp_path: Path) -> Iterator[Server]:
 
 def call(server: Server, command: list[str]) -> Result:
     """One command of the README, at the server's own port."""
-    return run(
-        *command, "--url", server.url, cwd=server.folder, env={"FRAMEWORK_DATABASE": "sqlite:///parcels.db"}
-    )
+    return run(*command, "--url", server.url, cwd=server.folder, env={"FRAMEWORK_DATABASE": server.database})
 
 
 def test_the_commands_of_the_parcels_readme_do_what_it_says(parcels: Server) -> None:
-    posting, *asking = commands()
+    posting, *asking = commands(PARCELS)
     posted = call(parcels, posting)
     assert (posted.code, posted.err) == (0, "202\n")
     parcel: dict[str, Any] = json.loads(posted.out)
@@ -181,3 +180,36 @@ def test_the_stock_is_behind_a_token_and_the_shelf_is_not(stock: tuple[Server, i
     assert server.get("/shelf/tea", token=None).headers["cache-control"] == "max-age=5"
     assert server.request("GET", "/stock/tea/orders").code == 405
     assert server.post("/stock/cups/orders", {"pieces": 1}).code == 409
+
+
+# ---- repairs --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def repairs(tmp_path: Path) -> Iterator[Server]:
+    server = Server(REPAIRS, tmp_path, database="sqlite:///repairs.db")
+    yield server.ready()
+    server.close()
+
+
+def test_the_commands_of_the_repairs_readme_do_what_it_says(repairs: Server) -> None:
+    told: dict[str, list[tuple[str, Any]]] = {}
+    for command in commands(REPAIRS):
+        done = call(repairs, command)
+        told.setdefault(" ".join(command[1:3]), []).append((done.err.strip(), json.loads(done.out)))
+    assert [code for code, _ in told["POST /Part"] + told["POST /Repair"]] == ["201"] * 4
+    assert told["POST /Repair/1/steps/prepare"][0][1]["status"] == "prepared"
+    [(code, problem)] = told["POST /Repair/2/steps/prepare"]
+    assert (code, problem["detail"]) == ("409", "chain: out of stock")
+    assert told["GET /Part"][0][1] == [{"name": "tyre", "stock": 1}, {"name": "chain", "stock": 0}]
+    assert told["GET /Repair/2"][0][1]["status"] == "waiting"
+    (first, refused), (second, handed_over) = told["POST /Repair/1/steps/hand_over"]
+    assert (first, second, handed_over["status"]) == ("409", "200", "gone")
+    assert told["PATCH /Repair/1"][0][0] == "409"
+    readme = (REPAIRS / "README.md").read_text(encoding="utf-8")
+    assert json.dumps(refused, indent=2) in readme
+    assert told["POST /Repair/1/steps/mend?hours=9"][0][0] == "422"
+    assert [one["number"] for one in told["GET /Repair?status=failed"][0][1]] == [1]
+    assert told["POST /Repair/1/steps/mend?hours=2"][0][1]["status"] == "mended"
+    assert told["GET /in-the-shop"][0][1] == ["racer, no. 2 of Bob"]
+    until(lambda: "tandem, no. 1 of Ada: tandem, ready" in repairs.out)
