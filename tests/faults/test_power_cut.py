@@ -50,8 +50,8 @@ await asyncio.gather(fill(0), fill(1), drain())
 PRAGMAS = """
 import framework.storage.sqlite as engine
 connect = engine._connect_writer
-def connect_and_set(path):
-    connection = connect(path)
+def connect_and_set(*given):
+    connection = connect(*given)
     for pragma in {pragmas!r}:
         connection.execute("PRAGMA " + pragma).fetchall()
     return connection
