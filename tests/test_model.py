@@ -17,7 +17,7 @@ from framework.definitions import MODULES, Definitions
 from framework.errors import CannotOpen, Duplicate, ValidationError
 from framework.mu import MU
 from framework.session import Session
-from framework.storage import Storage
+from framework.storage import Storage, open_storage, plan_migration
 
 pytestmark = pytest.mark.anyio
 
@@ -334,3 +334,50 @@ async def test_an_identifier_of_each_type_is_found_and_referred_to(
     [found] = await atoms.Day.retrieve(key=keys[0])
     assert [slot.key for slot in found.many] == [keys[1], keys[0]]
     assert await atoms.Slot.load(keys[1]) is not None
+
+
+async def test_a_field_is_added_while_others_with_the_old_definition_work_on(
+    started: Any, define: Define, url: str
+) -> None:
+    """To the database a second storage is another process: it starts with more, and neither disturbs the other."""
+    old = await started(order("field_name: note, field_type: string"))
+    first = await old.Order(id=1, note="a").save()
+    more = order(
+        "field_name: note, field_type: string",
+        "field_name: state, field_type: string, field_nullable: false, field_default: new",
+        "field_name: code, field_type: integer, field_unique: true",
+    )
+    session = Session()
+    new = Atoms(define(more).atoms, session, {**MODULES})
+    async with open_storage(url) as another:
+        await another.ensure_tables(new.records)
+        session.bind(another)
+        await first.save(note="b")
+        await old.Order(id=2, note="c").save()
+        assert [each.note for each in await old.Order.retrieve()] == ["b", "c"]
+        assert [each.localfields() for each in await new.Order.retrieve()] == [
+            {"id": 1, "note": "b", "state": "new", "code": None},
+            {"id": 2, "note": "c", "state": "new", "code": None},
+        ]
+        session.stop()
+
+
+async def test_what_a_class_takes_over_is_migrated_in_its_own_table(
+    started: Any, define: Define, url: str
+) -> None:
+    base = "name: Base\nabstract: true\nattributes:\n  local_fields:\n  - {field_name: %s}\n"
+    child = order("field_name: own, field_type: string").replace(
+        "name: Order", "name: Order\nextends: [Base]", 1
+    )
+    atoms = await started(base % "remark, field_type: string", child)
+    await atoms.Order(id=1, remark="7", own="x").save()
+    after = (base % "note, field_type: integer, renamed_from: remark", child)
+    with pytest.raises(CannotOpen, match="renamed from remark"):
+        await started(*after)
+    tables = Atoms(define(*after).atoms, Session(), {**MODULES}).records
+    assert [table.name for table in tables] == ["Order"]
+    plan = plan_migration(url, tables)
+    assert [(change.sign, change.text) for change in plan.changes] == [
+        ("~", "renamed from remark"),
+        ("~", "string → integer, 1 row converted"),
+    ]
