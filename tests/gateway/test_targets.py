@@ -307,3 +307,26 @@ async def test_a_callout_that_is_given_up_ends_the_call_of_the_target(
         before = asyncio.all_tasks()
         assert (await client.get("/ask")).json() == [599]
         assert asyncio.all_tasks() == before
+
+
+async def test_clients_that_go_away_leave_no_task(serving: Serving, backend: Backend) -> None:
+    async with serving(to(backend, "/hang", PASS), to(backend, "/slow/{s}", PASS)) as client:
+        await client.get("/slow/0")
+        before = asyncio.all_tasks()
+
+        async def gone() -> None:
+            messages = iter([{"type": "http.request", "body": b""}, {"type": "http.disconnect"}])
+
+            async def receive() -> object:
+                return next(messages)
+
+            async def send(message: object) -> None:
+                raise AssertionError(f"nobody is there to be answered: {message}")
+
+            scope = {"type": "http", "method": "GET", "scheme": "http", "path": "/hang", "raw_path": b"/hang"}
+            await client.app({**scope, "query_string": b"", "headers": []}, receive, send)
+
+        await asyncio.gather(*(gone() for _ in range(50)))
+        async with asyncio.timeout(5):
+            while asyncio.all_tasks() - before:
+                await asyncio.sleep(0.01)

@@ -26,6 +26,7 @@ ROUTES = """
   stream_timeout: 1.5
 - proxy: {path: /brief, authorization: {auth_mode: none}}
   target: {authorities: ['127.0.0.1:PORT'], scheme: 'http:'}
+  request_timeout: 0.8
   stream_timeout: 0.2
 - proxy: {path: '/{a}/{b}/{c}', authorization: {auth_mode: none}}
   target: {authorities: ['http://127.0.0.1:PORT']}
