@@ -129,6 +129,46 @@ def test_two_servers_give_each_parcel_its_number_one_by_one(parcels: Server, tmp
         second.close()
 
 
+# ---- teams ----------------------------------------------------------------------------------
+
+TEAMS = ROOT / "examples" / "teams"
+INSTANCE = re.compile(r'"instance": "[A-Za-z0-9+/=]+"')
+
+
+@pytest.fixture
+def teams(tmp_path: Path) -> Iterator[Server]:
+    server = Server(TEAMS, tmp_path, database="sqlite:///teams.db")
+    yield server.ready()
+    server.close()
+
+
+def test_the_commands_of_the_teams_readme_show_what_it_says(teams: Server) -> None:
+    readme = (TEAMS / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^\$ framework (call .+)\n((?:[^$`].*\n)+)", readme, re.MULTILINE)
+    assert len(commands) == 6
+    for command, output in commands:
+        asked = run(
+            *shlex.split(command),
+            "--url",
+            teams.url,
+            cwd=teams.folder,
+            env={"FRAMEWORK_DATABASE": "sqlite:///teams.db"},
+        )
+        assert INSTANCE.sub("instance", asked.out + asked.err) == INSTANCE.sub("instance", output), command
+
+
+def test_a_team_is_stored_with_its_players_or_not_at_all(teams: Server) -> None:
+    assert (
+        teams.post("/teams", {"teamId": "a", "title": "A", "players": [{"playerId": "p", "name": "x"}]}).code
+        == 201
+    )
+    refused = teams.post("/teams", {"title": "B", "players": [{"playerId": "q", "name": "y"}, {"name": 7}]})
+    assert refused.code == 422
+    assert refused.problem()["field"] == "players[1].name"
+    assert teams.get("/players/q").code == 404
+    assert teams.get("/teams/a").json()["players"][0]["name"] == "x"
+
+
 # ---- stock ----------------------------------------------------------------------------------
 
 STOCK = ROOT / "examples" / "stock"

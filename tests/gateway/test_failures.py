@@ -206,6 +206,21 @@ async def test_a_row_that_is_gone_is_409(serving: Serving) -> None:
     assert (await answered(serving, script, more=THING)).code == 409
 
 
+async def test_one_that_is_still_referred_to_is_409(serving: Serving) -> None:
+    other = (
+        "name: Other\nattributes:\n  identifier: {field_name: key, field_type: string}\n"
+        "  ref_fields: [{field_name: thing, field_type: <AxisAtom.Thing>}]\n"
+    )
+    script = (
+        "await atom.Other(key='o', thing={'key': 'k'}).save()\n"
+        "thing = await atom.Thing.load('k')\nawait thing.destroy()"
+    )
+    async with serving(THING, other, route("/a", script)) as client:
+        answer = await client.get("/a")
+        assert answer.code == 409
+        assert answer.problem()["detail"] == "Thing 'k' is still referred to by Other.thing of 'o'"
+
+
 async def test_an_item_that_a_fifo_refuses_is_422(serving: Serving) -> None:
     script = "await FIFO('q').put(json.loads(request.body))"
     assert (await answered(serving, script, b"null")).code == 422
