@@ -14,7 +14,7 @@ from typing import Protocol
 from .location import Location
 from .nodes import MapNode, Node, ScalarNode, plain
 from .problem import Report, did_you_mean, listed, quoted
-from .values import FieldError
+from .values import FieldError, kind
 
 STATE_TYPES = ("string", "integer", "boolean")
 """The types of which a field with states can be."""
@@ -100,7 +100,11 @@ class _Reader:
         )
 
     def _state(self, name: str, node: Node | None) -> object:
-        if node is None or not isinstance(node, ScalarNode):
+        if node is None:
+            return None
+        if not isinstance(node, ScalarNode):
+            message = f"a state of the transition {quoted(name)} must be one value, not {kind(plain(node))}"
+            self.report.error(node.location, "transition", message)
             return None
         value = plain(node)
         try:
