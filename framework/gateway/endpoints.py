@@ -51,13 +51,11 @@ class Endpoints:
             return 204, None, allow | ({"accept-patch": ", ".join(_JSON)} if "PATCH" in allowed else {})
         if request.method not in allowed:
             return _problem(405, "this path does not take that method", allow)
-        if text is None:
-            if request.method == "POST":
-                return await self._create(request)
+        if text is None and request.method != "POST":
             return await self._list(request, parameters)
         if parameters:
-            raise HTTPError(400, "an instance is asked for without a query")
-        return await self._one(request, text)
+            raise HTTPError(400, "only a list is asked for with a query")
+        return await (self._create(request) if text is None else self._one(request, text))
 
     # ---- lists ------------------------------------------------------------------------------
 

@@ -365,7 +365,9 @@ async def test_a_query_that_means_nothing_is_told(serving: Serving) -> None:
             assert problem["status"] == 400, query
             assert told in problem["detail"], problem
         await made(client, teaId="a")
-        assert (await send(client, "GET", "/Tea/a?kind=x")).problem()["status"] == 400
+        for method, path in (("GET", "/Tea/a?kind=x"), ("POST", "/Tea?kind=x"), ("DELETE", "/Tea/a?kind=x")):
+            assert (await send(client, method, path, {"kind": "x"})).problem()["status"] == 400
+        assert len((await send(client, "GET", "/Tea")).json()) == 1
 
 
 # ---- methods and bodies ---------------------------------------------------------------------
