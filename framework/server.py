@@ -51,6 +51,19 @@ class _Uvicorn(uvicorn.Server):
             self._listening.look(connections, asyncio.get_running_loop().time())
         return self.should_exit
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Who is too slow is not waited for at a stop either."""
+        looking = asyncio.create_task(self._look_on(), name="gateway-clock")
+        try:
+            await super().shutdown(sockets)
+        finally:
+            looking.cancel()
+
+    async def _look_on(self) -> None:
+        while True:
+            await self.on_tick(0)
+            await asyncio.sleep(_LOOK_EVERY / 10)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield

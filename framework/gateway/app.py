@@ -139,7 +139,8 @@ class Gateway:
         except HTTPError as error:
             return from_http_error(error)
         except StorageError as error:
-            logger.error("%s %r: %s", scope["method"], scope["path"], error, extra={"action": "unavailable"})
+            path = scope.get("template", "-")
+            logger.error("%s %s: %s", scope["method"], path, error, extra={"action": "unavailable"})
             return problem(503, "the database cannot be read now. Try again later.")
         except ClientGone:
             raise

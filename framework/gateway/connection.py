@@ -8,9 +8,10 @@ ends. ``uvicorn.Server`` makes the connections and asks for their end; httptools
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from math import inf
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import unquote
 
 import httptools
@@ -24,6 +25,11 @@ from framework.request_id import accepted, new
 _MOST_PIPELINED = 32  # requests that wait behind the one that is answered; the connection ends after them
 _LINGER = 2.0  # seconds that a client gets to read the last answer while what it sends is thrown away
 _DRAINED = 65536  # bytes of an unread body that are worth waiting for: more of it, and the connection ends
+
+# A registered name, an address, a port (RFC 3986, 3.2.2); whether it is one of ours nobody knows here.
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
+
+_NO_URL = "this is no URL, or it has a character that must be encoded, as é is %C3%A9"
 
 _NOTED = frozenset({b"host", b"expect", b"upgrade", b"content-length", b"x-request-id"})
 
@@ -134,13 +140,21 @@ class Connection(asyncio.Protocol):
     def _expired(self, now: float) -> None:
         self._deadline = inf
         if self._deaf:
-            self.abort()
+            self._end_linger(now)
+        elif self._in_header and self._paused_at is not None:  # what is missing may be here, not read by us
+            self._deadline = now + self._limits.header_timeout
         elif self._in_header:
             self._refuse(408, f"the header was not complete after {self._limits.header_timeout:g} s")
         elif self._reading is not None:
             self._body_expired(self._reading, now)
         elif self._answering is None:
             self._transport.close()
+
+    def _end_linger(self, now: float) -> None:
+        if self._transport.get_write_buffer_size():  # `look` ends who does not take it
+            self._deadline = now + _LINGER
+        else:
+            self.abort()
 
     def _body_expired(self, exchange: Exchange, now: float) -> None:
         timeout = self._limits.body_timeout
@@ -162,9 +176,10 @@ class Connection(asyncio.Protocol):
         exact = self._in_header or reading is None
         try:
             self._feed(data)
-        except httptools.HttpParserError:
+        except httptools.HttpParserError as error:
             if not (self._deaf or self._last_word or self._ends_with_answer()):
-                self._refuse(400, "this is no HTTP request")
+                no_url = isinstance(error, httptools.HttpParserInvalidURLError)
+                self._refuse(400, _NO_URL if no_url else "this is no HTTP request")
         # What the parser keeps until it is complete: a field of the header or the trailer, a chunk's extension.
         if exact if self._in_header else self._reading is not None and body == self._body_size:
             self._unfinished += len(data)
@@ -188,7 +203,8 @@ class Connection(asyncio.Protocol):
         given = self._noted.get(b"x-request-id")
         headers = [*self._headers, *([] if given is None else [(b"x-request-id", given)])]
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
-        return method + b" " + self._url + b" HTTP/1.1\r\n" + lines + b"\r\n"
+        version: str = self._parser.get_http_version()
+        return method + b" " + self._url + f" HTTP/{version}\r\n".encode() + lines + b"\r\n"
 
     def _ends_with_answer(self) -> bool:
         """The last request on this connection is here already; what follows it does not count."""
@@ -237,6 +253,8 @@ class Connection(asyncio.Protocol):
             self._stop(505, "this server speaks HTTP/1.1")
         if b"host" in self._twice or (version == "1.1" and b"host" not in self._noted):
             self._stop(400, "a request has one Host")
+        if not _HOST.fullmatch(self._noted.get(b"host", b"")):  # RFC 9112, 3.2
+            self._stop(400, "the Host is none")
         method = self._parser.get_method().decode("ascii")
         if method == "CONNECT":
             self._stop(400, "this server is no tunnel")
@@ -263,7 +281,10 @@ class Connection(asyncio.Protocol):
             self.pause_reading()
 
     def _scope(self, method: str, version: str) -> dict[str, Any]:
-        parsed = httptools.parse_url(self._url)
+        try:
+            parsed = httptools.parse_url(self._url)
+        except httptools.HttpParserInvalidURLError:
+            self._stop(400, _NO_URL)
         raw_path = parsed.path or b"/"
         path = raw_path.decode("ascii")
         return {
@@ -345,7 +366,7 @@ class Connection(asyncio.Protocol):
             if not self._in_header and self._reading is None:
                 self._deadline = self._loop.time() + self._limits.keep_alive_timeout
 
-    def _stop(self, code: int, detail: str) -> None:
+    def _stop(self, code: int, detail: str) -> NoReturn:
         """Refuse from inside the parser, and end its work."""
         self._refuse(code, detail)
         raise _Refused
@@ -432,6 +453,8 @@ class Connection(asyncio.Protocol):
         self._body_began += now - self._paused_at
         self._body_last = now
         self._paused_at = None
+        if self._in_header:
+            self._deadline = now + self._limits.header_timeout
         if not self._transport.is_closing():
             self._transport.resume_reading()
 

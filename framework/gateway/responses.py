@@ -112,6 +112,8 @@ def remade(response: Response, *, came: Response) -> Response:
         _check_header(name, value)
     for name in ("connection", "transfer-encoding"):
         del response.headers[name]
+    if response.headers.get("content-length") != came.headers.get("content-length"):
+        del response.headers["content-length"]  # the body's length is not the script's to say
     return response
 
 

@@ -60,7 +60,7 @@ class Targets:
             _method(call), _target(call), headers, body, length, call.route.definition.connect_timeout
         )
         try:
-            with upload.presence:
+            with upload.watch():
                 async with asyncio.timeout_at(call.deadline) as upload.limit:
                     incoming = await self._forwarding.send(request, target.authorities)
         except TimeoutError:
@@ -104,11 +104,17 @@ class _Upload:
         self._latest = call.began + call.route.definition.stream_timeout
         self.limit: asyncio.Timeout | None = None
         self.stream: BodyStream | None = None
-        self.presence = self.watch()
+        self._presence: Presence | Present = Present()
 
     def watch(self) -> Presence | Present:
-        """A block that ends when the client goes away."""
-        return Present() if self._call.inside else Presence(self._call.receive, self._complete)
+        """A block that ends when the client goes away; one at a time."""
+        if not self._call.inside:
+            self._presence = Presence(self._call.receive, self._complete)
+        return self._presence
+
+    def leave(self) -> None:
+        """The client has gone: end the block that there is now, which may be a later one than the upload began in."""
+        self._presence.leave()
 
     def _complete(self) -> bool:
         return self.stream is None or self.stream.complete
@@ -229,7 +235,7 @@ def _body(call: Call, upload: _Upload) -> tuple[bytes | BodyStream | None, int |
         if length == 0:
             return None, 0
         late = length is None or any(name == b"expect" for name, _ in call.scope["headers"])
-        upload.stream = BodyStream(call.receive, upload.moved, upload.presence.leave, late=late)
+        upload.stream = BodyStream(call.receive, upload.moved, upload.leave, late=late)
         return upload.stream, length
     body = call.request.body
     if not isinstance(body, bytes):

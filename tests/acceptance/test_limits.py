@@ -21,6 +21,7 @@ APP = (
     route("/small", "return 200, 'ok'")
     + route("/echo", "return 200, {'size': len(request.body), 'names': sorted(request.headers)}")
     + route("/large", "return 200, b'x' * 50_000_000")
+    + route("/some", "return 200, b'x' * 5_000_000")
     + route("/slow", "await asyncio.sleep(0.5)\nreturn 200, 'slow'")
     + route("/axis", "return 200, len(request.body)", auth="axis")
 )
@@ -348,6 +349,25 @@ def test_pipelined_requests_are_answered_in_their_order_whatever_they_take(
     assert len({reply.headers["x-request-id"] for reply in replies}) == 4
 
 
+def test_a_pipelined_header_that_was_here_in_time_is_not_late(serve: Serve, folder: Path) -> None:
+    """Its rest waits in the socket, since two requests before it are not answered yet."""
+    server = limited(serve, folder, header_timeout=0.2)
+    with Wire(server.address) as wire:
+        wire.send((b"GET /slow HTTP/1.1\r\n" + HOST + b"\r\n") * 2 + b"GET /small HTTP/1.1\r\n")
+        time.sleep(0.1)
+        wire.send(HOST + b"\r\n")
+        assert [wire.reply().body for _ in range(3)] == [b"slow", b"slow", b"ok"]
+
+
+def test_who_reads_slowly_gets_all_that_was_answered_before_the_end(server: Server) -> None:
+    with Wire(server.address, receive=4096) as wire:
+        wire.get("/some").send(b"\x16\x03\x01 garbage\r\n\r\n")
+        time.sleep(3.5)  # longer than an ended connection is listened to
+        assert len(wire.reply().body) == 5_000_000
+        assert wire.reply().code == 400
+        assert wire.ended()
+
+
 def test_garbage_behind_a_request_is_answered_behind_it(server: Server) -> None:
     with Wire(server.address) as wire:
         wire.get("/slow").send(b"\x16\x03\x01 garbage\r\n\r\n")
@@ -378,6 +398,25 @@ def test_an_upgrade_is_not_taken_up_and_no_script_sees_it(server: Server) -> Non
         request = post("/echo", b"Connection: Upgrade", b"Upgrade: x", b"Content-Length: 3", body=b"abc")
         assert b'"size":3' in wire.send(request).get("/small").reply().body
         assert wire.reply().body == b"ok"
+
+
+def test_an_upgrade_of_http_1_0_stays_http_1_0(server: Server) -> None:
+    with Wire(server.address) as wire:
+        reply = wire.send(b"GET /small HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n").reply()
+        assert (reply.code, reply.body, reply.headers["connection"]) == (200, b"ok", "close")
+
+
+@pytest.mark.parametrize("host", [b"", b"a", b"a.example:8080", b"[::1]:80", b"a_b.example", b"10.0.0.1"])
+def test_a_host_may_have_any_name(server: Server, host: bytes) -> None:
+    with Wire(server.address) as wire:
+        assert wire.send(b"GET /small HTTP/1.1\r\nHost: " + host + b"\r\n\r\n").reply().code == 200
+
+
+def test_a_url_that_is_not_encoded_is_told_so(server: Server) -> None:
+    with Wire(server.address) as wire:
+        reply = wire.send("GET /é HTTP/1.1\r\n".encode() + HOST + b"\r\n").reply()
+        assert reply.code == 400
+        assert "must be encoded, as é is %C3%A9" in reply.problem()["detail"]
 
 
 def test_trailers_are_dropped(server: Server) -> None:
@@ -415,6 +454,8 @@ def test_100_continue_comes_when_the_body_is_wanted_and_only_then(server: Server
         (b"GET /small HTTP/1.1\r\nHost: a\r\nX: 1\r\n folded\r\n\r\n", 400),
         (b"GET /small HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n", 400),
         (b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET /small HTTP/1.1\r\nHost: a/b?c@d\r\n\r\n", 400),
+        (b"GET /small HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
         (b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         (b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
         (b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),

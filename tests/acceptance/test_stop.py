@@ -179,6 +179,28 @@ def test_a_client_that_keeps_its_connection_does_not_hold_up_the_stop(serve: Ser
     assert_nothing_is_left(server)
 
 
+def test_a_client_that_has_its_answer_and_stays_does_not_hold_up_the_stop(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """It had sent one more request, so that it gets time to read before its connection is cut."""
+    definitions = app(tmp_path)
+    slow = "open('begun', 'a').write('x')\nawait asyncio.sleep(0.5)\nreturn 200, 'late'"
+    (definitions / "slow.yaml").write_text(route("/slow", slow))
+    server = serve(definitions)
+    with socket.create_connection(server.address, timeout=10) as client:
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        until(lambda: (tmp_path / "begun").exists())
+        server.send()
+        answers = b""
+        while data := client.recv(65536):
+            answers += data
+        assert answers.count(b"HTTP/1.1 200") == 1
+        assert answers.endswith(b"late")
+        assert server.wait() == 0
+    assert "exceeded" not in server.err
+    assert_nothing_is_left(server)
+
+
 DEAF = """
 while True:
     try:

@@ -40,6 +40,10 @@ ROUTES = """
   target: {authorities: ['http://127.0.0.1:PORT']}
   response_forbidden_process: |
     response.headers["x-seen"] = str(len(response.body))
+- proxy: {path: '/miscounted', authorization: {auth_mode: none}}
+  target: {authorities: ['http://127.0.0.1:PORT']}
+  response_forbidden_process: |
+    response.headers["Content-Length"] = "999"
 - proxy: {path: '/token', authorization: {auth_mode: axis}}
   target: {authorities: ['http://127.0.0.1:PORT']}
 """

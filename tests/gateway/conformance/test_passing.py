@@ -177,6 +177,28 @@ def test_a_client_that_goes_away_ends_the_call_of_the_target(gateway: Server, or
     assert "cut off" in origin.until("malformed")["malformed"]
 
 
+def test_a_client_that_goes_away_while_both_talk_is_no_error(gateway: Server, origin: Origin) -> None:
+    """The target has begun its answer before the request's body is complete."""
+    begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n"
+    both = request("/x", reply=begun, then="hold", before="slow").replace(b"GET", b"POST")
+    wire = Wire(gateway.address)
+    wire.send(both.replace(b"Connection: close\r\n", b"Transfer-Encoding: chunked\r\n") + b"3\r\none\r\n")
+    wire.socket.recv(1000)
+    number = origin.until("target")["connection"]
+    wire.socket.close()
+    while origin.until("closed")["closed"] != number:
+        pass
+    assert exchange(gateway.address, request("/x")).code == 200  # the log is written in order
+    assert "cancelled" not in gateway.err
+
+
+def test_a_response_script_does_not_say_how_long_a_body_is(gateway: Server) -> None:
+    reply = exchange(
+        gateway.address, request("/miscounted", reply=b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+    )
+    assert (reply.code, reply.body, reply.whole) == (200, b"hi", True)
+
+
 def test_a_hundred_megabytes_pass_both_ways_and_are_held_nowhere(gateway: Server, origin: Origin) -> None:
     size = 100 * MEGABYTE
     piece = b"x" * MEGABYTE
