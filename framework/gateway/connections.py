@@ -21,6 +21,7 @@ from framework.gateway.outgoing import Outgoing, ResponseCut, TargetFailed, Unan
 # A connection that was idle for longer is not used again (seconds): many servers close theirs after 5.
 KEPT_IDLE = 4.0
 DNS_KEPT = 10  # seconds
+LARGEST_FIELD = 32768  # bytes of one header field of a response, as of a whole request's header
 
 # What aiohttp would add by itself.
 _UNASKED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
@@ -37,6 +38,8 @@ class Pool:
             cookie_jar=_Jar(),
             skip_auto_headers=_UNASKED,
             auto_decompress=False,
+            max_line_size=LARGEST_FIELD,
+            max_field_size=LARGEST_FIELD,
             trust_env=False,
         )
 
@@ -155,7 +158,11 @@ def _failure(error: Exception, request: Outgoing, host: str) -> Exception:
 
 
 def _reason(error: BaseException) -> str:
-    """Why, for the log."""
+    """Why, for the log: nothing of what the back end said, which may be anybody's secret."""
+    if isinstance(error, aiohttp.ClientResponseError | aiohttp.http_exceptions.HttpProcessingError):
+        return error.message.partition(":")[0]  # what follows is quoted
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the body is not whole, or is not HTTP"
     system = getattr(error, "os_error", None)
     if isinstance(system, OSError) and system.strerror:
         return system.strerror.lower()

@@ -67,6 +67,7 @@ CASES = [
     case("binary garbage", bytes(range(256)), 502),
     case("an endless head", OK + b"X: a", 502, then="endless"),
     case("too many headers", OK + b"X: a\r\n" * 500 + b"\r\n", 502),
+    case("a large header", OK + b"X: " + b"a" * 20000 + b"\r\nContent-Length: 2\r\n\r\nhi", 200, b"hi"),
     case("a status of two digits", b"HTTP/1.1 20 OK\r\n\r\n", 502),
     case("a status beyond 599", b"HTTP/1.1 999 Denied\r\nContent-Length: 0\r\n\r\n", 502),
     case("a status of zero", b"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n", 502),
@@ -116,6 +117,25 @@ def test_a_response(gateway: Server, origin: Origin, case: Case) -> None:
         assert (reply.code, reply.whole) == (200, True)
         assert mark.encode() in reply.body
         origin.seen(mark)
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        OK + b"Set-Cookie: s3cret",
+        OK + b"Set-Cookie: s3cret\x00\r\n\r\n",
+        OK + b"Set-Cookie s3cret\r\n\r\n",
+        b"s3cret\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\ns3cret\r\n",
+        OK + b"Content-Length: 9\r\n\r\ns3cret",
+    ],
+)
+def test_what_a_target_said_is_not_in_the_log(gateway: Server, says: bytes) -> None:
+    with Wire(gateway.address) as wire:
+        wire.send(request("/x", reply=says, then="close", pad=40000))
+        wire.reply()
+    assert exchange(gateway.address, request("/x")).code == 200
+    assert "s3cret" not in gateway.err
 
 
 def test_a_head_has_the_length_and_no_body(gateway: Server, origin: Origin) -> None:
