@@ -97,7 +97,7 @@ SERVERS: dict[str, Callable[[Path, int], Launch]] = {
     "limit": echo,
 }
 
-LAUNCHES = {**SERVERS, "access": partial(framework, ACCESS_APP)}
+LAUNCHES: dict[str, Callable[[Path, int], Launch]] = {**SERVERS, "access": partial(framework, ACCESS_APP)}
 
 
 @contextmanager

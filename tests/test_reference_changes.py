@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from framework import storage as engines
+from framework.atoms import Atoms
 from framework.errors import CannotOpen
 
 from .test_model_changes import Application
@@ -29,36 +30,55 @@ BEFORE = (MEMBER + NAME, TEAM + CAPTAIN + MEMBERS)
 async def club(tmp_path: Path) -> Application:
     """Two teams of members, the members in another order than they were saved in."""
     application = Application(tmp_path)
-    atoms = application.define(BEFORE)
+
+    async def found(atoms: Atoms) -> None:
+        await fill(atoms)
+        members = await atoms.Member.retrieve()
+        listed = [members[2], members[0], members[2]]  # one of them twice
+        await atoms.Team(teamId="a", captain=members[1], members=listed).save()
+        await atoms.Team(teamId="b", members=[members[3]]).save()
+
+    await run(application, BEFORE, found)
+    return application
+
+
+async def run(application: Application, texts: Sequence[str], work: Callable[[Atoms], Awaitable[Any]]) -> Any:
+    """Start with these definitions, and do something."""
+    atoms = application.define(texts)
     async with engines.open_storage(application.url) as storage:
         await storage.ensure_tables(atoms.records)
         application._session.bind(storage)
-        members = [await atoms.Member(memberId=n, name=f"m{n}").save() for n in range(4)]
-        await atoms.Team(teamId="a", captain=members[1], members=[members[2], members[0]]).save()
-        await atoms.Team(teamId="b", members=[members[3]]).save()
-        application._session.stop()
-    return application
+        try:
+            return await work(atoms)
+        finally:
+            application._session.stop()
+
+
+async def fill(atoms: Atoms) -> None:
+    """Four members."""
+    for n in range(4):
+        await atoms.Member(memberId=n, name=f"m{n}").save()
 
 
 async def teams(application: Application, texts: Sequence[str], class_: str = "Team") -> dict[str, Any]:
     """Start with these definitions, and give the teams with the names of their captain and members."""
-    atoms = application.define(texts)
-    found = {}
-    async with engines.open_storage(application.url) as storage:
-        await storage.ensure_tables(atoms.records)
-        application._session.bind(storage)
+
+    async def look(atoms: Atoms) -> dict[str, Any]:
+        found = {}
         for team in await getattr(atoms, class_).retrieve():
             values = {name: getattr(team, name) for name in team._model.relations}
             found[team.teamId] = {
                 name: [each.name for each in value] if isinstance(value, list) else value and value.name
                 for name, value in values.items()
             }
-        application._session.stop()
+        return found
+
+    found: dict[str, Any] = await run(application, texts, look)
     return found
 
 
 BOTH = {
-    "a": {"captain": "m1", "members": ["m2", "m0"]},
+    "a": {"captain": "m1", "members": ["m2", "m0", "m2"]},
     "b": {"captain": None, "members": ["m3"]},
 }
 
@@ -114,7 +134,7 @@ async def test_a_table_of_references_is_dropped_by_its_name(club: Application) -
     less = (MEMBER + NAME, TEAM + CAPTAIN)
     plan, copy = engines.migrate(club.url, club.define(less).records, ["Team.members"])
     assert [(change.sign, change.what, change.rows) for change in plan.made] == [
-        ("-", "table Team.members", 3)
+        ("-", "table Team.members", 4)
     ]
     assert copy is not None
     assert "Team.members" not in club.raw()
@@ -154,14 +174,82 @@ async def test_references_are_renamed(club: Application) -> None:
         .replace("name: captain,", "name: lead, renamed_from: captain,")
         .replace("name: members,", "name: players, renamed_from: members,"),
     )
-    await migrated(club, after, "~ table Team.players: renamed from Team.members, 3 rows")
+    await migrated(club, after, "~ table Team.players: renamed from Team.members, 4 rows")
     assert await teams(club, after) == renamed(BOTH, captain="lead", members="players")
 
 
-async def test_an_identifier_of_another_type_takes_its_references_along(club: Application) -> None:
-    after = (MEMBER.replace("integer", "string") + NAME, TEAM + CAPTAIN + MEMBERS)
-    await migrated(club, after, "~ column Team.members.target: integer → string, 3 rows converted")
-    assert await teams(club, after) == BOTH
+async def test_a_class_and_its_references_are_renamed_at_once(club: Application) -> None:
+    after = (
+        MEMBER + NAME,
+        (TEAM + CAPTAIN + MEMBERS)
+        .replace("name: Team\n", "name: Squad\nrenamed_from: Team\n")
+        .replace("name: members,", "name: players, renamed_from: members,"),
+    )
+    plan, _ = engines.migrate(club.url, club.define(after).records)
+    assert "table Squad.players" in [change.what for change in plan.made]
+    assert await teams(club, after, "Squad") == renamed(BOTH, members="players")
+
+
+async def test_a_class_that_refers_to_itself_is_renamed(club: Application) -> None:
+    friend = "  - {field_name: friend, field_type: <AxisAtom.Team>}\n"
+    before = (MEMBER + NAME, TEAM + CAPTAIN + MEMBERS + friend)
+
+    async def befriend(atoms: Atoms) -> None:
+        await (await atoms.Team.load("a")).save(friend="b")
+
+    async def friends(atoms: Atoms) -> list[Any]:
+        return [squad.friend and squad.friend.members[0].name for squad in await atoms.Squad.retrieve()]
+
+    await run(club, before, befriend)
+    squad = before[1].replace("name: Team\n", "name: Squad\nrenamed_from: Team\n")
+    after = (before[0], squad.replace("AxisAtom.Team", "AxisAtom.Squad"))
+    engines.migrate(club.url, club.define(after).records)
+    assert await run(club, after, friends) == ["m3", None]
+
+
+@pytest.mark.parametrize("owner", ["string", "integer"])
+async def test_an_identifier_of_another_type_takes_its_references_along(
+    club: Application, owner: str
+) -> None:
+    """That of what is referred to, and that of the class that refers."""
+    before = (MEMBER + NAME, (TEAM + CAPTAIN + MEMBERS).replace("teamId", "number"))
+
+    async def number(atoms: Atoms) -> None:
+        members = await atoms.Member.retrieve()
+        for key, each in (("1", members[1:]), ("2", members[:1])):
+            await atoms.Team(number=key, members=each).save()
+
+    async def look(atoms: Atoms) -> list[Any]:
+        return [
+            (str(team.number), [each.name for each in team.members]) for team in await atoms.Team.retrieve()
+        ]
+
+    club.url += ".another"
+    await run(club, (MEMBER + NAME,), fill)
+    await run(club, before, number)
+    after = (
+        MEMBER.replace("integer", "string") + NAME,
+        before[1].replace("number, field_type: string", f"number, field_type: {owner}"),
+    )
+    plan, _ = engines.migrate(club.url, club.define(after).records)
+    told = [f"{change.what}: {change.text}" for change in plan.made]
+    assert "column Team.members.target: integer → string, 4 rows converted" in told
+    assert ("column Team.members.owner: string → integer, 4 rows converted" in told) == (owner == "integer")
+    assert await run(club, after, look) == [("1", ["m1", "m2", "m3"]), ("2", ["m0"])]
+
+
+async def test_a_text_becomes_a_reference_by_itself(club: Application) -> None:
+    text = "  local_fields:\n  - {field_name: best, field_type: string}\n"
+    reference = "  - {field_name: best, field_type: <AxisAtom.Member>, ref_class_field: name}\n"
+
+    async def write(atoms: Atoms) -> None:
+        await (await atoms.Team.load("a")).save(best="m2")
+
+    async def best(atoms: Atoms) -> list[Any]:
+        return [team.best and team.best.memberId for team in await atoms.Team.retrieve()]
+
+    await run(club, (MEMBER + NAME, TEAM + CAPTAIN + MEMBERS + text), write)
+    assert await run(club, (MEMBER + NAME, TEAM + CAPTAIN + MEMBERS + reference), best) == [2, None]
 
 
 async def test_an_identifier_by_another_name_is_the_same(club: Application) -> None:
@@ -192,5 +280,33 @@ async def test_a_reference_that_becomes_an_array_is_refused(club: Application) -
 async def test_an_array_that_becomes_a_reference_is_refused(club: Application) -> None:
     after = (MEMBER + NAME, TEAM + CAPTAIN + MEMBERS.replace("array<AxisAtom.Member>", "<AxisAtom.Member>"))
     await refused(
-        club, after, "column Team.members: is to be a column, and is a table of references with 3 rows"
+        club, after, "column Team.members: is to be a column, and is a table of references with 4 rows"
     )
+
+
+async def test_an_array_becomes_a_reference_where_its_links_are_dropped_by_name(club: Application) -> None:
+    """The index of the reference has the name that the table of the array had."""
+    after = (MEMBER + NAME, TEAM + CAPTAIN + MEMBERS.replace("array<AxisAtom.Member>", "<AxisAtom.Member>"))
+    plan, copy = engines.migrate(club.url, club.define(after).records, ["Team.members"])
+    assert copy is not None
+    assert not plan.refused
+    assert await teams(club, after) == {
+        "a": {"captain": "m1", "members": None},
+        "b": {"captain": None, "members": None},
+    }
+    assert await teams(club, BEFORE) == {
+        "a": {"captain": "m1", "members": []},
+        "b": {"captain": None, "members": []},
+    }
+
+
+async def test_an_array_without_references_becomes_a_reference_by_itself_and_back(club: Application) -> None:
+    async def leave(atoms: Atoms) -> None:
+        for team in await atoms.Team.retrieve():
+            await team.save(members=[])
+
+    await run(club, BEFORE, leave)
+    single = (MEMBER + NAME, TEAM + CAPTAIN + MEMBERS.replace("array<AxisAtom.Member>", "<AxisAtom.Member>"))
+    for _ in range(2):
+        assert {team["members"] for team in (await teams(club, single)).values()} == {None}
+        assert [team["members"] for team in (await teams(club, BEFORE)).values()] == [[], []]

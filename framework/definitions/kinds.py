@@ -13,7 +13,7 @@ from .problem import Report, nearest, quoted
 Kind = Literal["atom", "routing", "worker", "fifo", "module", "role"]
 
 _TITLES: dict[Kind, str] = {
-    "atom": "ATOM (`attributes`)",
+    "atom": "ATOM (`attributes` or `extends`)",
     "routing": "routing (`proxy`)",
     "worker": "worker (`mode` and `script`)",
     "fifo": "FIFO policy (`fifo`)",
@@ -22,6 +22,7 @@ _TITLES: dict[Kind, str] = {
 }
 _SIGNS: dict[str, Kind] = {
     "attributes": "atom",
+    "extends": "atom",
     "proxy": "routing",
     "mode": "worker",
     "script": "worker",

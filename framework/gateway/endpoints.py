@@ -10,6 +10,7 @@ The one rule: **what a client has seen is what it changes.** An instance comes w
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from urllib.parse import quote
 from framework.atom import Atom
 from framework.atom.references import keys_of
 from framework.atom.transitions import refuse_assignment
+from framework.atom.values import unknown
 from framework.definitions import EndpointsDefinition
 from framework.errors import HTTPError, ValidationError
 from framework.gateway.conditions import Conditions, entity_tag
@@ -27,7 +29,7 @@ Answer = tuple[Any, ...]
 
 _JSON = ("application/json", "application/merge-patch+json")
 _FOREIGN_NAMES = {"xid", "xname"}  # the instance's names elsewhere: no fields, and given to none of `save`
-_UNREACHABLE = ("", ".", "..")  # no path leads to these, nor to one with a slash
+_UNREACHABLE = re.compile(r"|\.\.?|[^/\\]*[/\\\x00-\x1f\x7f].*", re.DOTALL)  # no path leads to these
 
 
 class Endpoints:
@@ -85,6 +87,7 @@ class Endpoints:
         model = self._class._model
         types = {name: field.type.text for name, field in model.columns.items()}
         types |= {name: found.type.text for name, found in model.relations.items() if found.stored}
+        types |= {alias: types[name] for alias, name in model.aliases.items() if name in types}
         return types | dict.fromkeys(("xid", "xname"), "string")
 
     # ---- one instance -----------------------------------------------------------------------
@@ -131,8 +134,8 @@ class Endpoints:
             if made._accept(name, value) != made.__dict__[name]:
                 raise refuse_assignment(made, name)
         key = str(made.__dict__[self._class._model.key_column])
-        if key in _UNREACHABLE or "/" in key or "\\" in key:
-            problem_ = "no path can lead to it: it is empty, a dot, or has a slash"
+        if _UNREACHABLE.fullmatch(key):
+            problem_ = "no path can lead to it: it is empty, a dot, or has a slash or a control character"
             raise ValidationError(self._class.__name__, self._class._model.key_column, key, "path", problem_)
         await made.save()
         return self._answer(201, made, {"location": f"{self._definition.path}/{quote(key, safe='')}"})
@@ -153,7 +156,9 @@ class Endpoints:
         model = self._class._model
         immutable = {name for name, field in model.fields.items() if field.immutable}
         immutable |= {name for name, relation in model.relations.items() if relation.reference.immutable}
-        kept = (immutable | self._class._states.keys()) - body.keys()
+        kept = (
+            {model.key_column} & model.fields.keys() | immutable | self._class._states.keys()
+        ) - body.keys()
         made = self._class(**{name: found.__dict__[name] for name in kept}, **body)
         return {name: made.__dict__[name] for name in (*_stored_names(made), *_FOREIGN_NAMES)}
 
@@ -166,17 +171,21 @@ class Endpoints:
         }
 
     def _body(self, request: Any) -> dict[str, Any]:
-        """The fields that a request brings, by their own names."""
-        body = self._class._model.named(_object(request))
+        """The fields that a request brings, by their own names.
+
+        None has the name of an argument of `save`: a definition cannot call a field that.
+        """
+        model = self._class._model
+        body = model.named(_object(request))
         if "instance" in body:
-            raise ValidationError(
-                self._class.__name__, "instance", None, "immutable", "it is made, never given"
-            )
-        for name in self._class._model.relations.keys() & body.keys():
+            raise ValidationError(model.name, "instance", None, "immutable", "it is made, never given")
+        for name in sorted(body.keys() - model.names - _FOREIGN_NAMES):
+            raise unknown(model, name, body[name])
+        for name in model.relations.keys() & body.keys():
             many = body[name] if isinstance(body[name], list) else [body[name]]
             if any(isinstance(each, dict) for each in many):
                 told = "it takes the key of what it refers to: that has a path of its own"
-                raise ValidationError(self._class.__name__, name, None, "type", told)
+                raise ValidationError(model.name, name, None, "type", told)
         return body
 
     def _refuse_another_identity(self, found: Atom, body: dict[str, Any]) -> None:

@@ -47,10 +47,10 @@ class Applying:
 
     def apply(self, plan: SqlitePlan, *, cause: str, copy: str | None = None) -> None:
         """Make every change, and remember it. Whatever SQLite raises leaves the transaction to the caller."""
+        for existing in plan.dropped:  # before an index takes over the name
+            self._run(f"DROP TABLE {quoted(existing.name)}")
         for table in plan.tables:
             self._table(table)
-        for existing in plan.dropped:
-            self._run(f"DROP TABLE {quoted(existing.name)}")
         for class_, field in plan.forgotten:
             self._connection.execute(_FORGET, (class_, field))
         self._connection.executemany(_LEARN, plan.learned)

@@ -89,7 +89,7 @@ class _Planner:
             self._plan.tables.append(found)
         if self._whole:
             for existing in self._structure.of_classes():
-                if existing.name.lower() not in sources:
+                if existing.name.lower() not in sources and existing not in self._plan.dropped:
                     self._left(existing)
         return self._plan
 
@@ -110,8 +110,7 @@ class _Planner:
         columns.compare(self._drop, whole=self._whole)
         self._plan.changes += columns.changes
         for carried in columns.carried:
-            if carried.source is None:
-                self._of_table(f"{table.name}.{carried.column.name}")
+            self._of_table(f"{table.name}.{carried.column.name}")
         found.rebuild, found.carried, found.kept = columns.rebuild, columns.carried, columns.kept
         self._plan.forgotten += [(source.name.lower(), column.name.lower()) for column in columns.dropped]
         self._indexes(found, source)
@@ -130,9 +129,17 @@ class _Planner:
             self._tell("!", f"column {table.name}", f"{text}give the array another name", filled)
 
     def _of_table(self, name: str) -> None:
-        """A field that was an array of references, and is a value or a single one now."""
+        """A field that was an array of references, and is a value or a single one now.
+
+        Without references the table goes by itself: it is in the way of an index of this name.
+        """
         there = self._structure.table(name)
-        if there is not None and not there.is_empty and name not in self._drop:
+        if there is None or there.name in self._drop:
+            return  # what is named to be dropped is told at the end
+        if there.is_empty:
+            self._plan.dropped.append(there)
+            self._tell("-", f"table {there.name}", "no longer defined and empty: dropped", by_itself=True)
+        else:
             text = f"is to be a column, and is a table of references with {_rows(there.rows)}: "
             self._tell("!", f"column {name}", f"{text}give the field another name", there.rows)
 

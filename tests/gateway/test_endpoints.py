@@ -132,6 +132,48 @@ async def test_put_replaces_and_keeps_what_cannot_change(serving: Serving) -> No
             assert (await send(client, "PUT", "/Tea/a", body)).problem()["rule"] == "immutable"
 
 
+LABEL = """\
+name: Label
+api_generation: true
+api: {auth_mode: none}
+attributes:
+  identifier: {field_name: labelId, field_type: string, field_immutable: false, field_default: uuid.uuid4().hex}
+  local_fields:
+  - {field_name: text, field_type: string, field_alias: caption}
+"""
+
+
+async def test_put_keeps_an_identifier_that_scripts_may_change(serving: Serving) -> None:
+    async with serving(LABEL) as client:
+        await send(client, "POST", "/Label", {"labelId": "a", "text": "x"})
+        for body in ({"text": "y"}, {"labelId": "a", "text": "y"}):
+            replaced = await send(client, "PUT", "/Label/a", body)
+            assert replaced.json() == {"labelId": "a", "text": "y"}
+        assert len((await send(client, "GET", "/Label")).json()) == 1
+
+
+async def test_a_field_may_be_called_by_its_alias(serving: Serving) -> None:
+    async with serving(LABEL) as client:
+        for key, text in (("a", "x"), ("b", "y")):
+            created = await send(client, "POST", "/Label", {"labelId": key, "caption": text})
+            assert created.json() == {"labelId": key, "text": text}
+        found = await send(client, "GET", "/Label?caption=y")
+        assert [label["labelId"] for label in found.json()] == ["b"]
+        ordered = await send(client, "GET", "/Label?order_by=-caption")
+        assert [label["labelId"] for label in ordered.json()] == ["b", "a"]
+        assert (await send(client, "GET", "/Label?caption=y&text=x")).problem()["status"] == 400
+
+
+@pytest.mark.parametrize("name", ["self", "cls", "conn", "tran", "propagation_mode", "_stored", "save"])
+async def test_what_save_takes_besides_fields_is_no_field_of_a_request(serving: Serving, name: str) -> None:
+    async with serving(LABEL) as client:
+        await send(client, "POST", "/Label", {"labelId": "a", "text": "x"})
+        for method, path in (("POST", "/Label"), ("PUT", "/Label/a"), ("PATCH", "/Label/a")):
+            told = (await send(client, method, path, {"text": "y", name: False})).problem()
+            assert (told["status"], told["field"], told["rule"]) == (422, name, "unknown")
+        assert [label["text"] for label in (await send(client, "GET", "/Label")).json()] == ["x"]
+
+
 async def test_patch_changes_what_is_given_and_merges_objects(serving: Serving) -> None:
     async with serving(TEA) as client:
         await made(client, teaId="a", litres=1, extras={"a": {"b": 1, "c": 2}, "d": [1]})
@@ -173,7 +215,7 @@ async def test_every_type_goes_through_as_it_came(serving: Serving) -> None:
         assert found.headers["etag"] == created.headers["etag"]
 
 
-@pytest.mark.parametrize("key", ["", ".", "..", "a/b", "a\\b"])
+@pytest.mark.parametrize("key", ["", ".", "..", "a/b", "a\\b", "a\n", "\0", "a\x7f"])
 async def test_an_identifier_that_no_path_leads_to_is_refused(serving: Serving, key: str) -> None:
     async with serving(TEA) as client:
         answer = await send(client, "POST", "/Tea", {"teaId": key, "kind": "x"})
