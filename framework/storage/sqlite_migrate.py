@@ -6,6 +6,7 @@ full disk: everything happens in one transaction. Before anything is altered or 
 
 from __future__ import annotations
 
+import glob
 import os
 import sqlite3
 import time
@@ -73,7 +74,7 @@ def _plan(
 
 def _copied(path: str) -> str:
     """The file as it is, in a new file beside it. We are alone: a part of one is of a migration that was killed."""
-    for left in Path(path).parent.glob(f".{Path(path).name}.before-*.part"):
+    for left in Path(path).parent.glob(f".{glob.escape(Path(path).name)}.before-*.part*"):  # and its journal
         left.unlink(missing_ok=True)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     file = f"{path}.before-{stamp}"
