@@ -56,7 +56,10 @@ class Memory:
     def _put(self, number: int, row: dict[str, Any] | None) -> Undo:
         if row is not None:
             for column, places in self._places.items():
-                if any(places.get(value, number) != number for value in _each(row[column])):
+                values = _each(row[column])
+                if len({*values}) < len(values) or any(
+                    places.get(value, number) != number for value in values
+                ):
                     raise Duplicate(self._model.name, (column,))
         before = self._rows.get(number)
         self._set(number, row)

@@ -34,6 +34,7 @@ PASSING = """\
     ref_fields:
     - {field_name: host, field_type: <AxisAtom.Person>}
     - {field_name: before, field_type: array<AxisAtom.Visit>}
+    - {field_name: keys, field_type: array<AxisAtom.Person>, field_unique: true}
   methods:
     instance_methods:
     - method_body: |
@@ -191,3 +192,17 @@ async def test_an_abstract_class_has_no_instances_and_says_so(atom: Atoms, sessi
         with pytest.raises(AttributeError, match="no table"):
             getattr(model, name)
     assert isinstance(await atom.Person(name="x").save(), Atom)
+
+
+async def test_what_is_unique_is_referred_to_once(atom: Atoms) -> None:
+    people = [await atom.Person(name=name).save() for name in ("Ada", "Bo")]
+    with pytest.raises(Duplicate):
+        await atom.Visit(visitId=1, keys=[people[0], people[0]]).save()
+    visit = await atom.Visit(visitId=1, keys=people[:1]).save()
+    with pytest.raises(Duplicate):
+        await visit.save(keys=[*people, people[1]])
+    with pytest.raises(Duplicate):
+        await atom.Visit(visitId=2, keys=[people[0]]).save()
+    await visit.save(keys=[people[1]])
+    await atom.Visit(visitId=2, keys=[people[0]]).save()
+    assert [[each.name for each in one.keys] for one in await atom.Visit.retrieve()] == [["Bo"], ["Ada"]]
