@@ -55,7 +55,7 @@ async def read_body(scope: Any, receive: Any, limit: int) -> bytes:
     """
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -65,7 +65,7 @@ async def read_body(scope: Any, receive: Any, limit: int) -> bytes:
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -83,17 +83,33 @@ def announced(headers: list[tuple[bytes, bytes]]) -> int | None:
 
 
 class BodyStream:
-    """A body on its way to a target: read from the client as the target takes it, and only once."""
+    """A body on its way to a target: read from the client as the target takes it, and only once.
+
+    One of more than ``limit`` bytes ends by ``HTTPError(413)``, and is ``too_large``.
+    """
 
     def __init__(
-        self, receive: Any, on_piece: Callable[[], None], on_gone: Callable[[], None], *, late: bool
+        self,
+        receive: Any,
+        on_piece: Callable[[], None],
+        on_gone: Callable[[], None],
+        *,
+        late: bool,
+        limit: int | None = None,
     ) -> None:
         self._receive = receive
         self._late = late  # it is not likely to come with the head, so the target gets the head before
         self._on_piece = on_piece
         self._on_gone = on_gone
+        self._limit = limit
+        self.size = 0  # so far
         self.begun = False  # so the request cannot be sent again
         self.complete = False
+
+    @property
+    def too_large(self) -> bool:
+        """Is there already more of it than there may be?"""
+        return self._limit is not None and self.size > self._limit
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         self.begun = True
@@ -106,13 +122,18 @@ class BodyStream:
                 raise ClientGone
             self.complete = not message.get("more_body", False)
             self._on_piece()
-            if message.get("body"):
-                yield message["body"]
+            piece = message.get("body", b"")
+            self.size += len(piece)
+            if self._limit is not None and self.too_large:
+                raise too_large(self._limit)
+            if piece:
+                yield piece
 
 
 class ClientGone(Exception):
     """The client closed the connection before its request was complete: nobody waits for an answer."""
 
 
-def _too_large(limit: int) -> HTTPError:
+def too_large(limit: int) -> HTTPError:
+    """The error for a body of more bytes than that."""
     return HTTPError(413, f"the body is larger than {limit} bytes")

@@ -24,7 +24,7 @@ from framework.gateway.calls import Call
 from framework.gateway.forwarding import Forwarding
 from framework.gateway.outgoing import Outgoing, ResponseCut, TargetFailed
 from framework.gateway.presence import Presence, Present
-from framework.gateway.requests import BodyStream, announced
+from framework.gateway.requests import BodyStream, announced, too_large
 from framework.gateway.responses import WITHOUT_BODY, Response, date
 from framework.gateway.target_paths import encoded
 
@@ -65,6 +65,11 @@ class Targets:
                     incoming = await self._forwarding.send(request, target.authorities)
         except TimeoutError:
             raise TargetFailed(504, "the target gave no answer in time", f"over {patience:g} s") from None
+        except TargetFailed:  # it was left alone in the middle of a body, if that was too large
+            most = call.route.definition.max_body
+            if most is not None and upload.stream is not None and upload.stream.too_large:
+                raise too_large(most) from None
+            raise
         finally:
             upload.limit = None
         return Forwarded(call, incoming, asked_for_head=request.method.upper() == "HEAD", upload=upload)
@@ -234,8 +239,11 @@ def _body(call: Call, upload: _Upload) -> tuple[bytes | BodyStream | None, int |
         length = announced(call.scope["headers"])
         if length == 0:
             return None, 0
+        most = call.route.definition.max_body
+        if most is not None and length is not None and length > most:
+            raise too_large(most)
         late = length is None or any(name == b"expect" for name, _ in call.scope["headers"])
-        upload.stream = BodyStream(call.receive, upload.moved, upload.leave, late=late)
+        upload.stream = BodyStream(call.receive, upload.moved, upload.leave, late=late, limit=most)
         return upload.stream, length
     body = call.request.body
     if not isinstance(body, bytes):

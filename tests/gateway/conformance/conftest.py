@@ -44,6 +44,9 @@ ROUTES = """
   target: {authorities: ['http://127.0.0.1:PORT']}
   response_forbidden_process: |
     response.headers["Content-Length"] = "999"
+- proxy: {path: '/narrow', authorization: {auth_mode: none}}
+  target: {authorities: ['http://127.0.0.1:PORT']}
+  max_body: 10
 - proxy: {path: '/token', authorization: {auth_mode: axis}}
   target: {authorities: ['http://127.0.0.1:PORT']}
 """

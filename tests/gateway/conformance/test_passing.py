@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.server import Server, until
 
 from .conftest import Origin
-from .wire import Wire, exchange, request
+from .wire import Wire, exchange, marker, request
 
 MEGABYTE = 1024 * 1024
 
@@ -197,6 +197,38 @@ def test_a_response_script_does_not_say_how_long_a_body_is(gateway: Server) -> N
         gateway.address, request("/miscounted", reply=b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
     )
     assert (reply.code, reply.body, reply.whole) == (200, b"hi", True)
+
+
+@pytest.mark.parametrize(
+    ("framed", "whole"),
+    [
+        (b"Content-Length: 10\r\n\r\n0123456789", True),
+        (b"Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n", True),
+        (b"Content-Length: 11\r\n\r\n0123456789a", False),
+        (b"Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n1\r\na\r\n0\r\n\r\n", False),
+    ],
+)
+def test_a_body_that_is_passed_on_has_the_size_that_its_route_allows(
+    gateway: Server, origin: Origin, framed: bytes, whole: bool
+) -> None:
+    reply = exchange(gateway.address, b"PUT /narrow HTTP/1.1\r\nHost: g\r\n" + framed)
+    assert (reply.code, reply.whole) == (200 if whole else 413, True)
+    end = marker()
+    assert exchange(gateway.address, request(end)).code == 200
+    told = origin.seen(end)
+    assert [one["body"] for one in told if "body" in one] == (["0123456789"] if whole else [])
+
+
+def test_a_body_beyond_its_size_is_cut_as_it_comes(gateway: Server, origin: Origin) -> None:
+    with Wire(gateway.address) as wire:
+        wire.send(b"PUT /narrow HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        time.sleep(0.3)  # so that it has gone on
+        wire.send(b"6\r\nsecond\r\n")
+        assert wire.reply().code == 413
+        assert wire.at_end()
+    end = marker()
+    assert exchange(gateway.address, request(end)).code == 200
+    assert not [one for one in origin.seen(end) if "body" in one]
 
 
 def test_a_hundred_megabytes_pass_both_ways_and_are_held_nowhere(gateway: Server, origin: Origin) -> None:
