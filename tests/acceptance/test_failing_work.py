@@ -60,7 +60,7 @@ def test_a_script_that_raises_is_500_with_an_id_that_the_log_explains(serve: Ser
         told = answer.body.replace(error_id.encode(), b"")
         for internal in (b"4711", b"KeyError", b"Traceback", b".yaml", b".py", b"definitions"):
             assert internal not in told
+    until(lambda: server.err.count("KeyError: 4711") == 2, what=lambda: server.err)
     for error_id in ids:
         assert re.search(rf"ERROR .*{error_id}.* definitions/fails\.yaml:6", server.err)
-    assert server.err.count("KeyError: 4711") == 2
     assert 'definitions/fails.yaml", line 6' in server.err

@@ -19,6 +19,7 @@ class Backend(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 512  # many connect at once
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
