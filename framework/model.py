@@ -61,6 +61,8 @@ class Model:
             for name, field in self.columns.items()
             if field.type.base in _VALUES
         }
+        # Fields whose mappings are MUs.
+        self._objects = frozenset(name for name, field in self.fields.items() if "MU" in field.type.base)
         self.relations: dict[str, Relation] = relations(definition, classes)
         self.names = frozenset((*self.fields, *self.relations))
         local = (name for name, relation in self.relations.items() if relation.reference.local)
@@ -70,6 +72,10 @@ class Model:
 
     def accept(self, name: str, value: Any) -> Any:
         """The value as the field keeps it; ``ValidationError`` if the field does not take it."""
+        value = self._checked(name, value)
+        return wrap(value) if name in self._objects else value
+
+    def _checked(self, name: str, value: Any) -> Any:
         try:
             return self.fields[name].accept(value)
         except FieldError as error:
@@ -95,7 +101,7 @@ class Model:
         for name in self.decoders:
             value = encoded[name]
             if value is not None:
-                encoded[name] = jsontext.encode(self.accept(name, value))
+                encoded[name] = jsontext.encode(self._checked(name, value))
         return encoded
 
     def decode(self, values: dict[str, Any]) -> None:

@@ -62,6 +62,7 @@ attributes:
   - {field_name: order, field_type: string}
   - {field_name: items, field_type: MU}
   - {field_name: self, field_type: string}
+  - {field_name: cls, field_type: string}
   - {field_name: name, field_type: string}
   - {field_name: v_limit_, field_type: string}
 """
@@ -439,6 +440,18 @@ async def test_adding_merges_all_fields_or_none(order: Atom) -> None:
     assert (order.status, order.parameters) == ("standby", {"x": 1})
 
 
+async def test_an_mu_is_one_from_the_beginning(atom: Atoms) -> None:
+    thing = atom.Everything(key="a", mu={"a": {"b": 1}}, mus=[{"a": 1}])
+    assert (thing.mu.a.b, thing.mus[0].a) == (1, 1)
+    thing.mu = {"c": [{"d": 2}]}
+    assert thing.mu.c[0].d == 2
+    await thing.save(mu={"e": {}}, mus=[{"f": 3}])
+    thing.mu.e.g = 4
+    assert thing.mus[0].f == 3
+    await thing.save()
+    assert (await atom.Everything.load("a")).mu == {"e": {"g": 4}}
+
+
 # ---- loading and retrieving -----------------------------------------------------------------
 
 
@@ -540,6 +553,8 @@ async def test_retrieve_by_the_platforms_identity(many: Atoms) -> None:
         ({"order_by": ["txet"]}, ValidationError, "did you mean 'text'"),
         ({"order_by": ["-txet"]}, ValidationError, "did you mean 'text'"),
         ({"order_by": ["text; DROP TABLE x"]}, ValidationError, "no such field"),
+        ({"order_by": [3]}, FrameworkError, "order_by takes names of fields and columns, not 3"),
+        ({"order_by": [None]}, FrameworkError, "order_by takes names of fields and columns, not None"),
         ({"whole": "1"}, ValidationError, "whole number"),
         ({"flag": 1}, ValidationError, "true or false"),
         ({"thing": {"a": 1}}, ValidationError, "cannot compare"),
@@ -558,6 +573,7 @@ async def test_retrieve_refuses_what_it_cannot_do(
 
 async def test_odd_names_of_classes_and_fields(atom: Atoms) -> None:
     odd = {"v_key": "a", "limit_": "b", "offset_": "c", "order": "d", "name": "e", "v_limit_": "f"}
+    odd |= {"self": "g", "cls": "h"}
     one = await atom.select(key=1, items={"keys": [1]}, **odd).save()
     await atom.select(key=2).save()
     assert await found_numbers(atom.select) == [1, 2]
@@ -566,16 +582,18 @@ async def test_odd_names_of_classes_and_fields(atom: Atoms) -> None:
         assert await found_numbers(atom.select, order_by=[f"-{name}"], limit=1) == [1], name
     assert await found_numbers(atom.select, **odd) == [1]
     assert await found_numbers(atom.select, key=2) == [2]
-    await one.save(v_key="x", limit_="y", order="z")
+    await one.save(v_key="x", limit_="y", order="z", self="s")
     loaded = await atom.select.load(1)
     assert (loaded.v_key, loaded.limit_, loaded.offset_, loaded.order) == ("x", "y", "c", "z")
+    assert (loaded.self, loaded.cls, await atom.select.count(self="s", cls="h")) == ("s", "h", 1)
+    assert [each.self async for each in atom.select.iterate(self="s", cls="h")] == ["s"]
     loaded.items.values = [2]
     await loaded.save()
     again = await atom.select.load(1)
     assert again.items == {"keys": [1], "values": [2]}
 
 
-async def found_numbers(cls: Any, **arguments: Any) -> list[int]:
+async def found_numbers(cls: Any, /, **arguments: Any) -> list[int]:
     return [each.key for each in await cls.retrieve(**arguments)]
 
 

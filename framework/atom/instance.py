@@ -54,6 +54,7 @@ class Atom:
 
     def __init__(
         self,
+        /,  # a field may be called `self`
         *,
         instance: str | None = None,
         xid: str | None = None,
@@ -185,7 +186,7 @@ class Atom:
     # ---- the database -----------------------------------------------------------------------
 
     async def save(
-        self, conn: Place | None = None, tran: Any = None, propagation_mode: bool = True, **updates: Any
+        self, /, conn: Place | None = None, tran: Any = None, propagation_mode: bool = True, **updates: Any
     ) -> Self:
         """Insert a new instance, or write the fields that differ from what was loaded.
 
@@ -225,6 +226,7 @@ class Atom:
     @classmethod
     async def retrieve(
         cls,
+        /,
         conn: Place | None = None,
         shallow: bool = False,
         order_by: queries.Order = (),
@@ -250,6 +252,7 @@ class Atom:
     @classmethod
     def iterate(
         cls,
+        /,
         conn: Place | None = None,
         shallow: bool = False,
         *,
@@ -269,6 +272,7 @@ class Atom:
     @classmethod
     async def count(
         cls,
+        /,
         conn: Place | None = None,
         *,
         instance: str | None = None,

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import ColumnElement, Integer, Select, UnaryExpression, bindparam, func, select
+from sqlalchemy import ClauseElement, ColumnElement, Integer, Select, UnaryExpression, bindparam, func, select
 
 from framework.atom import references
 from framework.atom.values import IDENTITY, abstract, text, unknown
@@ -39,7 +39,7 @@ class Page:
 
     def order(self) -> tuple[str | ColumnElement[Any], ...]:
         """The order as a tuple; one name or column may stand alone."""
-        single = isinstance(self.order_by, str | ColumnElement)
+        single = isinstance(self.order_by, str | ClauseElement)
         return (self.order_by,) if single else tuple(self.order_by)  # type: ignore[return-value]
 
     def bounds(self) -> dict[str, int]:
@@ -192,8 +192,10 @@ def _given(wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 def _ordered(model: Model, entry: str | ColumnElement[Any]) -> str | ColumnElement[Any]:
     """A field by its own name; it must have a column."""
-    if not isinstance(entry, str):
+    if isinstance(entry, ClauseElement):
         return entry
+    if not isinstance(entry, str):
+        raise FrameworkError(f"retrieve: order_by takes names of fields and columns, not {entry!r}")
     name = entry.removeprefix("-")
     name = model.aliases.get(name, name)
     if name in model.passing:

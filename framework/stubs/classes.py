@@ -95,7 +95,9 @@ class _Class:
         ]
         text = self.annotations.builtin("str")
         identity = [f"instance: {text} = ...", f"xid: {text} | None = ...", f"xname: {text} | None = ..."]
-        return f"def __init__(self, *, {', '.join([*needed, *others, *identity])}) -> None: ..."
+        return (
+            f"def __init__({self._first('self')}, *, {', '.join([*needed, *others, *identity])}) -> None: ..."
+        )
 
     def _storing(self) -> Iterator[str]:
         own = {
@@ -107,7 +109,7 @@ class _Class:
         given = [f"{one.name}: {self._given(one)} = ..." for one in _members(self._definition)]
         if "save" not in own:
             star = ["*", *given] if given else []
-            head = ["self", conn, f"tran: {ANY} = ...", f"propagation_mode: {flag} = ...", *star]
+            head = [self._first("self"), conn, f"tran: {ANY} = ...", f"propagation_mode: {flag} = ...", *star]
             yield f"async def save({', '.join(head)}) -> _Self: ..."
         if "load" not in own:
             key = self._key()
@@ -129,7 +131,11 @@ class _Class:
         ):
             if name not in own:
                 yield f"@{builtin('classmethod')}"
-                yield f"{word} {name}({', '.join(['cls', *head, *equals])}) -> {answer}: ..."
+                yield f"{word} {name}({', '.join([self._first('cls'), *head, *equals])}) -> {answer}: ..."
+
+    def _first(self, name: str) -> str:
+        """The first parameter of a method, whose name a field may have."""
+        return f"_{name}, /" if any(one.name == name for one in _members(self._definition)) else name
 
     def _equals(self) -> Iterator[str]:
         """The fields by whose values instances are found."""

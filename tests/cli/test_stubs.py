@@ -50,6 +50,7 @@ SHOP = """\
     - {field_name: at, field_type: DateTime}
     - {field_name: list, field_type: array}
     - {field_name: str, field_type: string}
+    - {field_name: self, field_type: string}
     ref_fields:
     - {field_name: cup, field_type: <AxisAtom.Cup>}
     - {field_name: cups, field_type: array<AxisAtom.Cup>}
