@@ -30,6 +30,10 @@ _DRAINED = 65536  # bytes of an unread body that are worth waiting for: more of 
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 
 _NO_URL = "this is no URL, or it has a character that must be encoded, as é is %C3%A9"
+_WRONG = {
+    httptools.HttpParserInvalidURLError: _NO_URL,
+    httptools.HttpParserInvalidMethodError: "this is no HTTP request, or its method is unknown",
+}
 
 _NOTED = frozenset({b"host", b"expect", b"upgrade", b"content-length", b"x-request-id"})
 
@@ -178,8 +182,7 @@ class Connection(asyncio.Protocol):
             self._feed(data)
         except httptools.HttpParserError as error:
             if not (self._deaf or self._last_word or self._ends_with_answer()):
-                no_url = isinstance(error, httptools.HttpParserInvalidURLError)
-                self._refuse(400, _NO_URL if no_url else "this is no HTTP request")
+                self._refuse(400, _WRONG.get(type(error), "this is no HTTP request"))
         # What the parser keeps until it is complete: a field of the header or the trailer, a chunk's extension.
         if exact if self._in_header else self._reading is not None and body == self._body_size:
             self._unfinished += len(data)

@@ -412,6 +412,14 @@ def test_a_host_may_have_any_name(server: Server, host: bytes) -> None:
         assert wire.send(b"GET /small HTTP/1.1\r\nHost: " + host + b"\r\n\r\n").reply().code == 200
 
 
+def test_a_method_that_is_unknown_is_told_so(server: Server) -> None:
+    for method in (b"get", b"FETCH"):  # methods are in capital letters
+        with Wire(server.address) as wire:
+            reply = wire.send(method + b" /small HTTP/1.1\r\n" + HOST + b"\r\n").reply()
+            assert reply.code == 400
+            assert "method is unknown" in reply.problem()["detail"]
+
+
 def test_a_url_that_is_not_encoded_is_told_so(server: Server) -> None:
     with Wire(server.address) as wire:
         reply = wire.send("GET /é HTTP/1.1\r\n".encode() + HOST + b"\r\n").reply()
