@@ -7,6 +7,7 @@ indents. Built on prompt_toolkit, which runs in the reading thread on a loop of 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -64,6 +65,10 @@ class Editor:
         """The next input. ``EOFError`` at Ctrl-D or the terminal's end, ``KeyboardInterrupt`` at Ctrl-C."""
         try:
             return self._session.prompt(pre_run=self._shown, handle_sigint=False)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            raise EOFError from None  # the terminal is gone, and cannot be put in order
         finally:
             self._app = None
             self._modes.quiet()

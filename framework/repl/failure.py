@@ -6,6 +6,7 @@ of their own; not Python's, the framework's, or an installed package's.
 
 from __future__ import annotations
 
+import linecache
 import os
 import site
 import sysconfig
@@ -26,9 +27,16 @@ def text(error: BaseException) -> str:
     try:
         shown = traceback.TracebackException.from_exception(error, capture_locals=False)
         _trim(shown, set())
+        _add_source(shown, error)
         return "".join(shown.format()).rstrip("\n")
     except Exception as second:  # an error whose text cannot be made
         return f"{type(error).__name__}: <its text cannot be made: {type(second).__name__}>"
+
+
+def _add_source(shown: traceback.TracebackException, error: BaseException) -> None:
+    """Some mistakes, as `return` outside a function, are found too late for Python to know their line."""
+    if isinstance(error, SyntaxError) and error.text is None and error.lineno and error.filename:
+        shown.text = linecache.getline(error.filename, error.lineno) or None
 
 
 def line(error: BaseException, name: str) -> int | None:

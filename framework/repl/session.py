@@ -12,11 +12,12 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from framework import storage as storages
 from framework.block import Block
@@ -40,6 +41,7 @@ from framework.storage.statements import Statements
 logger = logging.getLogger("framework.repl")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LAST_MOMENT = 1.0  # seconds that what statements have left running gets at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +61,53 @@ def run(plan: Plan) -> int:
     """
     script = _script()
     # The stock loop: it runs Python's signal handlers where it waits, and leaves them alone elsewhere.
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        loop = runner.get_loop()
-        session = _Session(plan, script)
-        main = loop.create_task(session.run(), name="repl")
-        with _on_signals(lambda number, frame: session.signalled(main, number, frame)):
-            while True:
-                try:
-                    return loop.run_until_complete(main)
-                except KeyboardInterrupt:  # it has stopped something in the background, which has ended by it
-                    if main.done():
-                        raise
-                except asyncio.CancelledError:
-                    return 128 + session.stopped_by
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        code = _run(loop, _Session(plan, script))
+        left = _leave_behind(loop)
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+    if left or (script is None and _threads()):
+        _end_now(code)
+    return code
+
+
+def _run(loop: asyncio.AbstractEventLoop, session: _Session) -> int:
+    main = loop.create_task(session.run(), name="repl")
+    with _on_signals(lambda number, frame: session.signalled(main, number, frame)):
+        while True:
+            try:
+                return loop.run_until_complete(main)
+            except KeyboardInterrupt:  # it has stopped something in the background, which has ended by it
+                if main.done():
+                    raise
+            except asyncio.CancelledError:
+                return 128 + session.stopped_by
+
+
+def _leave_behind(loop: asyncio.AbstractEventLoop) -> set[asyncio.Task[Any]]:
+    """Cancel what statements have left running, and give it a moment; what does not end by it."""
+    running = asyncio.all_tasks(loop)
+    for task in running:
+        task.cancel()
+    running.add(loop.create_task(loop.shutdown_asyncgens()))
+    _, left = loop.run_until_complete(asyncio.wait(running, timeout=_LAST_MOMENT))
+    return left
+
+
+def _threads() -> bool:
+    """Has a statement left a thread running that Python would wait for?"""
+    return any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+
+
+def _end_now(code: int) -> NoReturn:
+    """End the process whatever still runs in it. All that was opened for the session is closed by now."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 class _Session:
@@ -83,6 +119,8 @@ class _Session:
 
     def signalled(self, main: asyncio.Task[int], number: int, frame: FrameType | None) -> None:
         """Ctrl-C stops the statement; other signals, or where there is none to stop yet, the session."""
+        if number == signal.SIGHUP and self.stopped_by:  # that the terminal is gone may be told twice
+            return
         if number != signal.SIGINT or self._console is None:
             self.stopped_by = number
             main.cancel()
@@ -124,6 +162,7 @@ class _Session:
                 source = keyboard(screen, modes, Names(namespace, _Fifos(runtime).now))
                 self._console = _console(runtime, namespace, print, between)
                 asyncio.get_running_loop().add_signal_handler(signal.SIGCONT, source.again)
+                terminal.when_gone(_hang_up)
                 try:
                     return await self._console.converse(source)
                 finally:
@@ -218,6 +257,13 @@ def _console(
         complain=lambda text: print(text, file=sys.stderr),
         between=between,
     )
+
+
+def _hang_up() -> None:
+    """From a thread: as if the signal had come with the end of the terminal."""
+    number = threading.main_thread().ident
+    assert number is not None
+    signal.pthread_kill(number, signal.SIGHUP)
 
 
 @contextmanager

@@ -5,8 +5,10 @@ The one rule: **it is left as it was found**, however the session ends.
 
 from __future__ import annotations
 
+import select
 import sys
 import termios
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -57,6 +59,18 @@ class Modes:
             termios.tcsetattr(self._number, termios.TCSADRAIN, modes)
         except termios.error:  # the terminal is gone
             pass
+
+
+def when_gone(call: Callable[[], None]) -> None:
+    """Call, from a thread, when the terminal behind standard input has gone: not all are told by a signal."""
+    poll = select.poll()
+    poll.register(sys.stdin.fileno(), 0)  # asks for nothing but for the end, which is told in any case
+
+    def wait() -> None:
+        if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll()):
+            call()
+
+    threading.Thread(target=wait, name="framework-terminal", daemon=True).start()
 
 
 @contextmanager

@@ -118,6 +118,7 @@ def test_a_long_text_and_a_bracket_may_hold_empty_lines(terminal: Terminal) -> N
 
 def test_a_syntax_error_is_shown_with_its_place(terminal: Terminal) -> None:
     assert terminal.run("1 +* 2")[-3:] == ["    1 +* 2", "       ^", "SyntaxError: invalid syntax"]
+    assert terminal.run("return 3")[1:3] == ["    return 3", "    ^^^^^^^^"]
 
 
 # ---- tracebacks -----------------------------------------------------------------------------
@@ -441,6 +442,33 @@ def test_leaving(sit: object, serve: object, term: str, typed: str, code: int) -
     terminal = sit(url=server.url, term=term).prompt()  # type: ignore[operator]
     terminal.send(typed)
     assert terminal.wait() == code
+
+
+STUBBORN = """async def stubborn():
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+"""
+
+
+@pytest.mark.parametrize(
+    "left_running",
+    [f"{STUBBORN}\ntask = asyncio.create_task(stubborn())", "work = asyncio.to_thread(time.sleep, 60)"],
+)
+def test_nothing_that_is_left_running_keeps_the_session(
+    sit: object, serve: object, left_running: str
+) -> None:
+    server = serve(REFERENCE_APP)  # type: ignore[operator]
+    terminal = sit(url=server.url, term="dumb").prompt()  # type: ignore[operator]
+    terminal.run(*left_running.split("\n"))
+    terminal.run(
+        "begun = asyncio.ensure_future(work)" if "work" in left_running else "await asyncio.sleep(0)"
+    )
+    terminal.send(CTRL_D)
+    assert terminal.wait(20.0) == 0
+    assert "Task was destroyed" not in terminal.text()
 
 
 def test_the_history_lives_on(sit: object, serve: object, tmp_path: Path) -> None:

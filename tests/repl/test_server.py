@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.server
 import os
+import pty
 import signal
 import subprocess
 import sys
 import termios
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -17,9 +19,9 @@ import pytest
 
 from tests.acceptance.app import app, begun, ended
 from tests.acceptance.conftest import Serve
-from tests.acceptance.server import REFERENCE_APP, environment, run, until
+from tests.acceptance.server import COMMAND, REFERENCE_APP, environment, run, until
 from tests.repl.conftest import DATABASE, Sit
-from tests.repl.terminal import alive
+from tests.repl.terminal import alive, children
 
 
 def ask(
@@ -217,6 +219,42 @@ def test_the_server_ends_also_when_the_session_is_killed(
         assert modes & termios.ECHO
         assert modes & termios.ICANON
     until(lambda: not alive(child))
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+@pytest.mark.parametrize(
+    "typed", ["", "for n in range(3):\r  ", "await asyncio.sleep(60)\r", "while True: pass\r\r"]
+)
+def test_it_ends_when_its_terminal_goes_without_a_signal(
+    free_url: str, tmp_path: Path, term: str, typed: str
+) -> None:
+    """As when a terminal's program dies that was not the session's own: nobody is sent a SIGHUP."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "repl", REFERENCE_APP, "--database", DATABASE, "--url", free_url],
+        cwd=tmp_path,
+        env=environment({"TERM": term, "XDG_STATE_HOME": str(tmp_path / "state")}),
+        stdin=its,
+        stdout=its,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    os.close(its)
+    try:
+        shown = b""
+        while b">>>" not in shown:
+            shown += os.read(ours, 65536)
+        child = children(process.pid)[0]
+        os.write(ours, typed.encode())
+        time.sleep(0.3)  # it waits, or computes
+        os.close(ours)
+        _, said = process.communicate(timeout=20)
+        assert process.returncode == 128 + signal.SIGHUP
+        assert b"Traceback" not in said
+        until(lambda: not alive(child))
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_statement_that_computes_is_stopped_by_sigterm(sit: Sit, free_url: str) -> None:
