@@ -195,6 +195,8 @@ class Callout:
                     allow_redirects=False,
                 ) as answer:
                     return Response(answer.status, await answer.read(), answer.headers)
+            except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):  # whose texts are the URL alone
+                return _no_answer(f"{url!r} is no URL of a server: http://HOST/PATH or https://HOST/PATH")
             except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
                 return _no_answer(_reason(error))
 

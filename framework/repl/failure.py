@@ -36,7 +36,9 @@ def text(error: BaseException) -> str:
 def _add_source(shown: traceback.TracebackException, error: BaseException) -> None:
     """Some mistakes, as `return` outside a function, are found too late for Python to know their line."""
     if isinstance(error, SyntaxError) and error.text is None and error.lineno and error.filename:
-        shown.text = linecache.getline(error.filename, error.lineno) or None
+        source = linecache.getline(error.filename, error.lineno)
+        if source:
+            shown.text = source
 
 
 def line(error: BaseException, name: str) -> int | None:

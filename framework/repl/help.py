@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import pydoc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from framework.atom import Atom
@@ -30,9 +31,14 @@ class Help:
     """Typed alone it says what there is; called, what something is."""
 
     def __init__(
-        self, snapshot: Snapshot, fifos: Callable[[], list[str]], write: Callable[[str], None]
+        self,
+        snapshot: Snapshot,
+        fifos: Callable[[], list[str]],
+        write: Callable[[str], None],
+        namespace: Mapping[str, Any],
     ) -> None:
         self._snapshot = snapshot
+        self._namespace = namespace
         self._fifos = fifos
         self._write = write
 
@@ -47,8 +53,14 @@ class Help:
             self._write("\n".join(_class(thing)))
         elif isinstance(thing, Atom):
             self._write("\n".join(_class(type(thing))))
+        elif callable(thing) and _is_ours(type(thing)):
+            name = next((name for name, value in self._namespace.items() if value is thing), "it")
+            self._write("\n".join(_called(name, thing)))
         else:
-            self._write(pydoc.plain(pydoc.render_doc(thing, "%s")).rstrip())
+            try:
+                self._write(pydoc.plain(pydoc.render_doc(thing, "%s")).rstrip())
+            except ImportError as error:  # a text that names nothing
+                self._write(str(error).partition("\n")[0])
 
     def _overview(self) -> str:
         lines = ["Python, with what scripts see. `await` may stand anywhere; an empty line ends a block.", ""]
@@ -71,6 +83,46 @@ def _head(found: type[Atom]) -> str:
 def _route(route: RouteDefinition) -> str:
     path = route.path if not route.path.endswith("}") else route.path.rpartition("{")[0]
     return f'await callout(path="{path}")   # {route.path}'
+
+
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.startswith("framework.")
+
+
+def _called(name: str, thing: Callable[..., Any]) -> Iterator[str]:
+    """How one of the built-in objects is called, and what it gives."""
+    call = type(thing).__call__
+    yield f"{_await(call)}{name}{_arguments(thing)}"
+    yield from _indented(call.__doc__)
+    given = call.__globals__.get(call.__annotations__.get("return"))
+    if not inspect.isclass(given) or not _is_ours(given):
+        return
+    yield ""
+    yield f"It gives a {given.__name__}:"
+    yield from _indented(given.__doc__)
+    for method, function in vars(given).items():
+        if inspect.isfunction(function) and not method.startswith("_"):
+            yield f"  {_await(function)}.{method}{_arguments(function)}"
+            yield from _indented(function.__doc__, "      ")
+
+
+def _await(function: Callable[..., Any]) -> str:
+    return "await " if inspect.iscoroutinefunction(function) else ""
+
+
+def _arguments(function: Callable[..., Any]) -> str:
+    """Without types, which most users do not write either."""
+    signature = inspect.signature(function)
+    shown = [
+        argument.replace(annotation=inspect.Parameter.empty)
+        for argument in signature.parameters.values()
+        if argument.name != "self"
+    ]
+    return str(signature.replace(parameters=shown, return_annotation=inspect.Signature.empty))
+
+
+def _indented(text: str | None, by: str = "  ") -> list[str]:
+    return [f"{by}{line}".rstrip() for line in inspect.cleandoc(text or "").splitlines()]
 
 
 def _class(found: type[Atom]) -> Iterator[str]:

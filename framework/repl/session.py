@@ -80,7 +80,8 @@ def _run(loop: asyncio.AbstractEventLoop, session: _Session) -> int:
         while True:
             try:
                 return loop.run_until_complete(main)
-            except KeyboardInterrupt:  # it has stopped something in the background, which has ended by it
+            # It has stopped something in the background, which has ended by it; or a statement stopped the loop.
+            except (KeyboardInterrupt, RuntimeError):
                 if main.done():
                     raise
             except asyncio.CancelledError:
@@ -207,12 +208,11 @@ async def _tools(
         if not tracing.running:  # our own look would be among what is traced
             await fifos.look()
 
-    namespace = {
+    namespace: dict[str, Any] = {
         **runtime.snapshot.scope,
         "__name__": "__main__",
         "__builtins__": __builtins__,
         "debug": debug,
-        "help": Help(runtime.snapshot, fifos, write),
         "traceon": tracing.on,
         "traceoff": tracing.off,
         "profon": profile.on,
@@ -220,6 +220,7 @@ async def _tools(
         "exit": Leave(),
         "quit": Leave(),
     }
+    namespace["help"] = Help(runtime.snapshot, fifos, write, namespace)
     try:
         yield namespace, between
     finally:

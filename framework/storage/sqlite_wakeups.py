@@ -52,6 +52,7 @@ class Wakeups:
             receiver = _datagram()
             self._folder.make()
             receiver.bind(self._folder.address(self._name))
+            (self._folder.path / self._name).chmod(0o600)
         except OSError as error:
             if receiver is not None:
                 receiver.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import stat
 import statistics
 import subprocess
 import sys
@@ -168,6 +169,7 @@ def test_an_item_that_one_process_puts_is_delivered_in_another_at_once(start: St
     # Its socket is removed behind its back: it looks by itself, not later than after a second or so.
     sockets = list((tmp_path / "test.db.run").glob(f"wake-{consumer.pid}-*"))
     assert len(sockets) == 1
+    assert stat.S_IMODE(sockets[0].stat().st_mode) == 0o600
     sockets[0].unlink()
     unheard = waits(2)
     print(f"without its socket after {max(unheard):.2f} s at most")

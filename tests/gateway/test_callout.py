@@ -230,6 +230,13 @@ async def test_no_answer_is_599(serving: Serving, backend: Backend, what: str) -
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("url", ["localhost:9099/orders", "ftp://127.0.0.1/", "orders"])
+async def test_what_is_no_url_of_a_server_is_599_and_says_so(serving: Serving, url: str) -> None:
+    answer = (await called(serving, f"url='{url}'")).json()
+    told = f"'{url}' is no URL of a server: http://HOST/PATH or https://HOST/PATH"
+    assert (answer["code"], answer["body"]) == (599, told)
+
+
 async def test_it_is_tried_again_for_the_codes_that_were_named(serving: Serving, backend: Backend) -> None:
     arguments = f"url='{backend.url}/flaky/2', retry_count=5, retry_codes=[503], retry_interval=0.05"
     began = time.monotonic()

@@ -230,6 +230,11 @@ def test_a_task_in_the_background_runs_while_the_prompt_waits(terminal: Terminal
     assert terminal.finish("'") == ["'half typed'"]
 
 
+def test_a_statement_that_stops_the_loop_does_not_end_the_session(terminal: Terminal) -> None:
+    assert terminal.run("asyncio.get_running_loop().stop()") == []
+    assert terminal.run("await asyncio.sleep(0.01, 'goes on')") == ["'goes on'"]
+
+
 def test_variables_of_the_context_live_on_and_claims_do_not(terminal: Terminal) -> None:
     terminal.run("import contextvars; var = contextvars.ContextVar('var')")
     terminal.run("token = var.set('kept')")
@@ -292,6 +297,13 @@ def test_help_teaches_what_there_is(terminal: Terminal) -> None:
     about = [line.split() for line in terminal.run("help(atom.OrderEntry)")]
     assert about[1] == ["orderId", "string", "identifier,", "not", "null,", "immutable"]
     assert any("Put any JSON value" in line for line in terminal.run("help(FIFO('x').put)"))
+    terminal.clear()
+    about_callout = terminal.run("help(callout)")
+    assert about_callout[0].startswith("await callout(path=None, method='GET', body=None")
+    assert "It gives a Response:" in about_callout
+    assert "  await .put(item, key=None, conn=None)" in terminal.run("help(FIFO)")
+    assert terminal.run("help(debug)")[0] == "debug(on=True)"
+    assert terminal.run("help('nothing of this name')")[0].startswith("No Python documentation found")
 
 
 def test_callout_goes_to_the_server_with_a_token_of_its_own(terminal: Terminal) -> None:
