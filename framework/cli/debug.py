@@ -49,6 +49,8 @@ def debug(database: str, format_: str) -> None:
         options.run(_follow(database, show))
     except (KeyboardInterrupt, BrokenPipeError):
         pass
+    except OSError as error:  # a full disk behind the output, say
+        options.cannot_run(f"what is printed cannot be written any more: {error.strerror or error}")
 
 
 def _end(*_: object) -> NoReturn:

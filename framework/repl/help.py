@@ -94,7 +94,7 @@ def _called(name: str, thing: Callable[..., Any]) -> Iterator[str]:
     call = type(thing).__call__
     yield f"{_await(call)}{name}{_arguments(thing)}"
     yield from _indented(call.__doc__)
-    given = call.__globals__.get(call.__annotations__.get("return"))
+    given = call.__globals__.get(str(call.__annotations__.get("return")))
     if not inspect.isclass(given) or not _is_ours(given):
         return
     yield ""

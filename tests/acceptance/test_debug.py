@@ -264,6 +264,30 @@ def test_debug_ends_by_ctrl_c_also_when_its_reader_hangs_and_no_script_waits(
     listener.ends_well()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_debug_says_why_it_cannot_write(serve: Serve, tmp_path: Path) -> None:
+    server = serve(definitions(tmp_path), "--no-workers")
+    with Path("/dev/full").open("w") as full:
+        listener = subprocess.Popen(
+            [*COMMAND, "debug", "--database", "sqlite:///orders.db"],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    try:
+        assert listener.stderr is not None
+        assert "listening" in listener.stderr.readline()
+        assert server.post("/print/a?times=1", {}).code == 200
+        _, said = listener.communicate(timeout=20)
+    finally:
+        listener.kill()
+        listener.wait()
+    assert said == "framework: what is printed cannot be written any more: No space left on device\n"
+    assert listener.returncode == 2
+
+
 def test_debug_needs_a_database(tmp_path: Path) -> None:
     refused = run("debug", "--format", "json", cwd=tmp_path)
     assert (refused.code, refused.out) == (2, "")

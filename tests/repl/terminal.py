@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import signal
 import threading
@@ -55,11 +56,16 @@ class Terminal:
         self._reader.start()
 
     def _read(self) -> None:
+        """By the terminal's number: pexpect's own would wait for the process, as other threads do."""
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         while True:
             try:
-                found = self.process.read_nonblocking(65536, timeout=None).decode("utf-8", "replace")
-            except (pexpect.EOF, OSError, ValueError):
+                read = os.read(self.process.child_fd, 65536)
+            except OSError:
                 return
+            if not read:
+                return
+            found = decode(read)
             with self._lock:
                 self.raw += found
                 self._stream.feed(found)
@@ -176,8 +182,8 @@ class Terminal:
         if self.process.isalive():
             os.kill(self.pid, signal.SIGCONT)
             self.process.kill(signal.SIGKILL)
-        self.process.close(force=True)
         self._reader.join(5)
+        self.process.close(force=True)
 
 
 def children(pid: int) -> list[int]:
