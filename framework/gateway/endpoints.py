@@ -138,7 +138,7 @@ class Endpoints:
             problem_ = "no path can lead to it: it is empty, a dot, or has a slash or a control character"
             raise ValidationError(self._class.__name__, self._class._model.key_column, key, "path", problem_)
         await made.save()
-        return self._answer(201, made, {"location": f"{self._definition.path}/{quote(key, safe='')}"})
+        return self._answer(201, made, {"location": f"{quote(self._definition.path)}/{quote(key, safe='')}"})
 
     def _begins_by_itself(self, name: str) -> bool:
         """Is it a state that a new instance has without being given one?"""

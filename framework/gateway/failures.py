@@ -46,6 +46,8 @@ def response(error: BaseException, *, route: Route, method: str, body: bytes) ->
         return problem(409, str(error), rule=error.rule, **told)
     if isinstance(error, ValidationError):
         return problem(422, str(error), field=error.field, rule=error.rule)
+    if isinstance(error, Gone) and error.table == route.definition.atom:
+        return problem(404, f"there is no {error.table} of that identifier any more")
     if isinstance(error, Duplicate | Gone | Changed | StillReferred):
         return problem(409, str(error))
     if isinstance(error, ItemRefused):

@@ -232,6 +232,13 @@ async def test_an_identifier_of_numbers_is_written_one_way(serving: Serving, key
             assert (await send(client, "GET", f"/v1/cups/{other}")).code == 404
 
 
+async def test_a_location_is_sent_whatever_the_path_is_written_in(serving: Serving) -> None:
+    async with serving(NUMBERED.replace("/v1/cups", "/v1/茶")) as client:
+        created = await send(client, "POST", "/v1/%E8%8C%B6", {"number": 1})
+        assert created.headers["location"] == "/v1/%E8%8C%B6/1"
+        assert (await send(client, "GET", created.headers["location"])).json()["number"] == 1
+
+
 async def test_a_class_without_identifier_has_the_instance_in_its_paths(serving: Serving) -> None:
     text = (
         "name: Note\napi_generation: true\napi: {auth_mode: none}\nattributes:\n  local_fields:\n"
@@ -311,6 +318,16 @@ async def test_of_many_writes_on_what_was_seen_one_has_its_effect(serving: Servi
             assert sorted(answer.code for answer in answers) == [200, *[412] * 9]
             [won] = [answer for answer in answers if answer.code == 200]
             assert (await send(client, "GET", "/Tea/a")).headers["etag"] == won.headers["etag"]
+
+
+@pytest.mark.parametrize("table", ["", "persistence: false\n"])
+async def test_of_many_who_delete_one_does_and_the_others_are_told(serving: Serving, table: str) -> None:
+    async with serving(table + TEA) as client:
+        await made(client, teaId="a")
+        writes = [send(client, "DELETE", "/Tea/a") for _ in range(9)]
+        writes.append(send(client, "PATCH", "/Tea/a", {"grams": 3}))
+        codes = sorted(answer.code for answer in await asyncio.gather(*writes))
+        assert codes in ([204, *[404] * 9], [200, 204, *[404] * 8])
 
 
 async def test_writes_of_different_fields_without_a_condition_both_win(serving: Serving) -> None:
