@@ -17,6 +17,8 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application, run_in_terminal
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
+from prompt_toolkit.enums import DEFAULT_BUFFER
+from prompt_toolkit.filters import has_focus
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.input.typeahead import clear_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -77,6 +79,7 @@ class Editor:
     def _shown(self) -> None:
         """It runs, and shows its prompt next."""
         self._app = self._session.app
+        self._app.layout.focus(DEFAULT_BUFFER)  # Ctrl-C may have come as a signal during a search
         self._screen.prompting(self)
 
     def interrupt(self) -> None:
@@ -159,8 +162,9 @@ class _BlockHistory(FileHistory):
 
 def _keys(stuck: Callable[[], None]) -> KeyBindings:
     keys = KeyBindings()
+    typing = has_focus(DEFAULT_BUFFER)  # and not in the field of a search, which has keys of its own
 
-    @keys.add("enter")
+    @keys.add("enter", filter=typing)
     def enter(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
         if buffer.document.on_last_line and whole(buffer.text):
@@ -168,7 +172,7 @@ def _keys(stuck: Callable[[], None]) -> KeyBindings:
         else:
             buffer.insert_text("\n")
 
-    @keys.add("tab")
+    @keys.add("tab", filter=typing)
     def tab(event: KeyPressEvent) -> None:
         """A tab where a line begins, else what could be meant."""
         buffer = event.current_buffer
@@ -179,7 +183,7 @@ def _keys(stuck: Callable[[], None]) -> KeyBindings:
         else:
             buffer.start_completion(insert_common_part=True)
 
-    @keys.add(Keys.BracketedPaste)
+    @keys.add(Keys.BracketedPaste, filter=typing)
     def paste(event: KeyPressEvent) -> None:
         """As if it had been typed: a newline at its end is Enter."""
         text = event.data.replace("\r\n", "\n").replace("\r", "\n")
@@ -187,7 +191,7 @@ def _keys(stuck: Callable[[], None]) -> KeyBindings:
         if text.endswith("\n"):
             enter(event)
 
-    @keys.add("c-c")
+    @keys.add("c-c", filter=typing)
     def clear(event: KeyPressEvent) -> None:
         event.app.exit(exception=KeyboardInterrupt(), style="class:aborting")
         stuck()

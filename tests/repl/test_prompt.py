@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -405,6 +406,26 @@ def test_the_arrow_brings_a_whole_block_back(editor: Terminal) -> None:
     editor.see("...     print('again', n)")
     editor.send("\r")
     assert editor.finish("") == ["again 0", "again 1"]
+
+
+@pytest.mark.parametrize("leave", [CTRL_C, "\r", "signal"])
+def test_a_search_in_the_history_can_be_left(editor: Terminal, leave: str) -> None:
+    editor.run("'a needle'")
+    editor.clear()
+    editor.send("\x12needl")
+    editor.see("needl")
+    editor.see(">>> 'a needle'")
+    if leave == "signal":
+        editor.signal(signal.SIGINT)
+    else:
+        editor.send(leave)
+    time.sleep(0.3)
+    if leave == "\r":
+        assert editor.finish("")[-1] == "'a needle'"
+    else:
+        editor.send(CTRL_C)
+    editor.prompt()
+    assert editor.run("6 * 7")[-1] == "42"
 
 
 def test_what_is_typed_is_coloured_and_output_is_not(editor: Terminal) -> None:
