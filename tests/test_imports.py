@@ -161,4 +161,4 @@ def test_the_graph_is_not_empty() -> None:
     assert len(GRAPH) > 40
     assert "framework.session" in GRAPH["framework.fifo"]
     assert "framework.definitions.location" in GRAPH["framework.definitions.fields"]
-    assert "framework.storage.sqlite" in GRAPH["framework.storage"], "imports inside functions count"
+    assert "framework.storage.sqlite.engine" in GRAPH["framework.storage"], "imports inside functions count"

@@ -35,7 +35,7 @@ def open_storage(
     path = _sqlite_file(url)
     if not create:
         _require_there(path)
-    from framework.storage.sqlite import SqliteStorage
+    from framework.storage.sqlite.engine import SqliteStorage
 
     return SqliteStorage.open(url, path, statements)
 
@@ -52,7 +52,7 @@ async def backup(url: str, file: str) -> None:
     """
     path = _sqlite_file(url)
     _require_there(path)
-    from framework.storage import sqlite_backup
+    from framework.storage.sqlite import backup as sqlite_backup
 
     await sqlite_backup.backup(path, file)
 
@@ -63,7 +63,7 @@ def examine(url: str, tables: Sequence[Table] | None = None) -> list[Finding]:
     ``tables`` are compared with those of the database. ``CannotOpen`` for a URL that is none.
     """
     path = _sqlite_file(url)
-    from framework.storage.sqlite_report import findings
+    from framework.storage.sqlite.report import findings
 
     return list(findings(path, tables))
 
@@ -73,7 +73,7 @@ def plan_migration(url: str, tables: Sequence[Table], drop: Iterable[str] = ()) 
 
     ``drop`` names tables and columns that are no longer defined and are to be dropped.
     """
-    from framework.storage import sqlite_migrate
+    from framework.storage.sqlite import migrate as sqlite_migrate
 
     path = _sqlite_file(url)
     _require_there(path)
@@ -85,7 +85,7 @@ def migrate(url: str, tables: Sequence[Table], drop: Iterable[str] = ()) -> tupl
 
     Nothing was done when something of the plan is ``refused``. ``CannotOpen`` while others have it open.
     """
-    from framework.storage import sqlite_migrate
+    from framework.storage.sqlite import migrate as sqlite_migrate
 
     path = _sqlite_file(url)
     _require_there(path)
@@ -94,7 +94,7 @@ def migrate(url: str, tables: Sequence[Table], drop: Iterable[str] = ()) -> tupl
 
 def migrations(url: str) -> list[Applied]:
     """What was ever changed of the classes' tables, the first change first."""
-    from framework.storage import sqlite_migrate
+    from framework.storage.sqlite import migrate as sqlite_migrate
 
     path = _sqlite_file(url)
     _require_there(path)

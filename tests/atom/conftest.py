@@ -11,7 +11,7 @@ from framework.atoms import Atoms, Models
 from framework.definitions import MODULES, Definitions
 from framework.session import Session
 from framework.storage import Storage
-from framework.storage.sqlite import SqliteStorage
+from framework.storage.sqlite.engine import SqliteStorage
 
 MEMBER = """\
 name: Member

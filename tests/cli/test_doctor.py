@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from framework.storage import sqlite_report
+from framework.storage.sqlite import report as sqlite_report
 from tests.acceptance.server import REFERENCE_APP, Result, run
 
 from .conftest import Database, Work

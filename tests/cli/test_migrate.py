@@ -20,8 +20,8 @@ from framework.definitions import MODULES, check
 from framework.errors import CannotOpen
 from framework.session import Session
 from framework.storage import open_storage
-from framework.storage.sqlite_locks import Locks
-from framework.storage.sqlite_users import Users
+from framework.storage.sqlite.locks import Locks
+from framework.storage.sqlite.users import Users
 from tests.acceptance.server import COMMAND, Result, Server, environment, run
 
 URL = "sqlite:///tea.db"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from framework.storage import sqlite_lookups
-from framework.storage.sqlite_lookups import AWAY, LONGEST_AWAY, Lookups
+from framework.storage.sqlite import lookups as sqlite_lookups
+from framework.storage.sqlite.lookups import AWAY, LONGEST_AWAY, Lookups
 
 pytestmark = pytest.mark.anyio
 

@@ -48,7 +48,7 @@ await asyncio.gather(fill(0), fill(1), drain())
 
 # How the test changes the writing connection of its program; the product itself offers no such choice.
 PRAGMAS = """
-import framework.storage.sqlite as engine
+import framework.storage.sqlite.engine as engine
 connect = engine._connect_writer
 def connect_and_set(*given):
     connection = connect(*given)

@@ -74,7 +74,7 @@ def test_nothing_is_taken_from_a_stopped_process_and_everything_at_once_from_a_k
 
 
 WAIT = """
-import framework.storage.sqlite_batches as batches
+import framework.storage.sqlite.batches as batches
 batches.WRITE_WAIT = {}
 """
 

@@ -14,10 +14,10 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 from framework.outbox import Outbox, Reader
-from framework.storage import sqlite_listeners
 from framework.storage.broadcast import Heard
-from framework.storage.sqlite_listeners import PREFIX, Bell
-from framework.storage.sqlite_sockets import SocketFolder
+from framework.storage.sqlite import listeners as sqlite_listeners
+from framework.storage.sqlite.listeners import PREFIX, Bell
+from framework.storage.sqlite.sockets import SocketFolder
 
 logger = logging.getLogger("framework.storage")
 

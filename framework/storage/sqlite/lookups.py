@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from framework.errors import Unavailable
 from framework.storage.batches import BatchThread
-from framework.storage.sqlite_batches import WRITE_WAIT, read_batch
-from framework.storage.sqlite_errors import translate
-from framework.storage.sqlite_statements import Connecting
+from framework.storage.sqlite.batches import WRITE_WAIT, read_batch
+from framework.storage.sqlite.errors import translate
+from framework.storage.sqlite.statements import Connecting
 
 SLOW = 0.002  # seconds that a look-up in place may take
 T = TypeVar("T")

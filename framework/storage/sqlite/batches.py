@@ -13,8 +13,8 @@ import sqlite3
 
 from framework.errors import Unavailable
 from framework.storage.batches import Start, Unit
-from framework.storage.sqlite_errors import translate
-from framework.storage.sqlite_turns import Turns
+from framework.storage.sqlite.errors import translate
+from framework.storage.sqlite.turns import Turns
 
 # A writer of another process is waited for this long (seconds).
 WRITE_WAIT = 10.0

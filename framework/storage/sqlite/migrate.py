@@ -18,13 +18,15 @@ from sqlalchemy import Dialect, Table
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from framework.errors import CannotOpen, Unavailable
-from framework.storage import sqlite_backup, sqlite_schema, tables
+from framework.storage import tables
 from framework.storage.changes import Applied, Plan
-from framework.storage.sqlite_apply import Applying, history
-from framework.storage.sqlite_errors import reason_for
-from framework.storage.sqlite_locks import Locks
-from framework.storage.sqlite_plan import SqlitePlan, plan, undefined
-from framework.storage.sqlite_users import Users
+from framework.storage.sqlite import backup as sqlite_backup
+from framework.storage.sqlite import schema as sqlite_schema
+from framework.storage.sqlite.apply import Applying, history
+from framework.storage.sqlite.errors import reason_for
+from framework.storage.sqlite.locks import Locks
+from framework.storage.sqlite.plan import SqlitePlan, plan, undefined
+from framework.storage.sqlite.users import Users
 
 _WAIT = 10.0  # seconds that a lock of another process is waited for
 

@@ -20,13 +20,14 @@ from pathlib import Path
 from sqlalchemy import Table
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-from framework.storage import sqlite_plan, tables
+from framework.storage import tables
 from framework.storage.changes import Plan
 from framework.storage.findings import Finding
-from framework.storage.sqlite import OLDEST, _connect_writer
-from framework.storage.sqlite_backup import connect, sync_file
-from framework.storage.sqlite_errors import reason_for
-from framework.storage.sqlite_locks import Locks
+from framework.storage.sqlite import plan as sqlite_plan
+from framework.storage.sqlite.backup import connect, sync_file
+from framework.storage.sqlite.engine import OLDEST, _connect_writer
+from framework.storage.sqlite.errors import reason_for
+from framework.storage.sqlite.locks import Locks
 
 _WAL_RESET_BUG = (3, 51, 2)  # the last version that has it
 

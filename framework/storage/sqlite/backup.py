@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from framework.errors import CannotOpen, Unavailable
-from framework.storage.sqlite_errors import reason_for
+from framework.storage.sqlite.errors import reason_for
 
 _WAIT = 10.0  # seconds that a lock of another process is waited for
 

@@ -13,7 +13,7 @@ import socket
 from contextlib import suppress
 
 from framework.errors import Unavailable
-from framework.storage.sqlite_locks import Lock, Locks
+from framework.storage.sqlite.locks import Lock, Locks
 
 _NEXT, _TURN = "writer-next", "writer-turn"
 

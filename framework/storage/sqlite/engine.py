@@ -21,7 +21,7 @@ from sqlalchemy import Select, Table
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from framework.errors import CannotOpen, Unavailable
-from framework.storage import sqlite_schema, sqlite_views, tables
+from framework.storage import tables
 from framework.storage.batches import BatchThread
 from framework.storage.codec import Codec, Query
 from framework.storage.contract import Orphaned
@@ -46,21 +46,23 @@ from framework.storage.operations import (
 )
 from framework.storage.plans import Plan, Row
 from framework.storage.signals import Signal, Signals
-from framework.storage.sqlite_batches import WRITE_WAIT, write_in_turn
-from framework.storage.sqlite_broadcast import SqliteBroadcast
-from framework.storage.sqlite_checkpoints import Checkpoints
-from framework.storage.sqlite_errors import cannot_open, translate
-from framework.storage.sqlite_fifos import TRIGGERS
-from framework.storage.sqlite_locks import Locks
-from framework.storage.sqlite_lookups import Lookups
-from framework.storage.sqlite_operations import Operations
-from framework.storage.sqlite_plans import in_snapshot, in_transaction
-from framework.storage.sqlite_sockets import SocketFolder
-from framework.storage.sqlite_statements import Connecting, connecting
-from framework.storage.sqlite_transaction import HeldTransaction
-from framework.storage.sqlite_turns import Turns
-from framework.storage.sqlite_users import Users
-from framework.storage.sqlite_wakeups import Wakeups
+from framework.storage.sqlite import schema as sqlite_schema
+from framework.storage.sqlite import views as sqlite_views
+from framework.storage.sqlite.batches import WRITE_WAIT, write_in_turn
+from framework.storage.sqlite.broadcast import SqliteBroadcast
+from framework.storage.sqlite.checkpoints import Checkpoints
+from framework.storage.sqlite.errors import cannot_open, translate
+from framework.storage.sqlite.fifos import TRIGGERS
+from framework.storage.sqlite.locks import Locks
+from framework.storage.sqlite.lookups import Lookups
+from framework.storage.sqlite.operations import Operations
+from framework.storage.sqlite.plans import in_snapshot, in_transaction
+from framework.storage.sqlite.sockets import SocketFolder
+from framework.storage.sqlite.statements import Connecting, connecting
+from framework.storage.sqlite.transaction import HeldTransaction
+from framework.storage.sqlite.turns import Turns
+from framework.storage.sqlite.users import Users
+from framework.storage.sqlite.wakeups import Wakeups
 from framework.storage.statements import Statements
 
 OLDEST = (3, 37, 0)  # what the SQL of this engine was written for and is tested with

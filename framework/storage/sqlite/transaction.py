@@ -14,7 +14,7 @@ from typing import Any
 
 from framework.errors import TransactionEnded, TransactionTooLong, Unavailable
 from framework.storage.batches import BatchThread
-from framework.storage.sqlite_errors import translate
+from framework.storage.sqlite.errors import translate
 
 _CHANCE = 0.02  # seconds
 

@@ -15,8 +15,8 @@ from sqlalchemy import Dialect, Index, Table
 
 from framework.storage.changes import Change, Plan
 from framework.storage.content import content_of, rows_of
-from framework.storage.sqlite_columns import Carried, Columns
-from framework.storage.sqlite_structure import (
+from framework.storage.sqlite.columns import Carried, Columns
+from framework.storage.sqlite.structure import (
     ExistingColumn,
     ExistingIndex,
     ExistingTable,

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from framework.storage.sqlite_sockets import SocketFolder
+from framework.storage.sqlite.sockets import SocketFolder
 
 logger = logging.getLogger("framework.storage")
 

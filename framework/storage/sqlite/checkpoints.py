@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from framework.storage.sqlite_turns import Turns
+from framework.storage.sqlite.turns import Turns
 
 # A checkpoint after so many changed rows, or so many batches.
 ROWS = 2000

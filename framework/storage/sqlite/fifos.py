@@ -32,7 +32,7 @@ from framework.storage.operations import (
     Skip,
     Undelivered,
 )
-from framework.storage.sqlite_locks import Locks
+from framework.storage.sqlite.locks import Locks
 
 Connection = sqlite3.Connection
 

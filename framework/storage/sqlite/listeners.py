@@ -18,7 +18,7 @@ from typing import Any
 
 from framework.errors import Unavailable
 from framework.storage.broadcast import Heard
-from framework.storage.sqlite_sockets import SocketFolder
+from framework.storage.sqlite.sockets import SocketFolder
 
 PREFIX = "listen-"
 LENGTH = 4  # bytes before each frame that say how long it is

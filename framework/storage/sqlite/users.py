@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from framework.errors import CannotOpen
-from framework.storage.sqlite_locks import Lock, Locks
+from framework.storage.sqlite.locks import Lock, Locks
 
 _GATE = "migration"
 _USER = "user-"

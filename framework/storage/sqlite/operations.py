@@ -41,8 +41,8 @@ from framework.storage.operations import (
     Unreferred,
     Update,
 )
-from framework.storage.sqlite_fifos import FifoOperations
-from framework.storage.sqlite_locks import Locks
+from framework.storage.sqlite.fifos import FifoOperations
+from framework.storage.sqlite.locks import Locks
 
 Connection = sqlite3.Connection
 
