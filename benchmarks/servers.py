@@ -92,12 +92,15 @@ def echo(folder: Path, port: int) -> Launch:
 SERVERS: dict[str, Callable[[Path, int], Launch]] = {
     "framework": partial(framework, ORDER_APP),  # `transaction: true`: one commit a request
     "reference app": partial(framework, REFERENCE_APP),  # as it came: one commit for each write
-    "prints": partial(framework, PRINTS_APP),
     "handwritten": handwritten,
     "limit": echo,
 }
 
-LAUNCHES: dict[str, Callable[[Path, int], Launch]] = {**SERVERS, "access": partial(framework, ACCESS_APP)}
+LAUNCHES: dict[str, Callable[[Path, int], Launch]] = {
+    **SERVERS,
+    "access": partial(framework, ACCESS_APP),
+    "prints": partial(framework, PRINTS_APP),
+}
 
 
 @contextmanager

@@ -108,7 +108,7 @@ class Editor:
 
     def _exit(self, error: BaseException) -> None:
         def end(app: Application[str]) -> None:
-            if not app.is_done:
+            if app.future is not None and not app.future.done():  # it may have ended by itself meanwhile
                 app.exit(exception=error)
 
         self._call(end)

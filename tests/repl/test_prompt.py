@@ -35,6 +35,11 @@ def terminal(session: Terminal) -> Terminal:
     return session
 
 
+# What only one kind of terminal has.
+WITH_EDITOR = pytest.mark.parametrize("session", ["xterm"], indirect=True)
+DUMB = pytest.mark.parametrize("session", ["dumb"], indirect=True)
+
+
 def is_dumb(terminal: Terminal) -> bool:
     return terminal.term == "dumb"
 
@@ -201,6 +206,7 @@ def test_ctrl_c_at_the_prompt_clears_the_line(terminal: Terminal) -> None:
     assert terminal.run("1 + 1") == ["2"]
     terminal.line("if True:")
     terminal.send(CTRL_C)
+    terminal.prompt()
     assert terminal.run("2 + 2") == ["4"]
 
 
@@ -374,13 +380,6 @@ def test_input_reads_a_line_of_the_terminal(terminal: Terminal) -> None:
 # ---- the editor of terminals that can do more -----------------------------------------------
 
 
-@pytest.fixture
-def editor(terminal: Terminal) -> Terminal:
-    if is_dumb(terminal):
-        pytest.skip("there is no editor on such a terminal")
-    return terminal
-
-
 @pytest.mark.parametrize(
     ("begun", "completed"),
     [
@@ -392,53 +391,58 @@ def editor(terminal: Terminal) -> Terminal:
         ("await FIFO('some-lo", "await FIFO('some-long-name"),
     ],
 )
-def test_tab_completes(editor: Terminal, begun: str, completed: str) -> None:
-    editor.run("await FIFO('some-long-name').put(1)")
-    editor.send(begun + "\t")
-    until(lambda: editor.lines()[-1] == f">>> {completed}", what=editor.text)
-    editor.send(CTRL_C)
+@WITH_EDITOR
+def test_tab_completes(terminal: Terminal, begun: str, completed: str) -> None:
+    terminal.run("await FIFO('some-long-name').put(1)")
+    terminal.send(begun + "\t")
+    until(lambda: terminal.lines()[-1] == f">>> {completed}", what=terminal.text)
+    terminal.send(CTRL_C)
 
 
-def test_the_arrow_brings_a_whole_block_back(editor: Terminal) -> None:
-    assert editor.run("for n in range(2):", "    print('again', n)", "") == ["again 0", "again 1"]
-    editor.clear()
-    editor.send("\x1b[A")
-    editor.see("...     print('again', n)")
-    editor.send("\r")
-    assert editor.finish("") == ["again 0", "again 1"]
+@WITH_EDITOR
+def test_the_arrow_brings_a_whole_block_back(terminal: Terminal) -> None:
+    assert terminal.run("for n in range(2):", "    print('again', n)", "") == ["again 0", "again 1"]
+    terminal.clear()
+    terminal.send("\x1b[A")
+    terminal.see("...     print('again', n)")
+    terminal.send("\r")
+    assert terminal.finish("") == ["again 0", "again 1"]
 
 
 @pytest.mark.parametrize("leave", [CTRL_C, "\r", "signal"])
-def test_a_search_in_the_history_can_be_left(editor: Terminal, leave: str) -> None:
-    editor.run("'a needle'")
-    editor.clear()
-    editor.send("\x12needl")
-    editor.see("needl")
-    editor.see(">>> 'a needle'")
+@WITH_EDITOR
+def test_a_search_in_the_history_can_be_left(terminal: Terminal, leave: str) -> None:
+    terminal.run("'a needle'")
+    terminal.clear()
+    terminal.send("\x12needl")
+    terminal.see("needl")
+    terminal.see(">>> 'a needle'")
     if leave == "signal":
-        editor.signal(signal.SIGINT)
+        terminal.signal(signal.SIGINT)
     else:
-        editor.send(leave)
+        terminal.send(leave)
     time.sleep(0.3)
     if leave == "\r":
-        assert editor.finish("")[-1] == "'a needle'"
+        assert terminal.finish("")[-1] == "'a needle'"
     else:
-        editor.send(CTRL_C)
-    editor.prompt()
-    assert editor.run("6 * 7")[-1] == "42"
+        terminal.send(CTRL_C)
+    terminal.prompt()
+    assert terminal.run("6 * 7")[-1] == "42"
 
 
-def test_what_is_typed_is_coloured_and_output_is_not(editor: Terminal) -> None:
-    before = len(editor.raw)
-    editor.run("print('while')")
-    raw = editor.raw[before:]
+@WITH_EDITOR
+def test_what_is_typed_is_coloured_and_output_is_not(terminal: Terminal) -> None:
+    before = len(terminal.raw)
+    terminal.run("print('while')")
+    raw = terminal.raw[before:]
     assert re.search(r"\x1b\[[0-9;]*38;5;\d+m'while'", raw), raw
     assert "while\r\n" in raw
 
 
-def test_the_history_is_a_file_that_others_cannot_read(editor: Terminal) -> None:
-    editor.run("'remembered'")
-    history = editor.folder / "state" / "framework" / "repl_history"
+@WITH_EDITOR
+def test_the_history_is_a_file_that_others_cannot_read(terminal: Terminal) -> None:
+    terminal.run("'remembered'")
+    history = terminal.folder / "state" / "framework" / "repl_history"
     until(lambda: "+'remembered'" in history.read_text())
     assert history.stat().st_mode & 0o777 == 0o600
     assert history.parent.stat().st_mode & 0o777 == 0o700
@@ -447,9 +451,8 @@ def test_the_history_is_a_file_that_others_cannot_read(editor: Terminal) -> None
 # ---- the end --------------------------------------------------------------------------------
 
 
+@DUMB
 def test_a_dumb_line_can_be_corrected(terminal: Terminal) -> None:
-    if not is_dumb(terminal):
-        pytest.skip("the editor's own")
     terminal.send("wrong words\x17\x7f\x7f\x15")
     assert terminal.run("1 + 3\x7f2") == ["3"]
 
