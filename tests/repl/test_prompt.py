@@ -24,12 +24,15 @@ def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp(request.param)
     url = f"http://127.0.0.1:{free_port()}"
     terminal = Terminal(REFERENCE_APP, "--database", DATABASE, "--url", url, cwd=folder, term=request.param)
+    terminal.prompt()
     yield terminal
     terminal.close()
 
 
 @pytest.fixture
 def terminal(session: Terminal) -> Terminal:
+    if not session.at_prompt():  # a test that failed has left something there
+        session.send(CTRL_C)
     session.prompt()
     session.clear()
     return session
@@ -232,8 +235,8 @@ def test_a_task_in_the_background_runs_while_the_prompt_waits(terminal: Terminal
     )
     terminal.line("task = asyncio.create_task(tick())")
     terminal.send("'half typed")
-    terminal.see("tick 2")
-    assert terminal.lines()[-4:] == ["tick 0", "tick 1", "tick 2", ">>> 'half typed"]
+    shown = ["tick 0", "tick 1", "tick 2", ">>> 'half typed"]
+    until(lambda: terminal.lines()[-4:] == shown, what=terminal.text)
     assert terminal.finish("'") == ["'half typed'"]
 
 
