@@ -7,7 +7,6 @@ roles count from the next look on, which no process puts off for longer than a s
 
 from __future__ import annotations
 
-import difflib
 import re
 import secrets
 import time
@@ -17,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import case, delete, select, update
 
-from framework.definitions import RoleDefinition
+from framework.definitions import RoleDefinition, nearest
 from framework.errors import AccountError, Duplicate, Gone
 from framework.roles import recorded
 from framework.storage.contract import Storage
@@ -225,8 +224,8 @@ def _hint(name: str, there: Collection[str]) -> str:
 
 
 def _similar(name: str, there: Collection[str]) -> str:
-    close = difflib.get_close_matches(name, there, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    close = nearest(name, there)
+    return f"; did you mean {close}?" if close else ""
 
 
 def _unique(names: Iterable[str]) -> list[str]:

@@ -6,13 +6,13 @@ a test holds the two together.
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
 from framework import errors
+from framework.atom import did_you_mean
 from framework.cache import CacheStore
 from framework.callout import Callout
 from framework.debug import DebugChannel
@@ -63,8 +63,7 @@ class Context:
             return self._modules[name]
         definition = self._definitions.get(name)
         if definition is None:
-            close = difflib.get_close_matches(name, [*self._definitions, "settings"], n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(name, [*self._definitions, "settings"])
             raise AttributeError(f"context has no module {name!r}{hint}")
         module = ModuleType(name)
         module.__dict__.update(

@@ -5,9 +5,10 @@ Values are secrets until proven otherwise: they show as ``***`` wherever an obje
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
+
+from framework.definitions import nearest
 
 _PREFIX = "FRAMEWORK_SETTING_"
 
@@ -24,8 +25,8 @@ class Settings:
         try:
             return self._values[name]
         except KeyError:
-            close = difflib.get_close_matches(name, self._values, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            close = nearest(name, self._values)
+            hint = f"; did you mean {close}?" if close else ""
             raise AttributeError(f"the environment has no {_PREFIX}{name}{hint}") from None
 
     def get(self, name: str, default: str | None = None) -> str | None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+
+from benchmarks.peers.serving import serve
 
 
 async def post(request: Request) -> JSONResponse:
@@ -40,15 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--port", required=True, type=int)
     arguments = parser.parse_args()
-    uvicorn.run(
-        application,
-        host="127.0.0.1",
-        port=arguments.port,
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_level="warning",
-    )
+    serve(application, arguments.port)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiosqlite
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+
+from benchmarks.peers.serving import serve
 
 TOKEN_HASH = "ORDERS_TOKEN_SHA256"
 """Environment variable with the SHA-256, in hexadecimal, of the one token that may call."""
@@ -148,15 +149,7 @@ def main() -> None:
     parser.add_argument("--database", required=True, help="the SQLite file")
     parser.add_argument("--port", required=True, type=int)
     arguments = parser.parse_args()
-    uvicorn.run(
-        application(arguments.database, os.environ[TOKEN_HASH]),
-        host="127.0.0.1",
-        port=arguments.port,
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_level="warning",
-    )
+    serve(application(arguments.database, os.environ[TOKEN_HASH]), arguments.port)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
-import uvicorn
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from yarl import URL
+
+from benchmarks.peers.serving import serve
 
 HOP_BY_HOP = frozenset(
     (
@@ -82,15 +83,7 @@ def main() -> None:
     parser.add_argument("--port", required=True, type=int)
     parser.add_argument("--backend", required=True)
     arguments = parser.parse_args()
-    uvicorn.run(
-        application(arguments.backend),
-        host="127.0.0.1",
-        port=arguments.port,
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_level="warning",
-    )
+    serve(application(arguments.backend), arguments.port)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import difflib
 import re
 from collections.abc import Iterable
 from typing import Any
 
+from framework.definitions import nearest
 from framework.errors import FrameworkError, ValidationError
 from framework.identity import new_instance
 from framework.model import Model
@@ -55,5 +55,5 @@ def unknown(model: Model, name: str, value: Any) -> ValidationError:
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """The end of a message that names what comes closest, or nothing."""
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    close = nearest(name, names)
+    return f"; did you mean {close!r}?" if close else ""

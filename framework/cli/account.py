@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from framework.cli import options
+from framework.cli import options, verbs
 
 if TYPE_CHECKING:
     from framework.accounts import Account
     from framework.storage import Storage
 
-T = TypeVar("T")
-
-
-def _keep_url(context: click.Context, parameter: click.Parameter, url: str | None) -> None:
-    if url is not None:
-        context.obj = url  # the sub-command's context inherits it
-
-
-_database = click.option(
-    "--database",
-    metavar="URL",
-    default=None,
-    expose_value=False,
-    callback=_keep_url,
-    help="The database, if not given before the verb.",
-)
-_format = click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="For people, or for programs.",
-)
-_name = click.argument("name")
+_format = options.output_format("For people, or for programs.")
 
 
 @click.group(short_help="Accounts: make, list, disable, enable, rotate, remove, and their roles.")
@@ -58,12 +32,12 @@ def account(context: click.Context, database: str) -> None:
 
 
 @account.command()
-@_name
+@verbs.name
 @click.option(
     "--role", "roles", metavar="ROLE", multiple=True, required=True, help="A role to give it; repeatable."
 )
 @_format
-@_database
+@verbs.database
 @click.pass_obj
 def add(url: str, name: str, roles: tuple[str, ...], format_: str) -> None:
     """Make the account NAME and print its key: this once, and alone on the last line."""
@@ -73,12 +47,12 @@ def add(url: str, name: str, roles: tuple[str, ...], format_: str) -> None:
 
         return await accounts.add(storage, name, roles)
 
-    _show_key(_run(url, work), name, f"account {name} is made", format_)
+    _show_key(verbs.run(url, work), name, f"account {name} is made", format_)
 
 
 @account.command("list")
 @_format
-@_database
+@verbs.database
 @click.pass_obj
 def list_(url: str, format_: str) -> None:
     """List the accounts, by name: their roles, whether they are disabled, when they logged on last.
@@ -91,10 +65,10 @@ def list_(url: str, format_: str) -> None:
 
         return await accounts.listed(storage), set(await accounts.roles_in_force(storage))
 
-    found, known = _run(url, work)
+    found, known = verbs.run(url, work)
     records = [_record(one, known) for one in found]
     if format_ == "json":
-        _print_json(records)
+        options.print_json(records)
     elif not records:
         click.echo("no accounts; make one with `framework account add NAME --role ROLE`")
     for record in records if format_ == "text" else ():
@@ -105,9 +79,9 @@ def list_(url: str, format_: str) -> None:
 
 
 @account.command()
-@_name
+@verbs.name
 @_format
-@_database
+@verbs.database
 @click.pass_obj
 def disable(url: str, name: str, format_: str) -> None:
     """Void the tokens of NAME, and let its key log on no more, until `enable`. Acts within a second."""
@@ -117,15 +91,15 @@ def disable(url: str, name: str, format_: str) -> None:
 
         return await accounts.disable(storage, name)
 
-    changed = _run(url, work)
+    changed = verbs.run(url, work)
     said = f"account {name} is disabled" if changed else f"account {name} was disabled already"
     _show_done(said, {"name": name, "disabled": True, "changed": changed}, format_)
 
 
 @account.command()
-@_name
+@verbs.name
 @_format
-@_database
+@verbs.database
 @click.pass_obj
 def enable(url: str, name: str, format_: str) -> None:
     """Let the key of NAME log on again. Tokens that `disable` made void stay void."""
@@ -135,15 +109,15 @@ def enable(url: str, name: str, format_: str) -> None:
 
         return await accounts.enable(storage, name)
 
-    changed = _run(url, work)
+    changed = verbs.run(url, work)
     said = f"account {name} is enabled" if changed else f"account {name} was not disabled"
     _show_done(said, {"name": name, "disabled": False, "changed": changed}, format_)
 
 
 @account.command()
-@_name
+@verbs.name
 @_format
-@_database
+@verbs.database
 @click.pass_obj
 def rotate(url: str, name: str, format_: str) -> None:
     """Give NAME a new key and print it, alone on the last line. The old key and all tokens are void."""
@@ -153,13 +127,13 @@ def rotate(url: str, name: str, format_: str) -> None:
 
         return await accounts.rotate(storage, name)
 
-    _show_key(_run(url, work), name, f"the old key of {name} and its tokens are void", format_)
+    _show_key(verbs.run(url, work), name, f"the old key of {name} and its tokens are void", format_)
 
 
 @account.command()
-@_name
+@verbs.name
 @_format
-@_database
+@verbs.database
 @click.pass_obj
 def remove(url: str, name: str, format_: str) -> None:
     """Delete the account NAME for good, with its tokens. Acts within a second."""
@@ -169,7 +143,7 @@ def remove(url: str, name: str, format_: str) -> None:
 
         await accounts.remove(storage, name)
 
-    _run(url, work)
+    verbs.run(url, work)
     _show_done(f"account {name} is removed", {"name": name, "removed": True}, format_)
 
 
@@ -179,7 +153,7 @@ def remove(url: str, name: str, format_: str) -> None:
 @click.option("--add", metavar="ROLE", multiple=True, help="Give it this role too; repeatable.")
 @click.option("--remove", metavar="ROLE", multiple=True, help="Take this role away; repeatable.")
 @_format
-@_database
+@verbs.database
 @click.pass_obj
 def roles(
     url: str,
@@ -209,9 +183,9 @@ def roles(
     if name is None:
         _show_roles(url, format_)
         return
-    found = _run(url, work)
+    found = verbs.run(url, work)
     if format_ == "json":
-        _print_json(list(found))
+        options.print_json(list(found))
     elif found:
         click.echo("\n".join(found))
     else:
@@ -224,9 +198,9 @@ def _show_roles(url: str, format_: str) -> None:
 
         return await accounts.roles_in_force(storage)
 
-    found = _run(url, work)
+    found = verbs.run(url, work)
     if format_ == "json":
-        _print_json([{"name": role, "authorities": rights} for role, rights in found.items()])
+        options.print_json([{"name": role, "authorities": rights} for role, rights in found.items()])
     elif not found:
         click.echo("no roles; write one into the definitions and start `framework serve`")
     for role, rights in found.items() if format_ == "text" else ():
@@ -237,7 +211,7 @@ def _show_roles(url: str, format_: str) -> None:
 
 def _show_key(key: str, name: str, done: str, format_: str) -> None:
     if format_ == "json":
-        _print_json({"name": name, "key": key})
+        options.print_json({"name": name, "key": key})
     else:
         click.echo(f"{done}; its key is shown this once, and kept as a hash:", err=True)
         click.echo(key)
@@ -245,7 +219,7 @@ def _show_key(key: str, name: str, done: str, format_: str) -> None:
 
 def _show_done(said: str, record: dict[str, Any], format_: str) -> None:
     if format_ == "json":
-        _print_json(record)
+        options.print_json(record)
     else:
         click.echo(said)
 
@@ -262,27 +236,3 @@ def _record(account: Account, known: set[str]) -> dict[str, Any]:
         "key_made_at": options.shown_time(account.key_made_at),
         "logged_on_at": None if last is None else options.shown_time(last),
     }
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _run(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
-    """Run ``work`` on the open database. A refusal becomes its message and exit 1, a failure exit 2."""
-    from framework.errors import AccountError
-
-    async def main() -> T | AccountError:
-        from framework.storage import open_storage
-
-        async with open_storage(url, create=False) as storage:
-            try:
-                return await work(storage)
-            except AccountError as error:
-                return error
-
-    found = options.run(main())
-    if isinstance(found, AccountError):
-        click.echo(f"framework: {found}", err=True)
-        raise SystemExit(1)
-    return found

@@ -24,14 +24,7 @@ _ESCAPED = re.compile("[\x7f-\x9f\ud800-\udfff]")
 
 @click.command(short_help="Show what scripts print, as they print it.")
 @options.database
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="The texts alone, or one JSON object a line: time, node, worker, text.",
-)
+@options.output_format("The texts alone, or one JSON object a line: time, node, worker, text.")
 def debug(database: str, format_: str) -> None:
     """Show what workers, routing scripts and modules `qprint`, as they print it, until Ctrl-C.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -18,14 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path())
 @options.database
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="For people, or one JSON array of findings.",
-)
+@options.output_format("For people, or one JSON array of findings.")
 def doctor(folder: str | None, database: str, format_: str) -> None:
     """Look whether everything is as it should be: Python, SQLite, the disk, the database, its processes.
 
@@ -36,7 +28,7 @@ def doctor(folder: str | None, database: str, format_: str) -> None:
     """
     found = list(_findings(folder, database))
     if format_ == "json":
-        click.echo(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
+        options.print_json([asdict(finding) for finding in found])
     else:
         for finding in found:
             click.echo(f"{finding.level:<8} {finding.check:<12} {finding.message}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -27,14 +26,7 @@ if TYPE_CHECKING:
     help="A class or CLASS.FIELD that is no longer defined, to be dropped with its values; may be repeated.",
 )
 @click.option("--history", is_flag=True, help="What was changed until now, and nothing else.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="For people, or one JSON object; an array with --history.",
-)
+@options.output_format("For people, or one JSON object; an array with --history.")
 def migrate(
     folder: str, database: str, apply: bool, drop: tuple[str, ...], history: bool, format_: str
 ) -> None:
@@ -68,7 +60,7 @@ def migrate(
         options.cannot_run(str(error))
     done = apply and not plan.refused
     if format_ == "json":
-        click.echo(json.dumps(_record(plan, copy, done), indent=2, ensure_ascii=False))
+        options.print_json(_record(plan, copy, done))
     else:
         _show(plan, copy, done)
     if plan.refused:
@@ -127,7 +119,7 @@ def _record(plan: Plan, copy: str | None, done: bool) -> dict[str, Any]:
 def _show_history(applied: Sequence[Applied], format_: str) -> None:
     if format_ == "json":
         records = [{**asdict(one), "at": options.shown_time(one.at)} for one in applied]
-        click.echo(json.dumps(records, indent=2, ensure_ascii=False))
+        options.print_json(records)
         return
     for one in applied:
         copy = f", copy {one.copy}" if one.copy else ""

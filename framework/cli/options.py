@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import json
 import re
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -37,6 +38,12 @@ database = click.option(
     show_default=True,
     help="The database: sqlite:///FILE in the current folder, sqlite:////PATH/FILE elsewhere.",
 )
+
+
+def output_format(help_: str) -> Callable[[Any], Any]:
+    """``--format text|json``, as the parameter ``format_``."""
+    choice = click.Choice(["text", "json"])
+    return click.option("--format", "format_", type=choice, default="text", show_default=True, help=help_)
 
 
 class Duration(click.ParamType[float]):
@@ -74,6 +81,11 @@ def shown_time(seconds: float, timespec: str = "seconds") -> str:
         return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec=timespec)
     except (ValueError, OverflowError, OSError):
         return f"{seconds:g} s after 1970"
+
+
+def print_json(value: Any) -> None:
+    """JSON for programs, laid out so that people can read it too."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def cannot_run(message: str) -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import click
@@ -32,21 +31,14 @@ def token(context: click.Context, database: str, expires: float) -> None:
 
 
 @token.command("list")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="For people, or for programs.",
-)
+@options.output_format("For people, or for programs.")
 @click.option("--database", metavar="URL", default=None, help="The database, if not given before `list`.")
 @click.pass_context
 def list_(context: click.Context, format_: str, database: str | None) -> None:
     """List the tokens there are, by number; the secrets are not kept."""
     records = options.run(_list(database or context.obj))
     if format_ == "json":
-        click.echo(json.dumps(records, indent=2))
+        options.print_json(records)
     elif not records:
         click.echo("no tokens; make one with `framework token`")
     for record in records if format_ == "text" else ():

@@ -17,7 +17,7 @@ from .location import Location
 from .method import Method
 from .module import ModuleDefinition
 from .names import COMMON_NAMES, METHODS, MODULES, RESPONSE_PARAMETERS, ROUTING_PARAMETERS
-from .problem import CODES, CannotRun, Problem
+from .problem import CODES, CannotRun, Problem, nearest
 from .render import render, summary
 from .role import Authority, RoleDefinition
 from .routing import RouteDefinition, Target
@@ -61,6 +61,7 @@ __all__ = [
     "Transition",
     "WorkerDefinition",
     "check",
+    "nearest",
     "render",
     "schema_of",
     "summary",

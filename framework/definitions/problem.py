@@ -173,10 +173,10 @@ def listed(values: Iterable[object]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}" if names else "nothing"
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant."""
+def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The known word that was probably meant; a higher ``cutoff`` (0 to 1) asks for a closer one."""
     choices = sorted(set(known) - {word})
-    found = difflib.get_close_matches(word, choices, n=1, cutoff=0.7)
+    found = difflib.get_close_matches(word, choices, n=1, cutoff=cutoff)
     if found:
         return found[0]
     return next((choice for choice in choices if choice.lower() == word.lower()), None)
@@ -184,5 +184,5 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """The hint for a misspelt word, where there is one."""
-    found = nearest(word, known)
+    found = nearest(word, known, cutoff=0.7)  # among all names that a script sees, something is always near
     return f"did you mean `{found}`?" if found else None

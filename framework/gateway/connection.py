@@ -8,34 +8,29 @@ ends. ``uvicorn.Server`` makes the connections and asks for their end; httptools
 from __future__ import annotations
 
 import asyncio
-import re
+import logging
 from collections import deque
 from math import inf
-from typing import Any, NoReturn
-from urllib.parse import unquote
+from typing import Any
 
 import httptools
 
 from framework.gateway.exchange import HIGH_WATER, Exchange, refusal
+from framework.gateway.head import NO_URL, Head, Unfit
 from framework.gateway.limits import LEAST_RATE
 from framework.gateway.listening import Listening
 from framework.gateway.responses import Response, problem
-from framework.request_id import accepted, new
+
+logger = logging.getLogger("framework.gateway")
 
 _MOST_PIPELINED = 32  # requests that wait behind the one that is answered; the connection ends after them
 _LINGER = 2.0  # seconds that a client gets to read the last answer while what it sends is thrown away
 _DRAINED = 65536  # bytes of an unread body that are worth waiting for: more of it, and the connection ends
 
-# A registered name, an address, a port (RFC 3986, 3.2.2); whether it is one of ours nobody knows here.
-_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
-
-_NO_URL = "this is no URL, or it has a character that must be encoded, as é is %C3%A9"
 _WRONG = {
-    httptools.HttpParserInvalidURLError: _NO_URL,
+    httptools.HttpParserInvalidURLError: NO_URL,
     httptools.HttpParserInvalidMethodError: "this is no HTTP request, or its method is unknown",
 }
-
-_NOTED = frozenset({b"host", b"expect", b"upgrade", b"content-length", b"x-request-id"})
 
 
 class _Refused(Exception):
@@ -58,11 +53,7 @@ class Connection(asyncio.Protocol):
         self._deadline = inf
         # the request that is being read
         self._in_header = False
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._noted: dict[bytes, bytes] = {}
-        self._twice: set[bytes] = set()
-        self._size = 0
+        self._head = Head(self._limits)
         self._unfinished = 0  # bytes of a header that is not complete yet
         self._reading: Exchange | None = None  # whose body is not complete yet
         self._body_began = self._body_last = 0.0
@@ -180,6 +171,8 @@ class Connection(asyncio.Protocol):
         exact = self._in_header or reading is None
         try:
             self._feed(data)
+        except httptools.HttpParserCallbackError as error:
+            self._stopped(error.__context__)
         except httptools.HttpParserError as error:
             if not (self._deaf or self._last_word or self._ends_with_answer()):
                 self._refuse(400, _WRONG.get(type(error), "this is no HTTP request"))
@@ -191,6 +184,14 @@ class Connection(asyncio.Protocol):
         else:
             self._unfinished = 0
 
+    def _stopped(self, cause: BaseException | None) -> None:
+        """One of our own callbacks has ended the parsing."""
+        if isinstance(cause, Unfit):
+            self._refuse(cause.code, cause.detail)
+        elif not isinstance(cause, _Refused):
+            logger.error("a request could not be read", exc_info=cause, extra={"action": "unexpected"})
+            self._refuse(500, "an error inside the server; its log has it")
+
     def _feed(self, data: bytes) -> None:
         """Parse; an offer to upgrade is not taken up: it is read again as if it had not been made."""
         while True:
@@ -198,16 +199,10 @@ class Connection(asyncio.Protocol):
                 self._parser.feed_data(data)
                 return
             except httptools.HttpParserUpgrade as upgrade:
-                head = self._without_upgrade(self._parser.get_method())
+                parser = self._parser
+                head = self._head.without_upgrade(parser.get_method(), parser.get_http_version())
                 data = head + data[upgrade.args[0] :]
                 self._parser = self._new_parser()
-
-    def _without_upgrade(self, method: bytes) -> bytes:
-        given = self._noted.get(b"x-request-id")
-        headers = [*self._headers, *([] if given is None else [(b"x-request-id", given)])]
-        lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
-        version: str = self._parser.get_http_version()
-        return method + b" " + self._url + f" HTTP/{version}\r\n".encode() + lines + b"\r\n"
 
     def _ends_with_answer(self) -> bool:
         """The last request on this connection is here already; what follows it does not count."""
@@ -221,56 +216,33 @@ class Connection(asyncio.Protocol):
             self._pipeline[-1].keep_alive = False
             raise _Refused
         self._in_header = True
-        self._url = b""
-        self._headers = []
-        self._noted = {}
-        self._twice = set()
-        self._size = self._unfinished = 0
+        self._head = Head(self._limits)
+        self._unfinished = 0
         self._deadline = self._loop.time() + self._limits.header_timeout
 
     def on_url(self, url: bytes) -> None:
-        self._url += url
-        if len(self._url) > self._limits.max_url:
-            self._stop(414, f"the URL is longer than {self._limits.max_url} bytes")
+        self._head.add_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._size += len(name) + len(value) + 4
-        if self._size > self._limits.max_header:
-            self._stop(431, f"the header is larger than {self._limits.max_header} bytes")
-        if not self._in_header:
-            return  # a trailer: dropped
-        name = name.lower()
-        if name in _NOTED:
-            if name in self._noted:
-                self._twice.add(name)
-            self._noted[name] = value
-            if name in (b"upgrade", b"x-request-id"):
-                return
-        self._headers.append((name, value))
-        if len(self._headers) > self._limits.max_header_fields:
-            self._stop(431, f"the header has more than {self._limits.max_header_fields} fields")
+        self._head.count(name, value)
+        if self._in_header:  # a trailer is dropped
+            self._head.add_field(name, value)
 
     def on_headers_complete(self) -> None:
-        version = self._parser.get_http_version()
-        if version not in ("1.0", "1.1"):
-            self._stop(505, "this server speaks HTTP/1.1")
-        if b"host" in self._twice or (version == "1.1" and b"host" not in self._noted):
-            self._stop(400, "a request has one Host")
-        if not _HOST.fullmatch(self._noted.get(b"host", b"")):  # RFC 9112, 3.2
-            self._stop(400, "the Host is none")
+        head, version = self._head, self._parser.get_http_version()
         method = self._parser.get_method().decode("ascii")
-        if method == "CONNECT":
-            self._stop(400, "this server is no tunnel")
+        head.check(method, version)
         if self._parser.should_upgrade():
             return  # the parser ends here, and the request is read again without its offer
-        id_ = new() if b"x-request-id" in self._twice else accepted(self._noted.get(b"x-request-id"))
-        self._headers.append((b"x-request-id", id_.encode("ascii")))
+        id_ = head.id
+        scope = head.scope(method, version, id_)
+        scope.update(self._ends)
         exchange = Exchange(
             self,
-            self._scope(method, version),
+            scope,
             id_,
             keep_alive=version == "1.1" and self._parser.should_keep_alive(),
-            expects=version == "1.1" and self._noted.get(b"expect", b"").lower() == b"100-continue",
+            expects=version == "1.1" and head.expects_continue,
         )
         self._in_header = False
         self._reading = exchange
@@ -282,27 +254,6 @@ class Connection(asyncio.Protocol):
         else:
             self._pipeline.append(exchange)
             self.pause_reading()
-
-    def _scope(self, method: str, version: str) -> dict[str, Any]:
-        try:
-            parsed = httptools.parse_url(self._url)
-        except httptools.HttpParserInvalidURLError:
-            self._stop(400, _NO_URL)
-        raw_path = parsed.path or b"/"
-        path = raw_path.decode("ascii")
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": version,
-            "method": method,
-            "scheme": "http",
-            "root_path": "",
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": raw_path,
-            "query_string": parsed.query or b"",
-            "headers": self._headers,
-            **self._ends,
-        }
 
     def on_body(self, body: bytes) -> None:
         exchange = self._reading
@@ -343,8 +294,8 @@ class Connection(asyncio.Protocol):
             return True
         if exchange.waits_for_continue or exchange is not self._reading:
             return False
-        length = self._noted.get(b"content-length")
-        return length is not None and int(length) - self._body_size <= _DRAINED
+        length = self._head.content_length
+        return length is not None and length - self._body_size <= _DRAINED
 
     def answered(self, exchange: Exchange) -> None:
         """A response is complete; on to the next request."""
@@ -369,18 +320,13 @@ class Connection(asyncio.Protocol):
             if not self._in_header and self._reading is None:
                 self._deadline = self._loop.time() + self._limits.keep_alive_timeout
 
-    def _stop(self, code: int, detail: str) -> NoReturn:
-        """Refuse from inside the parser, and end its work."""
-        self._refuse(code, detail)
-        raise _Refused
-
     def _refuse(self, code: int, detail: str) -> None:
         """Answer what cannot become an exchange, once those before it are answered; then the end."""
         self._in_header = False
         response = problem(code, detail)
         if code == 503:
             response.headers["retry-after"] = "1"
-        id_ = accepted(self._noted.get(b"x-request-id"))
+        id_ = self._head.id
         broken, self._reading = self._reading, None
         if broken is None:
             if self._listening.access_log is not None:

@@ -62,6 +62,7 @@ def test_multi_workers_of_two_servers_still_have_one_order_in_work_at_a_time(
     for number, name in enumerate(names):
         servers[number % 2].order(name)
     until(lambda: servers[0].statuses() == ["done"] * 12)
+    until(lambda: len(ended(tmp_path)) == 12)  # which the worker notes after it has saved
     assert begun(tmp_path) == ended(tmp_path) == names
     assert begun_one_at_a_time(tmp_path)
 

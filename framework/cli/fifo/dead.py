@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from framework.cli import options
+from framework.cli import options, verbs
 from framework.cli.fifo import access, records, text
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ every = click.option("--all", "name", metavar="NAME", help="All dead letters of 
 
 
 @click.group()
-@access.database
+@verbs.database
 def dead() -> None:
     """Look at dead letters, put them to the tail again, delete them."""
 
@@ -29,7 +29,7 @@ def dead() -> None:
 @dead.command("list")
 @click.argument("name", metavar="[NAME]", required=False)
 @access.format_
-@access.database
+@verbs.database
 @click.pass_obj
 def list_(url: str, name: str | None, format_: str) -> None:
     """List the dead letters of one FIFO or of all, in the order of their death."""
@@ -39,9 +39,9 @@ def list_(url: str, name: str | None, format_: str) -> None:
             await access.known(storage, name)
         return [records.dead_record(letter) for letter in await storage.dead_letters(name, _ALL)]
 
-    found = access.run(url, work)
+    found = verbs.run(url, work)
     if format_ == "json":
-        access.print_json(found)
+        options.print_json(found)
         return
     for record in found:
         click.echo(text.dead_line(record))
@@ -52,7 +52,7 @@ def list_(url: str, name: str | None, format_: str) -> None:
 @dead.command()
 @click.argument("dead_id", metavar="ID", type=int)
 @access.format_
-@access.database
+@verbs.database
 @click.pass_obj
 def show(url: str, dead_id: int, format_: str) -> None:
     """Show all of one dead letter, its traceback included."""
@@ -60,9 +60,9 @@ def show(url: str, dead_id: int, format_: str) -> None:
     async def work(storage: Storage) -> dict[str, Any]:
         return records.dead_record(await _letter(storage, dead_id))
 
-    record = access.run(url, work)
+    record = verbs.run(url, work)
     if format_ == "json":
-        access.print_json(record)
+        options.print_json(record)
     else:
         click.echo("\n".join(text.dead_page(record)))
 
@@ -70,7 +70,7 @@ def show(url: str, dead_id: int, format_: str) -> None:
 @dead.command()
 @number
 @every
-@access.database
+@verbs.database
 @click.pass_obj
 def redrive(url: str, dead_id: int | None, name: str | None) -> None:
     """Put one dead letter, or all of a FIFO, to the tail: a new id, attempt 0, the original times kept."""
@@ -85,7 +85,7 @@ def redrive(url: str, dead_id: int | None, name: str | None) -> None:
             raise _unknown(dead_id)  # another was faster
         return fifo, ids
 
-    fifo, ids = access.run(url, work)
+    fifo, ids = verbs.run(url, work)
     if not ids:
         click.echo(f"FIFO {fifo} has no dead letters")
     elif dead_id is not None:
@@ -101,7 +101,7 @@ def redrive(url: str, dead_id: int | None, name: str | None) -> None:
 @click.option(
     "--older", type=options.Duration(), help="With --all: only those that died longer ago: 12h, 30d."
 )
-@access.database
+@verbs.database
 @click.pass_obj
 def purge(url: str, dead_id: int | None, name: str | None, yes: bool, older: float | None) -> None:
     """Delete one dead letter, or all of a FIFO, for good."""
@@ -124,9 +124,9 @@ def purge(url: str, dead_id: int | None, name: str | None, yes: bool, older: flo
 
     if not yes:
         options.cannot_run(
-            f"this would delete {access.run(url, count)} dead letter(s) for good: add --yes if that is meant"
+            f"this would delete {verbs.run(url, count)} dead letter(s) for good: add --yes if that is meant"
         )
-    click.echo(f"{access.run(url, delete)} dead letter(s) deleted")
+    click.echo(f"{verbs.run(url, delete)} dead letter(s) deleted")
 
 
 def _require_one(dead_id: int | None, name: str | None) -> None:
@@ -149,7 +149,7 @@ async def _letter(storage: Storage, dead_id: int) -> DeadLetter:
     return letters[0]
 
 
-def _unknown(dead_id: int) -> access.Refused:
-    return access.Refused(
+def _unknown(dead_id: int) -> verbs.Refused:
+    return verbs.Refused(
         f"there is no dead letter {dead_id}; `framework fifo dead list` lists those there are"
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from framework.cli import options, verbs
 from framework.cli.fifo import access, records, text
 
 if TYPE_CHECKING:
@@ -14,16 +15,16 @@ if TYPE_CHECKING:
 
 @click.command("ls")
 @access.format_
-@access.database
+@verbs.database
 @click.pass_obj
 def list_(url: str, format_: str) -> None:
     """List the FIFOs: how long, how many dead letters, and what each one does now.
 
     In JSON one array with a record as `show` gives it for each FIFO.
     """
-    found = access.run(url, _all)
+    found = verbs.run(url, _all)
     if format_ == "json":
-        access.print_json(found)
+        options.print_json(found)
     elif not found:
         click.echo("no FIFOs yet; one is there from its first put on")
     else:
@@ -36,9 +37,9 @@ async def _all(storage: Storage) -> list[dict[str, Any]]:
 
 
 @click.command()
-@access.name
+@verbs.name
 @access.format_
-@access.database
+@verbs.database
 @click.pass_obj
 def show(url: str, name: str, format_: str) -> None:
     """Show all of one FIFO: what it does now and why it does not move, its policy, its head's last error.
@@ -49,18 +50,18 @@ def show(url: str, name: str, format_: str) -> None:
     async def work(storage: Storage) -> dict[str, Any]:
         return records.fifo_record(await access.known(storage, name))
 
-    record = access.run(url, work)
+    record = verbs.run(url, work)
     if format_ == "json":
-        access.print_json(record)
+        options.print_json(record)
     else:
         click.echo("\n".join(text.fifo_page(record)))
 
 
 @click.command()
-@access.name
+@verbs.name
 @click.option("-n", "--number", type=click.IntRange(1), default=10, show_default=True, help="How many items.")
 @access.format_
-@access.database
+@verbs.database
 @click.pass_obj
 def peek(url: str, name: str, number: int, format_: str) -> None:
     """Look at the first items of a FIFO, in order, the one in work included; they stay where they are."""
@@ -70,9 +71,9 @@ def peek(url: str, name: str, number: int, format_: str) -> None:
         items = [records.item_record(name, item) for item in await storage.peek(name, number)]
         return state.in_work.item_id if state.in_work else None, items
 
-    in_work, found = access.run(url, work)
+    in_work, found = verbs.run(url, work)
     if format_ == "json":
-        access.print_json(found)
+        options.print_json(found)
         return
     for record in found:
         click.echo(text.item_line(record, in_work))

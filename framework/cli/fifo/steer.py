@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from framework.cli import options
+from framework.cli import options, verbs
 from framework.cli.fifo import access
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@access.name
+@verbs.name
 @click.argument("item", metavar="JSON")
 @click.option(
     "--key", help="Seen in the policy's last key_window seconds: nothing is put, the first id printed."
 )
-@access.database
+@verbs.database
 @click.pass_obj
 def put(url: str, name: str, item: str, key: str | None) -> None:
     """Put an item to the tail of a FIFO and print its id; - reads the item from standard input.
@@ -49,7 +49,7 @@ def put(url: str, name: str, item: str, key: str | None) -> None:
         item_id = await Fifos(session, policies.Policies([policy]))(name).put(value, key)
         return item_id, None if state else access.similar(name, await _others(storage, name))
 
-    item_id, new = access.run(url, work)
+    item_id, new = verbs.run(url, work)
     click.echo(item_id)
     if new is not None:
         click.echo(f"framework: made the FIFO {name!r}, which is new{new}", err=True)
@@ -67,8 +67,8 @@ def _parsed(item: str) -> Any:
 
 
 @click.command()
-@access.name
-@access.database
+@verbs.name
+@verbs.database
 @click.pass_obj
 def pause(url: str, name: str) -> None:
     """Deliver nothing new from a FIFO, also after a restart; an item in work ends normally."""
@@ -79,8 +79,8 @@ def pause(url: str, name: str) -> None:
 
 
 @click.command()
-@access.name
-@access.database
+@verbs.name
+@verbs.database
 @click.pass_obj
 def resume(url: str, name: str) -> None:
     """Deliver again."""
@@ -91,8 +91,8 @@ def resume(url: str, name: str) -> None:
 
 
 @click.command()
-@access.name
-@access.database
+@verbs.name
+@verbs.database
 @click.pass_obj
 def retry(url: str, name: str) -> None:
     """End the back-off or the hold of a FIFO's head now."""
@@ -103,8 +103,8 @@ def retry(url: str, name: str) -> None:
 
 
 @click.command()
-@access.name
-@access.database
+@verbs.name
+@verbs.database
 @click.pass_obj
 def skip(url: str, name: str) -> None:
     """Send a FIFO's head to the dead letters, with the reason `skipped`. Refused while it is in work."""
@@ -115,9 +115,9 @@ def skip(url: str, name: str) -> None:
 
 
 @click.command()
-@access.name
+@verbs.name
 @click.argument("item_id", metavar="ID", type=int)
-@access.database
+@verbs.database
 @click.pass_obj
 def drop(url: str, name: str, item_id: int) -> None:
     """Delete one waiting item for good. Refused while it is in work."""
@@ -128,9 +128,9 @@ def drop(url: str, name: str, item_id: int) -> None:
 
 
 @click.command()
-@access.name
+@verbs.name
 @click.option("--yes", is_flag=True, help="Really delete; without it, only say how many it would be.")
-@access.database
+@verbs.database
 @click.pass_obj
 def purge(url: str, name: str, yes: bool) -> None:
     """Delete all waiting items of a FIFO for good; one in work stays."""
@@ -146,7 +146,7 @@ def purge(url: str, name: str, yes: bool) -> None:
         stays = f"; item {state.in_work.item_id} is in work and stays" if state.in_work else ""
         return state.length - bool(stays), stays
 
-    number, stays = access.run(url, waiting)
+    number, stays = verbs.run(url, waiting)
     options.cannot_run(
         f"this would delete {number} item(s) of FIFO {name} for good{stays}: add --yes if that is meant"
     )
@@ -162,12 +162,12 @@ def _change(url: str, name: str, operation: Operation, check: Callable[[Any], No
             check(answer)
         return answer
 
-    return access.run(url, work)
+    return verbs.run(url, work)
 
 
 def _needed(otherwise: str) -> Callable[[Any], None]:
     def check(answer: Any) -> None:
         if not answer:
-            raise access.Refused(otherwise)
+            raise verbs.Refused(otherwise)
 
     return check

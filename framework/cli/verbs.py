@@ -1,0 +1,58 @@
+"""What the verbs of a group share that work on a database: their options, and how one of them is refused.
+
+The one rule: **a refusal is exit 1, and nothing was changed**; what could not run at all is exit 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from framework.cli import options
+
+if TYPE_CHECKING:
+    from framework.storage import Storage
+
+T = TypeVar("T")
+
+
+class Refused(Exception):
+    """The answer is no."""
+
+
+def _keep_url(context: click.Context, parameter: click.Parameter, url: str | None) -> None:
+    if url is not None:
+        context.obj = url  # the sub-command's context inherits it
+
+
+database = click.option(
+    "--database",
+    metavar="URL",
+    default=None,
+    expose_value=False,
+    callback=_keep_url,
+    help="The database, if not given before the verb.",
+)
+name = click.argument("name")
+
+
+def run(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
+    """Run ``work`` on the open database, which is not made. A refusal becomes its message and exit 1."""
+    try:
+        return options.run(_run(url, work))
+    except Refused as error:
+        click.echo(f"framework: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+async def _run(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
+    from framework.errors import AccountError, FifoError
+    from framework.storage import open_storage
+
+    async with open_storage(url, create=False) as storage:
+        try:
+            return await work(storage)
+        except (AccountError, FifoError) as error:
+            raise Refused(error) from error

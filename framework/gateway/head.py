@@ -1,0 +1,133 @@
+"""The head of a request while it is read: bounded as it comes, and held against what HTTP says of it.
+
+The one rule: **what can be understood in two ways is refused here**, so that nobody behind can understand it
+in another way than we did.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import unquote
+
+import httptools
+
+from framework.gateway.limits import Limits
+from framework.request_id import accepted, new
+
+NO_URL = "this is no URL, or it has a character that must be encoded, as é is %C3%A9"
+
+# A registered name, an address, a port (RFC 3986, 3.2.2); whether it is one of ours nobody knows here.
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
+
+_NOTED = frozenset({b"host", b"expect", b"upgrade", b"content-length", b"x-request-id"})
+
+
+class Unfit(Exception):
+    """What is no request of ours: the status and the words to refuse it with."""
+
+    def __init__(self, code: int, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+class Head:
+    """A request's URL and header fields. Whatever does not fit raises ``Unfit``."""
+
+    __slots__ = ("_fields", "_limits", "_noted", "_size", "_twice", "_url")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._url = b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._noted: dict[bytes, bytes] = {}
+        self._twice: set[bytes] = set()
+        self._size = 0
+
+    # ---- as it comes ------------------------------------------------------------------------
+
+    def add_url(self, piece: bytes) -> None:
+        """A piece of the URL; 414 when it is too long."""
+        self._url += piece
+        if len(self._url) > self._limits.max_url:
+            raise Unfit(414, f"the URL is longer than {self._limits.max_url} bytes")
+
+    def count(self, name: bytes, value: bytes) -> None:
+        """A field's size; 431 when all of them are too large together, those of a trailer included."""
+        self._size += len(name) + len(value) + 4
+        if self._size > self._limits.max_header:
+            raise Unfit(431, f"the header is larger than {self._limits.max_header} bytes")
+
+    def add_field(self, name: bytes, value: bytes) -> None:
+        """A header field; 431 when there are too many. An offer to upgrade is left out."""
+        name = name.lower()
+        if name in _NOTED:
+            if name in self._noted:
+                self._twice.add(name)
+            self._noted[name] = value
+            if name in (b"upgrade", b"x-request-id"):
+                return
+        self._fields.append((name, value))
+        if len(self._fields) > self._limits.max_header_fields:
+            raise Unfit(431, f"the header has more than {self._limits.max_header_fields} fields")
+
+    # ---- once it is complete ----------------------------------------------------------------
+
+    def check(self, method: str, version: str) -> None:
+        """400 or 505 for what no request may be."""
+        if version not in ("1.0", "1.1"):
+            raise Unfit(505, "this server speaks HTTP/1.1")
+        if b"host" in self._twice or (version == "1.1" and b"host" not in self._noted):
+            raise Unfit(400, "a request has one Host")
+        if not _HOST.fullmatch(self._noted.get(b"host", b"")):  # RFC 9112, 3.2
+            raise Unfit(400, "the Host is none")
+        if method == "CONNECT":
+            raise Unfit(400, "this server is no tunnel")
+
+    @property
+    def id(self) -> str:
+        """The request's id: the client's if it is a good one, else a new one."""
+        if b"x-request-id" in self._twice:
+            return new()
+        return accepted(self._noted.get(b"x-request-id"))
+
+    @property
+    def expects_continue(self) -> bool:
+        """Does the client wait for a 100 before it sends the body?"""
+        return self._noted.get(b"expect", b"").lower() == b"100-continue"
+
+    @property
+    def content_length(self) -> int | None:
+        """The length of the body where the client tells it; the parser has seen that it is one."""
+        length = self._noted.get(b"content-length")
+        return None if length is None else int(length)
+
+    def scope(self, method: str, version: str, id_: str) -> dict[str, Any]:
+        """The request as ASGI describes it, but for its two ends. Its id stands among the fields."""
+        try:
+            parsed = httptools.parse_url(self._url)
+        except httptools.HttpParserInvalidURLError:
+            raise Unfit(400, NO_URL) from None
+        raw_path = parsed.path or b"/"
+        path = raw_path.decode("ascii")
+        self._fields.append((b"x-request-id", id_.encode("ascii")))
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": version,
+            "method": method,
+            "scheme": "http",
+            "root_path": "",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": parsed.query or b"",
+            "headers": self._fields,
+        }
+
+    def without_upgrade(self, method: bytes, version: str) -> bytes:
+        """The head as it would have come without the offer to upgrade."""
+        given = self._noted.get(b"x-request-id")
+        fields = [*self._fields, *([] if given is None else [(b"x-request-id", given)])]
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in fields)
+        return method + b" " + self._url + f" HTTP/{version}\r\n".encode() + lines + b"\r\n"
