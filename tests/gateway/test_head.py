@@ -1,0 +1,113 @@
+"""The head of a request: bounded, unambiguous, and a bug of ours in reading it is no fault of the client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from framework.gateway.connection import protocol
+from framework.gateway.head import Head, Unfit
+from framework.gateway.limits import DEFAULTS
+from framework.gateway.listening import Listening
+
+pytestmark = pytest.mark.anyio
+
+
+def head(*fields: tuple[bytes, bytes], url: bytes = b"/a") -> Head:
+    made = Head(DEFAULTS)
+    made.add_url(url)
+    for name, value in fields:
+        made.count(name, value)
+        made.add_field(name, value)
+    return made
+
+
+def test_a_url_and_fields_become_the_scope_of_an_application() -> None:
+    made = head((b"Host", b"a:80"), (b"X-A", b"1"), (b"x-a", b"2"), url=b"/a%20b?c=%64")
+    scope = made.scope("GET", "1.1", "an-id")
+    assert (scope["path"], scope["raw_path"], scope["query_string"]) == ("/a b", b"/a%20b", b"c=%64")
+    assert scope["headers"] == [
+        (b"host", b"a:80"),
+        (b"x-a", b"1"),
+        (b"x-a", b"2"),
+        (b"x-request-id", b"an-id"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [({"max_url": 3}, 414), ({"max_header": 20}, 431), ({"max_header_fields": 1}, 431)],
+)
+def test_each_limit_is_held_as_the_head_comes(limits: dict[str, Any], code: int) -> None:
+    made = Head(replace(DEFAULTS, **limits))
+    with pytest.raises(Unfit) as refused:
+        made.add_url(b"/abc")
+        for name in (b"host", b"accept"):
+            made.count(name, b"12345678")
+            made.add_field(name, b"12345678")
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("fields", "method", "version", "code"),
+    [
+        ([], "GET", "1.1", 400),
+        ([(b"Host", b"a"), (b"host", b"a")], "GET", "1.1", 400),
+        ([(b"Host", b"a/b")], "GET", "1.1", 400),
+        ([(b"Host", b"a")], "CONNECT", "1.1", 400),
+        ([(b"Host", b"a")], "GET", "2.0", 505),
+    ],
+)
+def test_what_can_be_understood_in_two_ways_is_refused(
+    fields: list[tuple[bytes, bytes]], method: str, version: str, code: int
+) -> None:
+    with pytest.raises(Unfit) as refused:
+        head(*fields).check(method, version)
+    assert refused.value.code == code
+
+
+def test_an_older_client_needs_no_host() -> None:
+    head().check("GET", "1.0")
+
+
+def test_two_ids_are_none() -> None:
+    one = head((b"X-Request-Id", b"mine"))
+    two = head((b"X-Request-Id", b"mine"), (b"X-Request-Id", b"yours"))
+    assert one.id == "mine"
+    assert two.id not in ("mine", "yours")
+
+
+def test_an_offer_to_upgrade_is_left_out_and_all_else_stays() -> None:
+    made = head((b"Host", b"a"), (b"Upgrade", b"h2c"), (b"X-Request-Id", b"mine"))
+    again = made.without_upgrade(b"GET", "1.1")
+    assert again == b"GET /a HTTP/1.1\r\nhost: a\r\nx-request-id: mine\r\n\r\n"
+
+
+async def test_a_bug_in_reading_is_a_500_and_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(self: Head, method: str, version: str) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(Head, "check", broken)
+    state = SimpleNamespace(connections=set(), tasks=set(), total_requests=0)
+    make = protocol(None, Listening(DEFAULTS))
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: make(config=None, server_state=state, app_state={}), "127.0.0.1", 0
+    )
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        with caplog.at_level(logging.ERROR, "framework.gateway"):
+            answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"a bug" not in answer
+    assert "KeyError: 'a bug'" in caplog.text
