@@ -52,6 +52,10 @@ class Roles:
     def __iter__(self) -> Iterator[RoleDefinition]:
         return iter(self._roles.values())
 
+    def there(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those of the names that are roles of the definitions."""
+        return tuple(name for name in names if name in self._roles)
+
     def rights(self, names: tuple[str, ...]) -> Rights:
         """The rights of all these roles together."""
         found = self._rights.get(names)

@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from framework.caller import OPERATOR, Caller
 from framework.errors import Gone
 from framework.roles import NO_RIGHTS, Rights, Roles
 from framework.storage.contract import Storage
@@ -38,14 +39,14 @@ _ALL = select(TOKEN).order_by(TOKEN.c.id)
 class Token:
     """A token as it can be shown: never the secret itself. Times in seconds since 1970.
 
-    ``roles`` and ``rights`` are its account's at the time of asking, where it was asked for by its secret.
+    ``caller`` and ``rights`` are its account's at the time of asking, where it was asked for by its secret.
     """
 
     id: int
     account: str | None
     created_at: float
     expires_at: float
-    roles: tuple[str, ...] = ()
+    caller: Caller = OPERATOR
     rights: Rights = NO_RIGHTS
 
     def valid(self, now: float) -> bool:
@@ -162,8 +163,8 @@ class Tokens:
         account = await self._storage.load(ACCOUNT, "name", row["account"])
         if account is None or account["key_hash"] is None:
             return None
-        roles = tuple(account["roles"])
-        return _token(row, roles, self._roles.rights(roles))
+        roles = self._roles.there(account["roles"])
+        return _token(row, Caller(account["name"], roles), self._roles.rights(roles))
 
 
 def hashed(secret: bytes | str) -> bytes:
@@ -178,8 +179,8 @@ def _name(secret: bytes) -> bytes:
     return hashlib.blake2s(secret).digest()
 
 
-def _token(row: Any, roles: tuple[str, ...] = (), rights: Rights = NO_RIGHTS) -> Token:
-    return Token(row["id"], row["account"], row["created_at"], row["expires_at"], roles, rights)
+def _token(row: Any, caller: Caller = OPERATOR, rights: Rights = NO_RIGHTS) -> Token:
+    return Token(row["id"], row["account"], row["created_at"], row["expires_at"], caller, rights)
 
 
 def _answer(key: bytes, nonce: str) -> str:

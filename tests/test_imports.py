@@ -18,7 +18,18 @@ ROOT = Path(framework.__file__).parent
 
 # The parts of the framework, lowest first. A part imports from the layers below its own, and from itself.
 LAYERS = (
-    ("errors", "jsontext", "yamltext", "identity", "request_id", "trace", "cache", "outbox", "definitions"),
+    (
+        "errors",
+        "jsontext",
+        "yamltext",
+        "identity",
+        "request_id",
+        "caller",
+        "trace",
+        "cache",
+        "outbox",
+        "definitions",
+    ),
     ("logs",),
     ("mu", "watchdog", "items", "tls", "roles", "stubs"),
     ("storage",),

@@ -47,6 +47,8 @@ def roles(tmp_path: Path) -> Roles:
         (("writer",), "POST", "/v1/orders/", False),
         (("writer",), "PUT", "/v1/orders/12", True),
         (("writer",), "GET", "/v1/orders/12", False),
+        (("writer",), "PUT", "/v1/orders/\u0661\u0662", False),  # digits, but none of ASCII
+        (("writer",), "PUT", "/v1/orders/\uff11", False),
         (("reader", "writer"), "GET", "/v1/orders", True),
         (("writer", "reader"), "DELETE", "/v1/orders/1", True),
         (("abroad",), "GET", "/v1/straßen/1/öl", True),
@@ -60,6 +62,37 @@ def test_a_call_is_allowed_by_one_right_of_one_role(
     roles: Roles, names: tuple[str, ...], method: str, path: str, allowed: bool
 ) -> None:
     assert roles.rights(names).allow(method, path) is allowed
+
+
+@pytest.mark.parametrize(
+    ("regex", "variables"),
+    [
+        ("/orders/{orderId}$", ["`{orderId}`"]),
+        ("/orders/{orderId}/items/{itemId}", ["`{orderId}`"]),  # one warning for a regular expression
+        (r"/orders/\d{2,3}/x{2}", []),
+        (r"/orders/\{orderId\}", []),
+        ("/orders/{}/{,3}", []),
+    ],
+)
+def test_a_variable_of_a_path_template_in_a_regular_expression_is_warned_of(
+    tmp_path: Path, regex: str, variables: list[str]
+) -> None:
+    text = f"name: r\nauthorities:\n- regex: '{regex}'\n  methods: [GET]\n"
+    (tmp_path / "role.yaml").write_text(text, encoding="utf-8")
+    found = check(tmp_path).problems
+    assert [problem.message.split(" has ")[1].split(",")[0] for problem in found] == variables
+    assert all(problem.severity == "warning" and problem.code == "regex-variable" for problem in found)
+    for problem in found:
+        assert problem.hint is not None
+        assert "[^/]+" in problem.hint
+        assert "{" not in problem.hint
+
+
+def test_a_flag_that_contradicts_ascii_is_a_mistake_with_its_place(tmp_path: Path) -> None:
+    text = "name: r\nauthorities:\n- regex: '(?u)/orders'\n  methods: [GET]\n"
+    (tmp_path / "role.yaml").write_text(text, encoding="utf-8")
+    [problem] = check(tmp_path).problems
+    assert (problem.code, problem.severity, problem.location.line) == ("regex", "error", 3)
 
 
 def test_the_rights_of_a_combination_are_made_once_and_no_more_are_kept_than_some(roles: Roles) -> None:

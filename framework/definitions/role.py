@@ -1,6 +1,7 @@
 """A role: which paths its accounts may call, and how.
 
-The rule: a right is matched with `re.match` against the decoded path, so it must fit from the path's start.
+The rule: a right is matched with `re.match` against the decoded path, so it must fit from the path's start. Its
+classes are those of ASCII: `\\d` matches 0 to 9, and no digit of another script.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ class Authority:
     regex: re.Pattern[str]
     methods: tuple[str, ...]
     location: Location
+
+
+# A variable of a path template, which a regular expression takes for the text itself.
+_VARIABLE = re.compile(r"(?<!\\)\{([A-Za-z_]\w*)\}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +49,15 @@ def _right(node: MapNode, reading: Reading) -> Authority | None:
     if text is None:
         return None
     try:
-        regex = re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
+        regex = re.compile(text, re.ASCII)
+    except (re.error, ValueError, RecursionError, OverflowError) as error:  # ValueError: (?u), (?L)
         message = f"{quoted(text)} is not a regular expression: {error}"
         reading.report.error(node.value_location("regex"), "regex", message)
         return None
+    variable = _VARIABLE.search(text)
+    if variable is not None:
+        message = f"{quoted(text)} has {quoted(variable[0])}, which matches these very characters only"
+        hint = f"write `[^/]+` for one segment of a path: {quoted(_VARIABLE.sub('[^/]+', text))}"
+        reading.report.warning(node.value_location("regex"), "regex-variable", message, hint=hint)
     methods = tuple(str(item.value) for item in node.texts("methods"))
     return Authority(regex, methods, node.location)

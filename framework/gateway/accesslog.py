@@ -2,6 +2,7 @@
 
 The one rule: **it holds the template of the path, never the path, and no header but the request's id**: a path or a
 query may hold what nobody should read. A path that no route takes is ``-``; health checks that go well are left out.
+The client's address is that of the connection, which nobody can claim.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from framework.logs import Log
 
 GONE = 499  # the client went away before it had its answer
+_Who = tuple[str, str]  # account and address; empty for none
 _QUIET = ("/-/live", "/-/ready")
 
 
@@ -35,33 +37,40 @@ class AccessLog:
             return
         took = (time.perf_counter() - exchange.began) * 1000
         status = exchange.status or GONE
-        account = scope.get("account", "")
-        self._log.later(
-            self._line(scope["method"], template, status, took, exchange.sent, account, exchange.id)
-        )
+        who = scope.get("account", ""), _host(scope.get("client"))
+        self._log.later(self._line(scope["method"], template, status, took, exchange.sent, who, exchange.id))
 
-    def refusal(self, code: int, sent: int, id_: str) -> None:
+    def refusal(self, code: int, sent: int, id_: str, client: tuple[str, int] | None) -> None:
         """What did not become a request, too large, too slow, or no HTTP, and its answer's size."""
-        self._log.later(self._line("-", "-", code, 0.0, sent, "", id_))
+        self._log.later(self._line("-", "-", code, 0.0, sent, ("", _host(client)), id_))
 
     def nudge(self) -> None:
         """Called now and then: write what has come."""
         self._log.nudge()
 
 
-def _text(method: str, route: str, status: int, took: float, sent: int, account: str, id_: str) -> str:
+def _host(client: tuple[str, int] | None) -> str:
+    return "" if client is None else client[0]
+
+
+def _text(method: str, route: str, status: int, took: float, sent: int, who: _Who, id_: str) -> str:
+    account, client = who
     by = f" by {account}" if account else ""
-    return f"{_clock(int(time.time()))} INFO    [{id_}] {method} {route} {status} {sent} bytes in {took:.1f} ms{by}"
+    origin = f" from {client}" if client else ""
+    line = f"[{id_}] {method} {route} {status} {sent} bytes in {took:.1f} ms{by}{origin}"
+    return f"{_clock(int(time.time()))} INFO    {line}"
 
 
-def _json(method: str, route: str, status: int, took: float, sent: int, account: str, id_: str) -> str:
+def _json(method: str, route: str, status: int, took: float, sent: int, who: _Who, id_: str) -> str:
+    account, client = who
     now = time.time()
     path = _quoted(route)
     return (
         f'{{"time": "{_second(int(now))}.{int(now % 1 * 1000):03}+00:00", "level": "info", '
         f'"logger": "framework.access", "message": "{method} {path[1:-1]} {status}", "action": "request", '
         f'"method": "{method}", "route": {path}, "status": {status}, "bytes": {sent}, '
-        f'"duration_ms": {took:.3f}, "account": {_quoted(account or None)}, "request_id": "{id_}"}}'
+        f'"duration_ms": {took:.3f}, "account": {_quoted(account or None)}, "client": {_quoted(client or None)}, '
+        f'"request_id": "{id_}"}}'
     )
 
 
@@ -77,5 +86,5 @@ def _second(now: int) -> str:
 
 @functools.lru_cache(maxsize=1000)
 def _quoted(text: str | None) -> str:
-    """Templates and accounts: there are only so many."""
+    """Templates, accounts and addresses: those of one second are seldom many."""
     return json.dumps(text, ensure_ascii=False)

@@ -122,7 +122,7 @@ class Gateway:
             caller = await self._authentication.admit(scope, route, inside=inside)
             if isinstance(caller, Response):
                 return caller
-            scope["account"] = caller
+            scope["account"] = caller.name
             refused = self._in_flight.enter(scope, route)
             if refused is not None:
                 return refused
@@ -131,7 +131,7 @@ class Gateway:
                 most = (route.definition.max_body or self._max_body) if route.holds_body else sys.maxsize
                 body = await read_body(scope, receive, most)
             named = parameters(scope["query_string"]) if route.scripted else {}
-            call = Call(route, Request(scope, body), resources, named, caller, scope, receive, body)
+            call = Call(route, Request(scope, body, caller), resources, named, caller, scope, receive, body)
             if route.validation is not None:
                 refusal = route.validation.refusal(call.request, resources, named)
                 if refusal is not None:

@@ -1,15 +1,18 @@
 """Who calls, and whether that caller may: the token of a request, its account, its roles.
 
 The rule: **a credential of ours goes no further than here.** What scripts, targets and the log see of a
-request is what is left when its token is taken out.
+request is what is left when its token is taken out. A secret is taken out in any spelling that a back end could
+read as one of these names, and accepted in the right one only.
 """
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
+from framework.caller import INSIDE, OPEN, Caller
 from framework.errors import StorageError
-from framework.gateway.calls import INSIDE, OPEN, OPERATOR
+from framework.gateway import callers
 from framework.gateway.responses import Response, problem
 from framework.gateway.routing import Route
 from framework.tokens import Token, Tokens
@@ -19,8 +22,25 @@ Header = tuple[bytes, bytes]
 KEY_HEADER = b"x-xaas-api-key"
 _TOKEN_HEADER = b"x-auth-token"
 _AUTHORIZATION = b"authorization"
-_BEARER = b"bearer "
-_NAMES = frozenset((KEY_HEADER, _TOKEN_HEADER, _AUTHORIZATION))
+_BEARER = b"bearer"
+_BLANK = b" \t"  # may stand around a value (RFC 9110, 5.5)
+
+
+def _spellings(*names: bytes) -> frozenset[bytes]:
+    """Each name with ``-`` or ``_`` at each place: many back ends do not tell them apart."""
+    parts = (name.split(b"-") for name in names)
+    return frozenset(
+        head + b"".join(joined)
+        for head, *rest in parts
+        for joined in product(*((b"-" + part, b"_" + part) for part in rest))
+    )
+
+
+# Who calls is the gateway's word alone: what a client says of it goes no further.
+_IDENTITY = _spellings(*callers.HEADERS)
+_KEYS = _spellings(KEY_HEADER)
+_TOKENS = _spellings(_TOKEN_HEADER)
+_NAMES = frozenset((_AUTHORIZATION,)) | _KEYS | _TOKENS | _IDENTITY
 
 _MISSING = (
     "this call needs a token in the header X-Auth-Token: log on with POST /-/logon, "
@@ -39,10 +59,11 @@ class Authentication:
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
 
-    async def admit(self, scope: Any, route: Route, *, inside: bool) -> str | Response:
-        """The caller's name, or the answer that refuses the call.
+    async def admit(self, scope: Any, route: Route, *, inside: bool) -> Caller | Response:
+        """The caller, or the answer that refuses the call.
 
-        Takes our credentials out of the request's headers. ``StorageError`` when the database cannot be asked.
+        Takes our credentials out of the request's headers, and what a client says of its identity.
+        ``StorageError`` when the database cannot be asked.
         """
         if inside:
             return INSIDE  # what a script sends along is the script's own
@@ -50,7 +71,7 @@ class Authentication:
         suspects = [pair for pair in headers if pair[0] in _NAMES]
         if route.definition.auth_mode == "none":
             if suspects:
-                ours = [pair for pair in suspects if _is_credential(*pair) and await self._is_ours(*pair)]
+                ours = [pair for pair in suspects if await self._is_ours(*pair)]
                 scope["headers"] = [pair for pair in headers if pair not in ours]
             return OPEN
         token = None
@@ -63,16 +84,14 @@ class Authentication:
             if isinstance(found, Response):
                 return found
             token = found
-        if token.account is None:
-            return OPERATOR
-        if token.rights.allow(scope["method"], scope["path"]):
-            return token.account
+        if token.account is None or token.rights.allow(scope["method"], scope["path"]):
+            return token.caller
         scope["account"] = token.account  # for the access log
         return _forbidden(scope["method"], route)
 
     async def _find(self, scope: Any, headers: list[Header], suspects: list[Header]) -> Token | Response:
         """The token of the request, which is taken out; or the answer to one without."""
-        ours = [pair for pair in suspects if _is_credential(*pair)]
+        ours = [pair for pair in suspects if pair[0] != _AUTHORIZATION or _is_bearer(pair[1])]
         scope["headers"] = [pair for pair in headers if pair not in ours]
         secrets = {secret for pair in ours if (secret := _token(*pair))}
         if len(secrets) > 1:
@@ -84,29 +103,35 @@ class Authentication:
 
     async def _is_ours(self, name: bytes, value: bytes) -> bool:
         """On an open route a header of such a name may be meant for the target: only what is really ours goes."""
-        if name == KEY_HEADER:
+        if name in _KEYS or name in _IDENTITY:
             return True
+        if name in _TOKENS:
+            secret = value.strip(_BLANK)
+        elif _is_bearer(value):
+            secret = _after_scheme(value)
+        else:
+            return False
         try:
-            return await self._tokens.is_ours(_token(name, value) or b"")
+            return await self._tokens.is_ours(secret)
         except StorageError:
             return True  # nobody can tell: it goes no further
 
 
-def _is_credential(name: bytes, value: bytes) -> bool:
-    return name in _NAMES and (name != _AUTHORIZATION or _is_bearer(value))
-
-
 def _token(name: bytes, value: bytes) -> bytes | None:
-    """The token in a header; None where there is none in it."""
+    """The token in a header; None where there is none in it, and in one of another spelling."""
     if name == _TOKEN_HEADER:
-        return value
-    if name == _AUTHORIZATION and _is_bearer(value):
-        return value[len(_BEARER) :].strip()
+        return value.strip(_BLANK)
+    if name == _AUTHORIZATION:
+        return _after_scheme(value)
     return None
 
 
 def _is_bearer(value: bytes) -> bool:
-    return value[: len(_BEARER)].lower() == _BEARER
+    return [scheme.lower() for scheme in value.split(None, 1)[:1]] == [_BEARER]
+
+
+def _after_scheme(value: bytes) -> bytes:
+    return value.strip(_BLANK)[len(_BEARER) :].strip(_BLANK)
 
 
 def _unauthorised(*, given: bool) -> Response:

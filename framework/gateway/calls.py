@@ -6,14 +6,10 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+from framework.caller import INSIDE, Caller
 from framework.gateway.requests import Request
 from framework.gateway.routing import Route
 from framework.mu import MU
-
-# Callers that have no account of their own.
-OPEN = ""  # a route that asks for no token
-INSIDE = "(inside)"  # callout
-OPERATOR = "(operator)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +24,7 @@ class Call:
     request: Request
     resources: dict[str, str]
     parameters: dict[str, list[str]]
-    caller: str
+    caller: Caller
     scope: Any
     receive: Any
     body: bytes | None
@@ -43,4 +39,4 @@ class Call:
     @property
     def inside(self) -> bool:
         """Does it come from a script of this process?"""
-        return self.caller == INSIDE
+        return self.caller is INSIDE

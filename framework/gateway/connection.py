@@ -330,7 +330,7 @@ class Connection(asyncio.Protocol):
         broken, self._reading = self._reading, None
         if broken is None:
             if self._listening.access_log is not None:
-                self._listening.access_log.refusal(code, len(response.body), id_)
+                self._listening.access_log.refusal(code, len(response.body), id_, self._ends["client"])
         elif broken.started:
             self.abort()
             return

@@ -117,7 +117,7 @@ def _key(call: Call) -> RequestKey | None:
     key = given[1:-1] if len(given) >= 2 and given[0] == given[-1] == '"' else given
     if not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
         raise HTTPError(400, f"the Idempotency-Key is a text of 1 to {LONGEST_KEY} printable characters")
-    return RequestKey(call.caller, call.scope["method"], call.scope["path"], key)
+    return RequestKey(call.caller.name, call.scope["method"], call.scope["path"], key)
 
 
 def _fingerprint(call: Call) -> bytes:

@@ -40,7 +40,7 @@ class Logon:
             response = problem(405, "log on with POST")
             response.headers["allow"] = "POST"
             return response
-        keys = {value for name, value in scope["headers"] if name == KEY_HEADER}
+        keys = {value.strip(b" \t") for name, value in scope["headers"] if name == KEY_HEADER} - {b""}
         scope["headers"] = [pair for pair in scope["headers"] if pair[0] != KEY_HEADER]
         if not keys:
             return _unauthorised(_MISSING)

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from starlette.datastructures import URL, MutableHeaders
 
+from framework.caller import OPEN, Caller
 from framework.errors import HTTPError
 
 
@@ -15,17 +16,30 @@ class Request:
     """``method``, ``path`` (decoded), ``query`` (as sent), ``headers`` (any case), ``body`` (bytes), ``url`` (text).
 
     All but ``url`` may be set; what is set counts for the target. ``body`` is None where no script reads it.
+    ``account`` and ``client`` say who calls, and cannot be set.
     """
 
-    __slots__ = ("_scope", "body", "headers", "method", "path", "query")
+    __slots__ = ("_caller", "_scope", "body", "headers", "method", "path", "query")
 
-    def __init__(self, scope: Any, body: bytes | None) -> None:
+    def __init__(self, scope: Any, body: bytes | None, caller: Caller = OPEN) -> None:
         self._scope = scope
+        self._caller = caller
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: str = scope["query_string"].decode("latin-1")
         self.headers = MutableHeaders(raw=list(scope["headers"]))
         self.body: Any = body
+
+    @property
+    def account(self) -> Caller | None:
+        """Who calls: ``name``, ``roles``, ``unrestricted``. None on an open route, where nobody knows."""
+        return None if self._caller is OPEN else self._caller
+
+    @property
+    def client(self) -> str | None:
+        """The address of the connection. None for a call of a script, or of a command on this machine."""
+        client = self._scope.get("client")
+        return None if client is None else str(client[0])
 
     @property
     def url(self) -> str:

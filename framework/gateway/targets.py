@@ -19,7 +19,7 @@ from starlette.datastructures import MutableHeaders
 
 from framework import jsontext
 from framework.errors import HTTPError
-from framework.gateway import hops
+from framework.gateway import callers, hops
 from framework.gateway.calls import Call
 from framework.gateway.forwarding import Forwarding
 from framework.gateway.outgoing import Outgoing, ResponseCut, TargetFailed
@@ -94,11 +94,13 @@ def _headers(call: Call) -> list[tuple[str, str]]:
         sent = [header for header in sent if header[0] != b"accept-encoding"]
         sent.append((b"accept-encoding", b"identity"))
     try:
-        return hops.to_target(received, sent)
+        passed = hops.to_target(received, sent)
     except hops.Unsendable as error:
         if error.header in received:
             raise HTTPError(400, str(error)) from None
         raise TypeError(f"a script set what cannot be sent: {error}") from None
+    set_by_script = {name for name, _ in passed}  # a client's own was taken out
+    return [*passed, *(header for header in callers.told(call.caller) if header[0] not in set_by_script)]
 
 
 class _Upload:

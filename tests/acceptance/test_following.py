@@ -164,6 +164,26 @@ def test_the_access_log_as_text_has_a_line_a_request_and_no_path_that_nobody_def
     assert "secret" not in server.err
 
 
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_the_access_log_has_the_address_of_each_connection_also_of_what_is_no_request(
+    serve: Serve, tmp_path: Path, log_format: str
+) -> None:
+    definitions = tmp_path / "definitions"
+    definitions.mkdir()
+    (definitions / "a.yaml").write_text(route("/who", "return 200, request.client"), encoding="utf-8")
+    server = serve(definitions, "--log-format", log_format)
+    forged = b"GET /who HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.7\r\nForwarded: for=192.0.2.7\r\n\r\n"
+    with Wire(server.address) as wire:
+        assert wire.send(forged).reply().body == b"127.0.0.1"
+    with Wire(server.address) as wire:
+        assert wire.send(b"nonsense\r\n\r\n").reply().code == 400
+    mark = " bytes in " if log_format == "text" else '"bytes": '
+    until(lambda: server.err.count(mark) == 2)
+    lines = [line for line in server.err.splitlines() if mark in line]
+    wanted = " from 127.0.0.1" if log_format == "text" else '"client": "127.0.0.1", '
+    assert [wanted in line for line in lines] == [True, True], lines
+
+
 def test_without_an_access_log_errors_are_logged_with_the_id(serve: Serve, tmp_path: Path) -> None:
     definitions = tmp_path / "definitions"
     definitions.mkdir()

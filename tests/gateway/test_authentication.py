@@ -146,6 +146,14 @@ async def test_a_script_never_sees_our_credentials(serving: Serving) -> None:
             {"X-Auth-Token": secret},
             {"Authorization": f"Bearer {secret}"},
             {"X-Auth-Token": secret, "X-Xaas-Api-Key": key},
+            *(
+                {"X-Auth-Token": secret, name: secret}
+                for name in ("X_Auth_Token", "x-auth_token", "X_AUTH-TOKEN")
+            ),
+            *({"X-Auth-Token": secret, name: key} for name in ("X_Xaas_Api_Key", "x-xaas_api-key")),
+            {"X-Auth-Token": secret, "Authorization": f"Bearer\t{secret}"},
+            {"Authorization": f"bEARER \t  {secret}\t"},
+            {"X-Auth-Token": f" {secret} \t"},
         ]
         mistaken = [
             {"X-Auth-Token": key},
@@ -158,6 +166,26 @@ async def test_a_script_never_sees_our_credentials(serving: Serving) -> None:
                 assert secret not in answer.body.decode()
                 assert key not in answer.body.decode()
                 assert answer.json()[2]["x-other"] == "stays"
+
+
+async def test_blanks_around_a_token_do_not_count_and_another_spelling_of_its_header_does_not_admit(
+    serving: Serving,
+) -> None:
+    async with guarded(serving) as (client, storage):
+        secret = await tokens.issue(storage)
+        for value in (f"{secret} ", f"\t{secret}", f" {secret}\t \t"):
+            assert (await client.get("/v1/things", headers={"X-Auth-Token": value})).code == 200
+        for value in (f"Bearer\t{secret}", f"Bearer   {secret} "):
+            assert (await client.get("/v1/things", headers={"Authorization": value})).code == 200
+        for name in ("X_Auth_Token", "x-auth_token"):
+            answer = await client.get("/v1/things", headers={name: secret})
+            assert answer.code == 401
+            assert "invalid_token" not in answer.headers["www-authenticate"]
+        for value in (f"Bearer{secret}", f"Bearer\u00a0{secret}", f"{secret[:9]} {secret[9:]}"):
+            assert (await client.get("/v1/things", headers={"X-Auth-Token": value})).code == 401
+            assert (await client.get("/v1/things", headers={"Authorization": value})).code == 401
+        blank = {"X-Auth-Token": f"{secret} ", "Authorization": f"Bearer {secret}"}
+        assert (await client.get("/v1/things", headers=blank)).code == 200  # the same one twice
 
 
 async def test_what_is_no_credential_of_ours_goes_on(serving: Serving) -> None:

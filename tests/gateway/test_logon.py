@@ -41,6 +41,7 @@ async def test_a_key_is_exchanged_for_a_token_that_calls(serving: Serving) -> No
         hello = await client.get("/hello", headers={"X-Auth-Token": answer.json()["token"]})
         assert (hello.code, hello.body) == (200, b"hello")
         assert (await client.get("/hello", headers={"X-Auth-Token": key})).code == 401
+        assert (await client.post("/-/logon", headers={"X-Xaas-Api-Key": f" {key}\t"})).code == 200
 
 
 @pytest.mark.usefixtures("quick")
