@@ -72,6 +72,8 @@ CODES: Mapping[str, str] = MappingProxyType(
         "no-target": "a request can end without an answer: there is no target",
         "target-loop": "a request can be forwarded to the gateway itself, on the same path",
         "idempotency-target": "a route with `idempotency` can let a request go on to its target",
+        "idempotency-open": "an open route with `idempotency` does not say what tells its callers apart",
+        "idempotency-headers": "headers are named for an `idempotency` that the route does not have",
         "json-schema": "a JSON Schema of a route's `validation` cannot be used",
         "schema-keyword": "a keyword that JSON Schema does not have, so that nothing comes of it",
         # worker, FIFO, module, role

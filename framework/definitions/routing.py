@@ -54,6 +54,7 @@ class RouteDefinition:
     max_in_flight: int | None = None  # requests at the same time
     transaction: bool = False
     idempotency: bool = False
+    idempotency_headers: tuple[str, ...] = ()  # in lower case
     validation: RequestSchemas | None = None
     atom: str | None = None  # the class whose generated endpoints answer
     inside: bool = False  # only calls from inside the process find it
@@ -95,8 +96,12 @@ def parse_route(node: MapNode, reading: Reading) -> RouteDefinition | None:
         max_in_flight=_count(node, "max_in_flight"),
         transaction=node.flag("transaction", False) or node.flag("idempotency", False),
         idempotency=node.flag("idempotency", False),
+        idempotency_headers=tuple(
+            sorted({str(name.value).lower() for name in node.texts("idempotency_headers")})
+        ),
         validation=parse_validation(node.map("validation"), variables(path or ""), report),
     )
+    _check_idempotency(node, route, report)
     if _is_doubtful(node, route):
         reading.doubtful.add(route.location)
     return route if path is not None else None
@@ -140,6 +145,21 @@ def _check_authorization(proxy: MapNode, report: Report) -> None:
             "no-authorization",
             "the route does not say who may call it",
             hint="write `authorization: {auth_mode: axis}`; `auth_mode: none` must be written to be open",
+        )
+
+
+def _check_idempotency(node: MapNode, route: RouteDefinition, report: Report) -> None:
+    told = node.get("idempotency_headers") is not None
+    if told and not route.idempotency:
+        message = "`idempotency_headers` has no effect without `idempotency: true`"
+        report.warning(node.key_location("idempotency_headers"), "idempotency-headers", message)
+    elif route.idempotency and route.auth_mode == "none" and not told:
+        report.warning(
+            node.key_location("idempotency"),
+            "idempotency-open",
+            "an open route knows its callers by their `Authorization` and `Cookie` only: of two without, one gets the "
+            "answer that was made for the other, if key and body are the same",
+            hint="name what else tells them apart in `idempotency_headers`, or write `[]` there if nothing does",
         )
 
 

@@ -4,6 +4,9 @@ As the IETF draft describes it (draft-ietf-httpapi-idempotency-key-header): the 
 409 while the first request is being answered, 422 when the key comes with other contents. The final
 response is stored in the script's own transaction, so there is no moment at which one exists without
 the other.
+
+The one rule: **nobody gets an answer that was made for somebody else.** Who calls is a part of the key: the account,
+or on an open route the credentials that a script may look at, and the headers that the route names.
 """
 
 from __future__ import annotations
@@ -33,6 +36,9 @@ KEPT_FOR = 24 * 3600.0  # seconds
 LARGEST_RESPONSE = 1024 * 1024
 LONGEST_KEY = 255
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+# What a script of an open route tells callers apart by. Tokens of ours are taken out before, and tell nothing.
+_CREDENTIALS = ("authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token")
+_NO_KEY_HAS_IT = "\x1f"
 
 BeforeCommit = Callable[[Response], Awaitable[None]]
 Run = Callable[[Call, BeforeCommit], Awaitable[Response]]
@@ -117,7 +123,21 @@ def _key(call: Call) -> RequestKey | None:
     key = given[1:-1] if len(given) >= 2 and given[0] == given[-1] == '"' else given
     if not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
         raise HTTPError(400, f"the Idempotency-Key is a text of 1 to {LONGEST_KEY} printable characters")
-    return RequestKey(call.caller.name, call.scope["method"], call.scope["path"], key)
+    return RequestKey(
+        call.caller.name, call.scope["method"], call.scope["path"], key + _callers_mark(call, key)
+    )
+
+
+def _callers_mark(call: Call, key: str) -> str:
+    """What is added to the key of a request with credentials: their hash, which the key salts."""
+    definition = call.route.definition
+    credentials = _CREDENTIALS if definition.auth_mode == "none" else ()
+    digest, found = hashlib.sha256(key.encode()), False
+    for name in dict.fromkeys((*credentials, *definition.idempotency_headers)):
+        for value in call.request.headers.getlist(name):
+            found = True
+            digest.update(f"\0{name}\0{len(value)}\0{value}".encode("utf-8", "surrogatepass"))
+    return _NO_KEY_HAS_IT + digest.hexdigest() if found else ""
 
 
 def _fingerprint(call: Call) -> bytes:

@@ -6,10 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from framework import tokens
 from framework.errors import Unavailable
 from framework.gateway import idempotency
 from framework.storage.operations import EndRequest
+from framework.storage.tables import REQUEST
 
 from .conftest import Serving
 
@@ -183,3 +186,73 @@ async def test_a_mark_that_could_not_be_taken_away_does_not_block_its_process(se
         assert (await client.post("/things", body, headers=key("k1"))).code == 500
         assert (await client.post("/things", body, headers=key("k1"))).code == 500, "not 409 for ever"
         assert len(blocked) == 2
+
+
+# ---- callers of an open route ---------------------------------------------------------------
+
+CHECKING = """
+- proxy:
+    path: /secret
+    authorization: {auth_mode: AUTH}
+  idempotency: true
+  idempotency_headers: [X-Customer]
+  request_forbidden_process: |
+    if request.headers.get("x-customer", "alice") != "alice":
+        raise HTTPError(403, reason="you are somebody else")
+    credentials = [request.headers.get(name, "good") for name in ("authorization", "cookie", "x-api-key")]
+    if AUTH == "none" and credentials != ["good"] * 3:
+        raise HTTPError(401, reason="these are no credentials")
+    return 201, {"secret": uuid.uuid4().hex}
+"""
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Cookie", "X-Api-Key", "X-Customer"])
+async def test_an_answer_is_replayed_only_to_who_sends_the_same_credentials(
+    serving: Serving, name: str
+) -> None:
+    good, bad = ("alice", "bob") if name == "X-Customer" else ("good", "bad")
+    async with serving(CHECKING.replace("AUTH ==", "'none' ==").replace("AUTH", "none")) as client:
+        first = await client.post("/secret", b"{}", headers={**key("k"), name: good})
+        again = await client.post("/secret", b"{}", headers={**key("k"), name.swapcase(): good})
+        assert (first.code, again.code) == (201, 201)
+        assert first.body == again.body
+        refused = await client.post("/secret", b"{}", headers={**key("k"), name: bad})
+        assert refused.code in (401, 403)
+        without = await client.post("/secret", b"{}", headers=key("k"))
+        assert without.code == 201
+        assert without.body != first.body
+        # and what was stored for who has none is not given to who has some
+        assert (await client.post("/secret", b"{}", headers={**key("k"), name: bad})).body == refused.body
+
+
+async def test_a_key_cannot_be_made_to_look_like_one_with_credentials(serving: Serving) -> None:
+    """Not even by who knows the credentials' hash: what joins the two stands in no key."""
+    async with serving(CHECKING.replace("AUTH ==", "'none' ==").replace("AUTH", "none")) as client:
+        await client.post("/secret", b"{}", headers={**key("k"), "Cookie": "good"})
+        [row] = await client.runtime.session.storage.select(select(REQUEST))
+        assert (await client.post("/secret", b"{}", headers=key(row["key"]))).code == 400
+        assert (await client.post("/secret", b"{}", headers=key(row["key"].replace("\x1f", " ")))).code == 201
+        assert len(await client.runtime.session.storage.select(select(REQUEST))) == 2
+        assert "good" not in str(row["key"])
+
+
+async def test_on_a_guarded_route_the_account_is_the_caller_whatever_else_it_sends(serving: Serving) -> None:
+    async with serving(CHECKING.replace("AUTH ==", "'axis' ==").replace("AUTH", "axis")) as client:
+        storage = client.runtime.session.storage
+        seen = []
+        for more in ({}, {"Cookie": "a"}, {"Cookie": "b"}, {"X-Customer": "alice"}):
+            headers = {**key("k"), "X-Auth-Token": await tokens.issue(storage), **more}
+            seen.append((await client.post("/secret", b"{}", headers=headers)).body)
+        assert seen[0] == seen[1] == seen[2] != seen[3]
+        stranger = await client.post("/secret", b"{}", headers={**headers, "X-Customer": "bob"})
+        assert stranger.code == 403
+
+
+async def test_what_an_older_version_stored_is_still_replayed_to_who_sends_no_credentials(
+    serving: Serving,
+) -> None:
+    async with serving(CHECKING.replace("AUTH ==", "'none' ==").replace("AUTH", "none")) as client:
+        first = await client.post("/secret", b"{}", headers=key("k"))
+        [row] = await client.runtime.session.storage.select(select(REQUEST))
+        assert (row["account"], row["method"], row["path"], row["key"]) == ("", "POST", "/secret", "k")
+        assert (await client.post("/secret", b"{}", headers=key("k"))).body == first.body
