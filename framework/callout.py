@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from framework import jsontext, tls
+from framework import contentcoding, jsontext, tls
 from framework.errors import FrameworkError
 from framework.request_id import HEADER, REQUEST_ID
 
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     import aiohttp
 
 NO_ANSWER = 599
+MAX_BODY = 16 * 1024 * 1024  # bytes of an answer's body
 
 # What may stand in a path on the wire; anything else is encoded, and comes out at the gateway as it was.
 _UNALTERED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "#")
 
-Inside = Callable[[str, str, Mapping[str, str], bytes], Awaitable["Response"]]
+Inside = Callable[[str, str, Mapping[str, str], bytes, int], Awaitable["Response"]]
 
 
 @dataclass(slots=True)
@@ -93,6 +94,7 @@ class Callout:
         response_jsonify: bool = False,
         auto_url_encode: bool = False,
         *,
+        max_body: int = MAX_BODY,
         xid: Any = None,
         xname: Any = None,
         lambda_termination: Any = None,
@@ -103,13 +105,16 @@ class Callout:
 
         ``body``: bytes and text as they are, anything else as JSON. ``authentication``: user and password. After an
         answer whose code is among ``retry_codes`` it is sent again, ``retry_count`` times, ``retry_interval``
-        apart; both time-outs hold for each try. ``auto_url_encode`` encodes what may not stand in a ``path``.
+        apart; both time-outs hold for each try. An answer whose body has more than ``max_body`` bytes, decompressed,
+        is 599; 0 is no limit. ``auto_url_encode`` encodes what may not stand in a ``path``.
         ``response_jsonify`` decodes a body that is JSON and leaves another as it is. ``static_route``, the last
         four and ``scenario_...`` are accepted for the platform's sake and mean nothing here.
 
         Raises ``FrameworkError`` for what can be no request: no path, files of ``ca_certs`` that are none.
         """
         _scenario(scenario)
+        if not isinstance(max_body, int) or max_body < 0:
+            raise FrameworkError(f"callout: max_body is a number of bytes, or 0 for no limit: {max_body!r}")
         if auto_url_encode and path:
             path = quote(path, safe="/?&=%:@+,;~!$'()*")
         if url is None and endpoint is None and self._joined is not None:
@@ -123,12 +128,13 @@ class Callout:
         call = _Call(str(method).upper(), *_encoded(body, headers))
         send: Callable[[], Awaitable[Response]]
         if url is None and endpoint is None:
-            send = self._to_gateway(path, call, request_timeout)
+            send = self._to_gateway(path, call, request_timeout, max_body)
         else:
             joined = url is None and self._joined is not None and endpoint == self._joined[0]
             target = url if url is not None else (endpoint or "").rstrip("/") + (path or "")
             context = self._contexts.context(tls.Choice(validate_cert, ca_certs, client_cert, client_key))
-            send = self._to_server(target, call, (connect_timeout, request_timeout), context, encoded=joined)
+            timeouts = (connect_timeout, request_timeout)
+            send = self._to_server(target, call, timeouts, context, max_body, encoded=joined)
         if delay > 0:
             await asyncio.sleep(delay)
         response = await send()
@@ -141,7 +147,9 @@ class Callout:
             response.body = _decoded(response.body)
         return response
 
-    def _to_gateway(self, path: str | None, call: _Call, timeout: float) -> Callable[[], Awaitable[Response]]:
+    def _to_gateway(
+        self, path: str | None, call: _Call, timeout: float, max_body: int
+    ) -> Callable[[], Awaitable[Response]]:
         inside = self._inside
         if not path:
             raise FrameworkError("callout needs a path of this gateway, or a url")
@@ -151,9 +159,10 @@ class Callout:
         async def send() -> Response:
             try:
                 async with asyncio.timeout(timeout or None):
-                    return await inside(call.method, path, call.headers, call.body)
+                    answer = await inside(call.method, path, call.headers, call.body, max_body)
             except TimeoutError:
                 return _no_answer(f"no answer within {timeout:g} s")
+            return _too_large(max_body) if 0 < max_body < len(answer.body) else answer
 
         return send
 
@@ -163,6 +172,7 @@ class Callout:
         call: _Call,
         timeouts: tuple[float, float],
         context: ssl.SSLContext | bool,
+        max_body: int,
         *,
         encoded: bool,
     ) -> Callable[[], Awaitable[Response]]:
@@ -182,7 +192,10 @@ class Callout:
                 # One client for all scripts: a cookie that one is given is not another's to send.
                 # And no limit to its connections: a slow server must not hold up the calls to another.
                 self._client = aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
+                    connector=aiohttp.TCPConnector(limit=0),
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    headers={"Accept-Encoding": contentcoding.ACCEPTED},
+                    auto_decompress=False,  # which would know no limit
                 )
             try:
                 async with self._client.request(
@@ -194,13 +207,29 @@ class Callout:
                     ssl=context,
                     allow_redirects=False,
                 ) as answer:
-                    return Response(answer.status, await answer.read(), answer.headers)
+                    return Response(answer.status, await _body(answer, max_body), answer.headers)
+            except contentcoding.TooLarge:
+                return _too_large(max_body)
+            except contentcoding.Malformed as error:
+                return _no_answer(str(error))
             except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):  # whose texts are the URL alone
                 return _no_answer(f"{url!r} is no URL of a server: http://HOST/PATH or https://HOST/PATH")
             except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
                 return _no_answer(_reason(error))
 
         return send
+
+
+async def _body(answer: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The whole body, decompressed. An answer that is given up ends its connection."""
+    try:
+        body = contentcoding.Body(", ".join(answer.headers.getall("Content-Encoding", ())), limit)
+        async for piece in answer.content.iter_any():
+            await body.add(piece)
+        return body.whole()
+    except BaseException:
+        answer.close()
+        raise
 
 
 def _encoded(body: Any, headers: Mapping[str, str] | None) -> tuple[dict[str, str], bytes]:
@@ -231,6 +260,10 @@ def _never(reason: str) -> Callable[[], Awaitable[Response]]:
         return _no_answer(reason)
 
     return send
+
+
+def _too_large(limit: int) -> Response:
+    return _no_answer(f"the answer's body is larger than {limit} bytes (max_body)")
 
 
 def _no_answer(reason: str) -> Response:

@@ -25,6 +25,7 @@ LAYERS = (
         "identity",
         "request_id",
         "caller",
+        "contentcoding",
         "trace",
         "cache",
         "outbox",

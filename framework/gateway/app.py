@@ -71,8 +71,13 @@ class Gateway:
         finally:
             self._in_flight.leave(scope)
 
-    async def call(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> CalloutResponse:
-        """A request from inside the process: the same pipeline, without a token."""
+    async def call(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, max_body: int = 0
+    ) -> CalloutResponse:
+        """A request from inside the process: the same pipeline, without a token.
+
+        ``max_body``: how many bytes a target's body may have; 0 for any number.
+        """
         raw_path, _, query = quote(path, safe=_ASCII).partition("?")
         listed = [
             (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
@@ -95,7 +100,7 @@ class Gateway:
         try:
             response = await self._respond(scope, receive, inside=True)
             if isinstance(response, Forwarded):
-                response = await response.read(None)
+                response = await response.read(max_body or None, deadline=None)
         except TargetFailed as error:
             return CalloutResponse(NO_ANSWER, str(error).encode(), {})
         finally:

@@ -46,9 +46,8 @@ class Execution:
             forwarded = await self._targets.call(call)
             if call.route.response_script is None and forwarded.streamable:
                 return forwarded
-            return await self._after(
-                call, await forwarded.read(call.route.definition.max_body or self._max_body)
-            )
+            most = call.route.definition.max_body or self._max_body
+            return await self._after(call, await forwarded.read(most, deadline=call.deadline))
         except ClientGone:
             raise
         except (Exception, asyncio.CancelledError, SystemExit) as error:

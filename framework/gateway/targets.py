@@ -200,13 +200,13 @@ class Forwarded:
                     limit.reschedule(min(loop.time() + definition.request_timeout, end))
         await send({"type": "http.response.body", "body": b""})
 
-    async def read(self, limit: int | None) -> Response:
+    async def read(self, limit: int | None, *, deadline: float | None) -> Response:
         """The whole of it. ``TargetFailed`` for a body beyond ``limit`` bytes, or one that does not come in time."""
         patience = self._call.route.definition.request_timeout
         pieces, size = [], 0
         try:
             with self._upload.watch():
-                async with asyncio.timeout_at(self._call.deadline if limit is not None else None):
+                async with asyncio.timeout_at(deadline):
                     if not self._bare:
                         async for piece in self._incoming.pieces():
                             size += len(piece)

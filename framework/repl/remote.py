@@ -26,12 +26,14 @@ class RemoteGateway:
         self._secret: str | None = None
         self._renew_at = 0.0
 
-    async def call(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+    async def call(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, max_body: int
+    ) -> Response:
         """A request to the gateway, which takes its whole pipeline."""
         self._session.require_free("a callout to the server")
         if self._secret is None or time.time() >= self._renew_at:
             await self._renew()
-        return await self._callout(path, method, body, headers, request_timeout=_NEVER)
+        return await self._callout(path, method, body, headers, request_timeout=_NEVER, max_body=max_body)
 
     async def _renew(self) -> None:
         old, self._secret = self._secret, await tokens.issue(self._session.storage, expires_in=EXPIRY)
