@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Literal
 from urllib.parse import urlsplit
 
+from . import believed
 from .environment import expand
 from .location import Location
 from .names import COMMON_NAMES, RESPONSE_PARAMETERS, ROUTING_PARAMETERS
@@ -57,6 +58,7 @@ class RouteDefinition:
     idempotency_headers: tuple[str, ...] = ()  # in lower case
     validation: RequestSchemas | None = None
     atom: str | None = None  # the class whose generated endpoints answer
+    pass_headers: tuple[str, ...] = ()  # plain names of headers that pass although back ends believe them
     inside: bool = False  # only calls from inside the process find it
 
 
@@ -94,6 +96,7 @@ def parse_route(node: MapNode, reading: Reading) -> RouteDefinition | None:
         stream_timeout=_seconds(node, "stream_timeout", reading, default=3600.0),
         max_body=_count(node, "max_body"),
         max_in_flight=_count(node, "max_in_flight"),
+        pass_headers=_pass_headers(node, report),
         transaction=node.flag("transaction", False) or node.flag("idempotency", False),
         idempotency=node.flag("idempotency", False),
         idempotency_headers=tuple(
@@ -111,6 +114,24 @@ def _count(node: MapNode, key: str) -> int | None:
     scalar = node.scalar(key)
     value = None if scalar is None else scalar.value
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _pass_headers(node: MapNode, report: Report) -> tuple[str, ...]:
+    names = []
+    for scalar in node.texts("pass_headers"):
+        text = str(scalar.value)
+        name = believed.plain(text)
+        if name in believed.SAID_BY_THE_GATEWAY:
+            message = f"`pass_headers` cannot have {quoted(text)}, since the gateway says this header itself"
+            report.error(scalar.location, "wrong-value", message)
+        elif not believed.is_believed(name):
+            message = f"`pass_headers` has {quoted(text)}, which is not a header that is left out"
+            hint = did_you_mean(name, believed.NAMES)
+            hint = hint or "take it out: other headers of a client pass by themselves"
+            report.error(scalar.location, "wrong-value", message, hint=hint)
+        else:
+            names.append(name)
+    return tuple(names)
 
 
 def _is_doubtful(node: MapNode, route: RouteDefinition) -> bool:

@@ -6,19 +6,16 @@ in another way than we did.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import unquote
 
 import httptools
 
+from framework.gateway.hops import HOST
 from framework.gateway.limits import Limits
 from framework.request_id import accepted, new
 
 NO_URL = "this is no URL, or it has a character that must be encoded, as é is %C3%A9"
-
-# A registered name, an address, a port (RFC 3986, 3.2.2); whether it is one of ours nobody knows here.
-_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 
 _NOTED = frozenset({b"host", b"expect", b"upgrade", b"content-length", b"x-request-id"})
 
@@ -80,7 +77,7 @@ class Head:
             raise Unfit(505, "this server speaks HTTP/1.1")
         if b"host" in self._twice or (version == "1.1" and b"host" not in self._noted):
             raise Unfit(400, "a request has one Host")
-        if not _HOST.fullmatch(self._noted.get(b"host", b"")):  # RFC 9112, 3.2
+        if not HOST.fullmatch(self._noted.get(b"host", b"")):  # RFC 9112, 3.2
             raise Unfit(400, "the Host is none")
         if method == "CONNECT":
             raise Unfit(400, "this server is no tunnel")

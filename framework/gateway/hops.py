@@ -1,14 +1,19 @@
 """Headers on their way from one connection to the next, in both directions.
 
 The one rule: **what belongs to one connection, or speaks for the gateway, never passes through.** Headers
-that describe a connection (RFC 9110, 7.6.1) end here, also those that ``Connection`` names; and what tells a
-back end who called (``X-Forwarded-*``, ``Forwarded``) is the gateway's word alone.
+that describe a connection (RFC 9110, 7.6.1) end here, also those that the client's ``Connection`` names. What
+tells a back end who called (``X-Forwarded-For``, ``Forwarded``) is the gateway's word alone, and what back ends
+believe of a caller passes only where the route lets it, or where a script has set it.
 """
 
 from __future__ import annotations
 
+import enum
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
+
+from framework.definitions.believed import SAID_BY_THE_GATEWAY, is_believed, plain
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -27,40 +32,82 @@ _CONNECTION = frozenset(
         b"http2-settings",
     )
 )
-_REQUEST = _CONNECTION | {b"content-length", b"expect", b"host", b"forwarded", b"x-real-ip"}
-_FORWARDED = b"x-forwarded-"
+# The gateway says these itself, whatever client and script say.
+_OURS = _CONNECTION - {b"proxy-authenticate", b"proxy-authorization"} | {b"content-length", b"expect"}
+# A ``Connection`` that names these takes nothing away: they are framing, or the gateway's own.
+_NOT_NAMED = frozenset((b"content-length", b"host", b"close", b"keep-alive", b"x-request-id", b""))
+
+_REMEMBERED = 64  # bytes of a name that is looked up again: clients choose the names
 
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+# A registered name, an address, a port (RFC 3986, 3.2.2); whether it is one of ours nobody knows here.
+HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 
 
 class Unsendable(Exception):
-    """A header that HTTP, or the client of the back ends, cannot carry."""
+    """A header that HTTP, or the client of the back ends, cannot carry. ``by_script``: who has set it."""
 
-    def __init__(self, name: bytes, why: str, value: bytes) -> None:
+    def __init__(self, name: bytes, why: str, *, by_script: bool = False) -> None:
         super().__init__(f"the header {name.decode('ascii', 'replace')!r} {why}")
-        self.header = (name, value)
+        self.by_script = by_script
 
 
-def to_target(received: Headers, sent: Headers) -> list[tuple[str, str]]:
+class _Fate(enum.IntEnum):
+    """What becomes of a header on its way to a target."""
+
+    PASSES = 0
+    IF_SCRIPT = 1  # it passes if a script has set it
+    IF_ALLOWED = 2  # or if the route lets the client's pass
+    ENDS = 3
+
+
+@functools.lru_cache(maxsize=1024)
+def _known(name: bytes) -> tuple[_Fate, bytes, str | None]:
+    """A name's fate, its plain form, and the name as it is sent: None for what is no name."""
+    if not _NAME.fullmatch(name):
+        return _Fate.PASSES, name, None
+    text = name.decode("ascii")
+    same = plain(text)
+    key = same.encode("ascii")
+    if key in _OURS or same in SAID_BY_THE_GATEWAY:
+        fate = _Fate.ENDS
+    elif key in _CONNECTION or key == b"host":
+        fate = _Fate.IF_SCRIPT
+    else:
+        fate = _Fate.IF_ALLOWED if is_believed(same) else _Fate.PASSES
+    return fate, key, text
+
+
+def to_target(received: Headers, sent: Headers, allowed: Set[bytes] = frozenset()) -> list[tuple[str, str]]:
     """The headers of a request as its target is to see them.
 
-    ``received`` came from the client, ``sent`` is what the request script made of them: a ``Host`` that it has
-    set is kept. ``Unsendable`` for what is not UTF-8.
+    ``received`` came from the client. ``sent`` is what the request script made of them: what stands in both is
+    the client's, the very pair and not an equal one. ``allowed`` are the plain names of those that clients may
+    send although back ends believe them. ``Unsendable`` for what is not UTF-8.
     """
-    ended = _named(sent)
+    theirs = None if sent is received else {id(pair) for pair in received}
+    named = _named(received)
     passed = []
-    for name, value in sent:
-        plain = name.replace(b"_", b"-") if b"_" in name else name  # CGI and WSGI do not tell them apart
-        ends = plain in _REQUEST or plain in ended or plain.startswith(_FORWARDED)
-        if ends and (name != b"host" or (name, value) in received):
+    hosts = 0
+    for pair in sent:
+        name, value = pair
+        fate, key, text = _known(name) if len(name) <= _REMEMBERED else _known.__wrapped__(name)
+        scripted = theirs is not None and id(pair) not in theirs
+        if fate and (fate is _Fate.ENDS or not (scripted or (fate is _Fate.IF_ALLOWED and key in allowed))):
             continue
-        if _CONTROL.search(value) or not _NAME.fullmatch(name):
-            raise Unsendable(name, "has a name or value that HTTP cannot carry", value)
+        if key in named and not scripted:
+            continue
+        if text is None or CONTROL.search(value):
+            raise Unsendable(name, "has a name or value that HTTP cannot carry", by_script=scripted)
+        if key == b"host":
+            hosts += 1
+            if hosts > 1 or text != "host" or not HOST.fullmatch(value):
+                raise Unsendable(name, "names no host, or several", by_script=scripted)
         try:
-            passed.append((name.decode("ascii"), value.decode()))
+            passed.append((text, value.decode()))
         except UnicodeDecodeError:
-            raise Unsendable(name, "is not UTF-8", value) from None
+            raise Unsendable(name, "is not UTF-8", by_script=scripted) from None
     return passed
 
 
@@ -73,10 +120,12 @@ def to_client(raw: Iterable[tuple[bytes, bytes]], *, framing: bool) -> Headers:
     ended = _named(lowered)
     passed = []
     for name, value in lowered:
-        if name in _CONNECTION or name in ended or (name == b"content-length" and not framing):
+        if name in _CONNECTION or (name == b"content-length" and not framing):
             continue
-        if _CONTROL.search(value) or not _NAME.fullmatch(name):
-            raise Unsendable(name, "has a name or value that HTTP cannot carry", value)
+        if ended and name.replace(b"_", b"-") in ended:
+            continue
+        if CONTROL.search(value) or not _NAME.fullmatch(name):
+            raise Unsendable(name, "has a name or value that HTTP cannot carry")
         passed.append((name, value))
     return passed
 
@@ -104,5 +153,5 @@ def _named(headers: Headers) -> frozenset[bytes]:
     lists = [value for name, value in headers if name == b"connection"]
     if not lists:
         return frozenset()
-    names = {name.strip().lower() for name in b",".join(lists).split(b",")}
-    return frozenset(names - {b"content-length", b"host", b"close", b"keep-alive", b""})
+    names = {name.strip().lower().replace(b"_", b"-") for name in b",".join(lists).split(b",")}
+    return frozenset(names - _NOT_NAMED)

@@ -10,8 +10,8 @@ from framework.errors import HTTPError
 # An encoded slash or backslash would be one segment here and two at a back end.
 _HIDDEN = re.compile(rb"%2f|%5c|\\", re.IGNORECASE)
 # `..;a=b` is a name here and `..` at back ends that take parameters of segments away (RFC 3986, 3.3).
-_DOTS = re.compile(r"\.\.?(;.*)?", re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+DOTS = re.compile(r"\.\.?(;.*)?", re.DOTALL)
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def segments(raw_path: bytes) -> list[str]:
@@ -30,10 +30,10 @@ def segments(raw_path: bytes) -> list[str]:
         raise HTTPError(400, "the path is not UTF-8") from None
     if not path.startswith("/"):
         raise HTTPError(400, "the path does not begin with a slash")
-    if _CONTROL.search(path):
+    if CONTROL.search(path):
         raise HTTPError(400, "the path has a control character")
     parts = path[1:].split("/")
-    if "/." in path and any(map(_DOTS.fullmatch, parts)):
+    if "/." in path and any(map(DOTS.fullmatch, parts)):
         raise HTTPError(400, "the path has a segment '.' or '..'")
     if parts[-1] == "":
         parts.pop()

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
-from starlette.datastructures import URL, MutableHeaders
+from starlette.datastructures import URL
 
 from framework.caller import OPEN, Caller
+from framework.definitions.believed import TOKEN
 from framework.errors import HTTPError
+from framework.gateway.headers import RequestHeaders
+from framework.gateway.target_paths import mistake
 
 
 class Request:
     """``method``, ``path`` (decoded), ``query`` (as sent), ``headers`` (any case), ``body`` (bytes), ``url`` (text).
 
-    All but ``url`` may be set; what is set counts for the target. ``body`` is None where no script reads it.
+    All but ``url`` may be set; what is set counts for the target, also what is set to the value that it has.
+    ``TypeError``, at the line that sets it, for what cannot be sent. ``body`` is None where no script reads it.
     ``account`` and ``client`` say who calls, and cannot be set.
     """
 
-    __slots__ = ("_caller", "_scope", "body", "headers", "method", "path", "query")
+    __slots__ = ("_caller", "_headers", "_method", "_path", "_query", "_scope", "body", "given")
 
     def __init__(self, scope: Any, body: bytes | None, caller: Caller = OPEN) -> None:
         self._scope = scope
         self._caller = caller
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
-        self.query: str = scope["query_string"].decode("latin-1")
-        self.headers = MutableHeaders(raw=list(scope["headers"]))
+        self.given: frozenset[str] = frozenset()  # the names of what the script has set
+        self._method: str = scope["method"]
+        self._path: str = scope["path"]
+        self._query: Any = None  # it is read from the scope when somebody asks
+        self._headers = RequestHeaders(scope["headers"])
         self.body: Any = body
 
     @property
@@ -42,12 +48,87 @@ class Request:
         return None if client is None else str(client[0])
 
     @property
+    def method(self) -> str:
+        return self._method
+
+    @method.setter
+    def method(self, value: str) -> None:
+        if not isinstance(value, str) or not TOKEN.fullmatch(value):
+            raise TypeError(f"request.method was set to {value!r}, which is not a method")
+        if value.upper() in ("TRACE", "CONNECT"):
+            raise TypeError(f"request.method was set to {value!r}, which is not forwarded")
+        self._method = value
+        self.given |= {"method"}
+
+    @property
+    def path(self) -> str:
+        return self._path
+
+    @path.setter
+    def path(self, value: str) -> None:
+        wrong = mistake(value)
+        if wrong is not None:
+            raise self._unfit_path(value, wrong)
+        self._path = value
+        self.given |= {"path"}
+
+    @property
+    def query(self) -> Any:
+        if "query" in self.given:
+            return self._query
+        return self._scope["query_string"].decode("latin-1")
+
+    @query.setter
+    def query(self, value: Any) -> None:
+        if not isinstance(value, str | bytes | Mapping):
+            raise TypeError(f"request.query was set to a {type(value).__name__}: it is text, or a mapping")
+        self._query = value
+        self.given |= {"query"}
+
+    @property
+    def headers(self) -> RequestHeaders:
+        return self._headers
+
+    @headers.setter
+    def headers(self, value: Any) -> None:
+        if value is not self._headers:  # `request.headers |= {...}` sets it to itself
+            raise TypeError(
+                "request.headers cannot be replaced, since it holds what the client sent: "
+                "write `request.headers.update({...})`, or `del request.headers[name]`"
+            )
+
+    @property
     def url(self) -> str:
         """The whole URL as it was sent, query included: the path is not decoded in it."""
         return str(URL(scope={**self._scope, "path": self._scope["raw_path"].decode("latin-1")}))
 
+    def _unfit_path(self, value: Any, wrong: str) -> Exception:
+        """Whose mistake it is: the client's where a value of its own brings what is wrong into the path."""
+        if isinstance(value, str) and any(text in value and mistake(f"/{text}") for text in self._values()):
+            return HTTPError(400, f"a value of the request cannot be a part of a path: it {wrong}")
+        return TypeError(f"request.path was set to {value!r}: it {wrong}")
+
+    def _values(self) -> Iterator[str]:
+        """Every text that the client has sent in its path, its query, or a body that is JSON."""
+        yield from self._scope["path"].split("/")
+        try:
+            for texts in parameters(self._scope["query_string"]).values():
+                yield from texts
+            yield from _texts(json.loads(self.body or b"null"))
+        except (HTTPError, ValueError, TypeError, RecursionError):
+            return
+
     def __repr__(self) -> str:
         return f"<request {self.method} {self.path}>"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in what JSON can hold."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for below in value.values() if isinstance(value, dict) else value:
+            yield from _texts(below)
 
 
 def parameters(query: bytes) -> dict[str, list[str]]:

@@ -28,6 +28,7 @@ class Route:
     response_script: Script | None
     target_path: TargetPath
     validation: Validation | None
+    passed: frozenset[bytes]  # headers of the client that back ends believe, and that pass all the same
 
     @property
     def holds_body(self) -> bool:
@@ -95,7 +96,13 @@ class Routes:
         target_path = TargetPath(template, definition.path)
         validation = None if definition.validation is None else Validation(definition.validation)
         node.route = Route(
-            definition, tuple(variables), request_script, response_script, target_path, validation
+            definition,
+            tuple(variables),
+            request_script,
+            response_script,
+            target_path,
+            validation,
+            frozenset(name.encode("ascii") for name in definition.pass_headers),
         )
         self._all.append(node.route)
 

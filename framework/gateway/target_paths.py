@@ -6,9 +6,10 @@ the way, so it cannot become something else at the back end.
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from framework.errors import HTTPError
+from framework.gateway.paths import CONTROL, DOTS
 
 # What a path's segment may hold as it is (RFC 3986, 3.3).
 SEGMENT = "!$&'()*+,;=:@~"
@@ -47,14 +48,30 @@ class TargetPath:
         return f"{path}/" if slash or not path else path
 
 
-def encoded(path: str) -> str:
-    """A path that a script has set, decoded as ``request.path`` is, in the form that is sent.
+def mistake(path: object) -> str | None:
+    """What is wrong with a path that a script sets, decoded as ``request.path`` is; None for a good one.
 
-    ``TypeError`` for one that does not begin with a slash, or that leads elsewhere by ``.`` or ``..``.
+    It is held against the same rules as a client's path, and once more as a back end would read it that decodes
+    it a second time.
     """
-    fine = isinstance(path, str) and path.startswith("/") and "\\" not in path
-    if not fine or {".", ".."} & set(path.split("/")):
-        raise TypeError(f"request.path was set to {path!r}: a path begins with / and has no . or ..")
+    if not isinstance(path, str):
+        return f"is not text but a {type(path).__name__}"
+    if not path.startswith("/") or path.startswith("//"):
+        return "does not begin with one slash"
+    if not path.isascii() and any("\ud800" <= letter <= "\udfff" for letter in path):
+        return "has a lone surrogate"
+    for read in (path, unquote(path)) if "%" in path else (path,):
+        if CONTROL.search(read):
+            return "has a control character"
+        if "\\" in read or read.count("/") != path.count("/"):
+            return "has a backslash or an encoded slash"
+        if any(map(DOTS.fullmatch, read.split("/"))):
+            return "has a segment '.' or '..'"
+    return None
+
+
+def encoded(path: str) -> str:
+    """A path that a script has set, in the form that is sent."""
     return quote(path, safe=f"/{SEGMENT}")
 
 

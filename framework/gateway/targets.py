@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import re
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from urllib.parse import quote, urlencode
 from starlette.datastructures import MutableHeaders
 
 from framework import jsontext
+from framework.definitions.believed import plain
 from framework.errors import HTTPError
 from framework.gateway import callers, hops
 from framework.gateway.calls import Call
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("framework.gateway")
 
-_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _QUERY = "!$&'()*+,;=:@~/?%[]"
 
 
@@ -94,13 +93,16 @@ def _headers(call: Call) -> list[tuple[str, str]]:
         sent = [header for header in sent if header[0] != b"accept-encoding"]
         sent.append((b"accept-encoding", b"identity"))
     try:
-        passed = hops.to_target(received, sent)
+        passed = hops.to_target(received, sent, call.route.passed)
     except hops.Unsendable as error:
-        if error.header in received:
-            raise HTTPError(400, str(error)) from None
-        raise TypeError(f"a script set what cannot be sent: {error}") from None
-    set_by_script = {name for name, _ in passed}  # a client's own was taken out
-    return [*passed, *(header for header in callers.told(call.caller) if header[0] not in set_by_script)]
+        if error.by_script:
+            raise TypeError(f"a script set what cannot be sent: {error}") from None
+        raise HTTPError(400, str(error)) from None
+    told = callers.told(call.caller)
+    if told:
+        set_by_script = {plain(name) for name, _ in passed}  # a client's own was taken out
+        passed += (header for header in told if header[0] not in set_by_script)
+    return passed
 
 
 class _Upload:
@@ -271,8 +273,6 @@ def _content(call: Call, body: Any) -> bytes:
 
 def _method(call: Call) -> str:
     method = call.request.method
-    if not isinstance(method, str) or not _METHOD.fullmatch(method):
-        raise TypeError(f"request.method was set to {method!r}, which is no method")
     if method.upper() in ("TRACE", "CONNECT"):
         raise HTTPError(405, f"{method.upper()} is not forwarded")
     return method
@@ -281,16 +281,16 @@ def _method(call: Call) -> str:
 def _target(call: Call) -> str:
     """Path and query at the target: as they came, but for what a script has set."""
     scope, request = call.scope, call.request
-    if request.path == scope["path"]:
-        path = call.route.target_path.of(scope["raw_path"].decode("ascii"))
-    else:
+    if "path" in request.given:
         path = encoded(request.path)
+    else:
+        path = call.route.target_path.of(scope["raw_path"].decode("ascii"))
     query: Any = request.query
     if isinstance(query, Mapping):
         query = urlencode(query, doseq=True)
     elif isinstance(query, bytes):
         query = query.decode("latin-1")
-    if query != scope["query_string"].decode("latin-1"):
+    if "query" in request.given:
         query = quote(query, safe=_QUERY)
     elif not query.isascii():
         raise HTTPError(400, "the query string has characters that are not encoded")

@@ -26,6 +26,7 @@ class Backend(ThreadingHTTPServer):
         self._tls = tls
         self.connections = 0  # those that were agreed on
         self.requests: list[dict[str, Any]] = []
+        self.extra: dict[str, str] = {}  # headers of each echo
         self.closing = threading.Event()
 
     @property
@@ -81,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif kind == "moved":
             self._answer(302, b"", {"Location": "/status/200"})
         else:
-            self._answer(200, json.dumps(request).encode(), {"X-Order": "7"})
+            self._answer(200, json.dumps(request).encode(), {"X-Order": "7", **self.server.extra})
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _any
 

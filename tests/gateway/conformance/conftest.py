@@ -36,6 +36,13 @@ ROUTES = """
   target: {authorities: ['http://127.0.0.1:PORT']}
   request_forbidden_process: |
     logger.debug("it goes on")
+- proxy: {path: '/guest', authorization: {auth_mode: none}}
+  target: {authorities: ['http://127.0.0.1:PORT']}
+  request_forbidden_process: |
+    request.headers["X-Role"] = "guest"
+- proxy: {path: '/overridden', authorization: {auth_mode: none}}
+  target: {authorities: ['http://127.0.0.1:PORT']}
+  pass_headers: [X-HTTP-Method-Override]
 - proxy: {path: '/seen', authorization: {auth_mode: none}}
   target: {authorities: ['http://127.0.0.1:PORT']}
   response_forbidden_process: |

@@ -78,6 +78,36 @@ def test_headers_that_end_at_the_gateway(gateway: Server, origin: Origin) -> Non
     assert found["x-forwarded-host"] == ["gateway.example"]
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"Connection: close, X-Role\r\n",
+        b"Connection: close\r\nX-Role: admin\r\nX-Role: guest\r\nX_Role: admin\r\nX_ROLE: admin\r\n",
+        b"Connection: close, x_role\r\nX-ROLE: guest\r\n",
+    ],
+)
+def test_a_header_that_a_script_sets_arrives_alone(gateway: Server, origin: Origin, sent: bytes) -> None:
+    assert exchange(gateway.address, b"GET /guest HTTP/1.1\r\nHost: g\r\n" + sent + b"\r\n").code == 200
+    found = headers_of(origin.until("target"))
+    assert {name: values for name, values in found.items() if "role" in name} == {"x-role": ["guest"]}
+
+
+def test_what_back_ends_believe_comes_from_no_client(gateway: Server, origin: Origin) -> None:
+    believed = (
+        b"X-HTTP-Method-Override: DELETE\r\nX_Original-URL: /admin\r\nTrue-Client-IP: 6.6.6.6\r\n"
+        b"Remote_User: root\r\nX-SSL-Client-Cert: x\r\nProxy: http://evil\r\nX-Kept: 1\r\nConnection: close\r\n\r\n"
+    )
+    names = set()
+    for path in (b"/x", b"/overridden", b"/guest"):
+        sent = b"GET %s HTTP/1.1\r\nHost: g\r\n" % path + believed
+        assert exchange(gateway.address, sent).code == 200
+        found = headers_of(origin.until("target"))
+        assert "x-kept" in found
+        names |= found.keys() & {line.split(b":")[0].decode().lower() for line in believed.split(b"\r\n")}
+        assert ("x-http-method-override" in found) == (path == b"/overridden")
+    assert names == {"x-kept", "x-http-method-override"}
+
+
 def test_a_header_that_is_not_utf_8_is_400(gateway: Server, origin: Origin) -> None:
     sent = b"GET /x HTTP/1.1\r\nHost: gateway.example\r\nX-A: caf\xe9\r\nConnection: close\r\n\r\n"
     assert exchange(gateway.address, sent).code == 400
