@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from framework import callout, fifo, items, reflector, tokens, transaction
+from framework import callout, durations, fifo, items, reflector, retention, tokens, transaction
 from framework.cli import main as command_line
 from framework.definitions import check, load, render
 from framework.definitions.kinds import Kind
@@ -186,6 +186,15 @@ def variables() -> str:
     return _table(("variable", "default", "limit"), rows)
 
 
+def kept() -> str:
+    """How long what grows for ever is kept."""
+    rows = [
+        (f"`{retention.variable(one)}`", f"`{durations.shown(one.default)}`", one.metadata["told"])
+        for one in dataclasses.fields(retention.Retention)
+    ]
+    return _table(("variable", "default", "what is kept for so long"), rows)
+
+
 def commands() -> Iterator[tuple[str, click.Command]]:
     """Every command that does something, by what one types for it."""
     yield from _commands(command_line, "framework")
@@ -268,6 +277,7 @@ SECTIONS: Mapping[str, Callable[..., str]] = {
     "codes": codes,
     "limits": limits,
     "variables": variables,
+    "kept": kept,
     "command": command,
     "mistake": mistake,
 }

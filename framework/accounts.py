@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import case, delete, select, update
 
+from framework import audit
 from framework.definitions import RoleDefinition, nearest
 from framework.errors import AccountError, Duplicate, Gone
 from framework.roles import recorded
@@ -77,7 +78,8 @@ async def add(storage: Storage, name: str, roles: Collection[str]) -> str:
     key, now = secrets.token_urlsafe(32), time.time()
     row = {"name": name, "key_hash": hashed(key), "roles": _unique(roles), "created_at": now}
     try:
-        await storage.write([Insert(ACCOUNT, {**row, "key_made_at": now})])
+        noted = audit.entry("account add", name, roles=_unique(roles))
+        await storage.write([Insert(ACCOUNT, {**row, "key_made_at": now}), noted])
     except Duplicate:
         raise AccountError(
             f"there is an account {name} already; `framework account rotate {name}` gives it a new key"
@@ -103,7 +105,7 @@ async def disable(storage: Storage, name: str) -> bool:
     account = await find(storage, name)
     aside = {"kept_hash": ACCOUNT.c.key_hash, "key_hash": None}
     put_aside = update(ACCOUNT).where(ACCOUNT.c.name == name, ACCOUNT.c.key_hash.is_not(None)).values(aside)
-    await _change(storage, name, Execute(put_aside), _void_tokens(name))
+    await _change(storage, name, Execute(put_aside), _void_tokens(name), audit.entry("account disable", name))
     return not account.disabled
 
 
@@ -112,7 +114,7 @@ async def enable(storage: Storage, name: str) -> bool:
     account = await find(storage, name)
     back = {"key_hash": ACCOUNT.c.kept_hash, "kept_hash": None}
     put_back = update(ACCOUNT).where(ACCOUNT.c.name == name, ACCOUNT.c.key_hash.is_(None)).values(back)
-    await _change(storage, name, Execute(put_back))
+    await _change(storage, name, Execute(put_back), audit.entry("account enable", name))
     return account.disabled
 
 
@@ -131,6 +133,7 @@ async def rotate(storage: Storage, name: str) -> str:
         name,
         Execute(update(ACCOUNT).where(ACCOUNT.c.name == name).values(values)),
         _void_tokens(name),
+        audit.entry("account rotate", name),
     )
     return key
 
@@ -139,7 +142,8 @@ async def remove(storage: Storage, name: str) -> None:
     """Away with the account, its tokens, and the answers that were kept for its repeated requests."""
     await find(storage, name)
     answers = Execute(delete(REQUEST).where(REQUEST.c.account == name))
-    await _change(storage, name, _void_tokens(name), answers, Delete(ACCOUNT, "name", name))
+    gone = Delete(ACCOUNT, "name", name)
+    await _change(storage, name, _void_tokens(name), answers, gone, audit.entry("account remove", name))
 
 
 async def set_roles(
@@ -166,7 +170,8 @@ async def set_roles(
                 f"the account {name} does not have the role {missing!r}{_hint(missing, before)}"
             )
         after = _unique(role for role in [*before, *add] if role not in remove)
-        await transaction.write([Update(ACCOUNT, "name", name, {"roles": after})])
+        noted = audit.entry("account roles", name, roles=after)
+        await transaction.write([Update(ACCOUNT, "name", name, {"roles": after}), noted])
     return tuple(after)
 
 
@@ -177,7 +182,8 @@ async def log_on(storage: Storage, key: bytes | str, *, expires_in: float) -> Lo
     if row is None or not secrets.compare_digest(row["key_hash"], digest):
         return None
     secret, now = secrets.token_urlsafe(32), time.time()
-    token = insert_token(secret, account=row["name"], now=now, expires_in=expires_in)
+    lived = (await storage.age()).lived
+    token = insert_token(secret, account=row["name"], now=now, lived=lived, expires_in=expires_in)
     try:
         # By the key: disabled, removed or given another one in between, it is no key any more.
         await storage.write([Update(ACCOUNT, "key_hash", digest, {"logged_on_at": now}), token])

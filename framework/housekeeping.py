@@ -1,35 +1,77 @@
-"""What grows for ever is pruned by age, once an hour: dead letters and expired tokens.
+"""What grows for ever is pruned by age, once an hour and in portions.
 
-Keys of items go by their ``key_window`` and stored responses after a day, whenever new ones come.
+Ages are told by the database's own clock (``framework.storage.age``), which a wrong wall clock cannot move.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 
+from framework.portions import in_portions
+from framework.retention import DEFAULTS, Retention
 from framework.session import Session
 from framework.storage.operations import Prune
 
 logger = logging.getLogger("framework.housekeeping")
 
 INTERVAL = 3600.0  # seconds
-DEAD_LETTERS_KEPT = 90 * 86400.0  # seconds
-EXPIRED_TOKENS_KEPT = 30 * 86400.0  # seconds
-EXPIRED_LOGONS_KEPT = 86400.0  # seconds: a program may log on for each of its calls
+KEYS_KEPT = (
+    86400.0  # seconds; a put forgets older ones of its FIFO, those of a policy are forgotten by nobody else
+)
 
 
-async def keep_house(session: Session) -> None:
+async def keep_house(session: Session, retention: Retention = DEFAULTS) -> None:
     """Prune now and every hour, until the session stops. A database that cannot be written waits an hour."""
+    rules = [
+        Prune("dead letters", retention.dead_letters, 0),
+        Prune("tokens", retention.tokens, 0),
+        Prune("logons", retention.logons, 0),
+        Prune("responses", retention.responses, 0),
+        Prune("keys", KEYS_KEPT, 0),
+        Prune("audit", retention.audit, 0),
+        Prune("fifos", retention.unused_fifos, 0),
+    ]
+    owed = 0.0
     while session.running:
-        now = time.time()
         try:
-            [pruned] = await session.storage.write(
-                [Prune(now - DEAD_LETTERS_KEPT, now - EXPIRED_TOKENS_KEPT, now - EXPIRED_LOGONS_KEPT)]
-            )
+            owed = await _tell_owed(session, owed)
+            for rule in rules:
+                await _prune(session, rule)
         except Exception as error:
             logger.warning("nothing was pruned: %s", error)
-        else:
-            if pruned:
-                logger.info("%d old dead letters and tokens were pruned", pruned, extra={"action": "pruned"})
         await session.sleep(INTERVAL)
+
+
+async def _prune(session: Session, rule: Prune) -> None:
+    async def portion(limit: int) -> int:
+        if not session.running:
+            return 0
+        [pruned] = await session.storage.write([Prune(rule.what, rule.kept, limit)])
+        return int(pruned)
+
+    pruned = await in_portions(portion)
+    if pruned:
+        extra = {"action": "pruned", "what": rule.what, "pruned": pruned}
+        logger.info("%d old %s were pruned", pruned, _NAMES.get(rule.what, rule.what), extra=extra)
+
+
+_NAMES = {
+    "logons": "tokens from /-/logon",
+    "responses": "stored responses",
+    "keys": "keys of puts",
+    "audit": "records of operators",
+    "fifos": "unused FIFOs",
+}
+
+
+async def _tell_owed(session: Session, before: float) -> float:
+    """Say, once, that the wall clock says more time has gone by than was measured."""
+    owed = (await session.storage.age()).owed
+    if owed and not before:
+        logger.warning(
+            "the clock says that %.1f days more have gone by than this database has seen: the machine was off, or "
+            "the clock is wrong. Nothing is pruned for it until the clock has stood so for a day",
+            owed / 86400,
+            extra={"action": "clock"},
+        )
+    return owed

@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
+from framework import audit, retention
 from framework.accounts import record_roles
 from framework.block import Block
 from framework.callout import Callout
@@ -54,6 +55,7 @@ class Runtime:
         logon_expiry: float = logon.DEFAULT_EXPIRY,
     ) -> None:
         self._logon_expiry = logon_expiry
+        self._environ = environ
         self.session = Session()
         self.debug = DebugChannel()
         self.callout = Callout()
@@ -70,6 +72,7 @@ class Runtime:
         )
         self._reflector: Reflector | None = None
         self._housekeeping: asyncio.Task[None] | None = None
+        self._audit: asyncio.Task[None] | None = None
         self._watchdog: Watchdog | None = None
 
     async def start(
@@ -80,6 +83,7 @@ class Runtime:
         One that serves nothing (a REPL) leaves the policies in force and the housekeeping to those who do.
         Raises ``CannotOpen`` when the tables do not fit, and whatever a definition's top level raises.
         """
+        kept = retention.from_environ(self._environ)
         await storage.ensure_tables(self.snapshot.atoms.records)
         serving = workers or gateway
         if serving:
@@ -89,7 +93,9 @@ class Runtime:
         self.snapshot.atoms.define_methods(self.snapshot.scope)
         self.snapshot.scope["context"].run_modules()
         if serving:
-            self._housekeeping = asyncio.create_task(keep_house(self.session), name="housekeeping")
+            housekeeping = keep_house(self.session, kept)
+            self._housekeeping = asyncio.create_task(housekeeping, name="housekeeping")
+            self._audit = asyncio.create_task(audit.follow(self.session), name="audit")
             self._watchdog = Watchdog()
         app = None
         if gateway:
@@ -162,6 +168,11 @@ class Runtime:
             if task is not None:
                 await task
 
+        async def audit_log() -> None:
+            task, self._audit = self._audit, None
+            if task is not None:
+                await task
+
         async def watchdog() -> None:
             if self._watchdog is not None:
                 self._watchdog.stop()
@@ -169,6 +180,7 @@ class Runtime:
         await _each(
             {
                 "the housekeeping": housekeeping,
+                "the log of what operators do": audit_log,
                 "the watchdog": watchdog,
                 "the callouts": self.callout.close,
                 "the forwarding": self._forwarding.close,

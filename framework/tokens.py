@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ from framework.caller import OPERATOR, Caller
 from framework.errors import Gone
 from framework.roles import NO_RIGHTS, Rights, Roles
 from framework.storage.contract import Storage
-from framework.storage.operations import Delete, Insert
+from framework.storage.operations import Delete, Insert, Operation
 from framework.storage.tables import ACCOUNT, TOKEN
 
 DEFAULT_EXPIRY = 12 * 3600.0  # seconds
@@ -48,22 +48,37 @@ class Token:
     expires_at: float
     caller: Caller = OPERATOR
     rights: Rights = NO_RIGHTS
+    lived_at: float | None = None  # when it was made, on the database's own clock
 
     def valid(self, now: float) -> bool:
         return now < self.expires_at
 
 
-async def issue(storage: Storage, *, account: str | None = None, expires_in: float = DEFAULT_EXPIRY) -> str:
-    """A new token's secret, shown this once; valid in every process of the installation at once."""
+async def issue(
+    storage: Storage,
+    *,
+    account: str | None = None,
+    expires_in: float = DEFAULT_EXPIRY,
+    also: Sequence[Operation] = (),
+) -> str:
+    """A new token's secret, shown this once; valid in every process of the installation at once.
+
+    ``also`` is written in the same transaction.
+    """
     secret = secrets.token_urlsafe(32)
-    await storage.write([insert_token(secret, account=account, now=time.time(), expires_in=expires_in)])
+    lived = (await storage.age()).lived
+    token = insert_token(secret, account=account, now=time.time(), lived=lived, expires_in=expires_in)
+    await storage.write([token, *also])
     return secret
 
 
-def insert_token(secret: str, *, account: str | None, now: float, expires_in: float) -> Insert:
-    """The operation that makes a token valid, for who has more to write in the same transaction."""
-    row = {"hash": hashed(secret), "account": account, "created_at": now, "expires_at": now + expires_in}
-    return Insert(TOKEN, row)
+def insert_token(secret: str, *, account: str | None, now: float, lived: float, expires_in: float) -> Insert:
+    """The operation that makes a token valid, for who has more to write in the same transaction.
+
+    ``now`` is the wall clock, ``lived`` the database's own.
+    """
+    times = {"created_at": now, "expires_at": now + expires_in, "lived_at": lived}
+    return Insert(TOKEN, {"hash": hashed(secret), "account": account, **times})
 
 
 async def listed(storage: Storage) -> list[Token]:
@@ -71,10 +86,10 @@ async def listed(storage: Storage) -> list[Token]:
     return [_token(row) for row in await storage.select(_ALL)]
 
 
-async def revoke(storage: Storage, number: int) -> bool:
-    """Make a token void; False when there is none of this number."""
+async def revoke(storage: Storage, number: int, *, also: Sequence[Operation] = ()) -> bool:
+    """Make a token void; False when there is none of this number. ``also`` as in ``issue``."""
     try:
-        await storage.write([Delete(TOKEN, "id", number)])
+        await storage.write([Delete(TOKEN, "id", number), *also])
     except Gone:
         return False
     return True
@@ -134,7 +149,7 @@ class Tokens:
         if token is not None:
             return token
         token, name = await self._find(hashed(secret)), _name(secret)
-        left = 0.0 if token is None else token.expires_at - time.time()
+        left = 0.0 if token is None else await self._left(token)
         if token is None or left <= 0:
             self._believed.pop(name, None)
             return None
@@ -153,6 +168,14 @@ class Tokens:
         if await self.check(secret) is not None:
             return True
         return await self._storage.load(ACCOUNT, "key_hash", hashed(secret)) is not None
+
+    async def _left(self, token: Token) -> float:
+        """Seconds that a token is valid for; not longer than it was made for, where the clock was set back."""
+        left = token.expires_at - time.time()
+        if left <= 0 or token.lived_at is None:
+            return left
+        lived = (await self._storage.age()).lived - token.lived_at
+        return min(left, token.expires_at - token.created_at - lived)
 
     async def _find(self, digest: bytes) -> Token | None:
         row = await self._storage.load(TOKEN, "hash", digest)
@@ -180,7 +203,8 @@ def _name(secret: bytes) -> bytes:
 
 
 def _token(row: Any, caller: Caller = OPERATOR, rights: Rights = NO_RIGHTS) -> Token:
-    return Token(row["id"], row["account"], row["created_at"], row["expires_at"], caller, rights)
+    times = row["created_at"], row["expires_at"]
+    return Token(row["id"], row["account"], *times, caller, rights, row["lived_at"])
 
 
 def _answer(key: bytes, nonce: str) -> str:

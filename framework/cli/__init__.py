@@ -11,6 +11,7 @@ import click
 from framework import __version__
 from framework.cli import (
     account,
+    audit,
     backup,
     call,
     check,
@@ -42,6 +43,7 @@ main.add_command(debug.debug)
 main.add_command(token.token)
 main.add_command(account.account)
 main.add_command(fifo.fifo)
+main.add_command(audit.audit)
 main.add_command(backup.backup)
 main.add_command(doctor.doctor)
 main.add_command(migrate.migrate)

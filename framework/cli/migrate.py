@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ def migrate(
     Exit code 0: the tables fit, or can be made to, or were made to; 1: the definitions have mistakes, or
     something cannot be done; 2: it could not run.
     """
-    from framework import storage
+    from framework import audit, storage
     from framework.errors import FrameworkError
 
     try:
@@ -53,7 +54,8 @@ def migrate(
         tables = _defined(folder).atoms.records
         copy = None
         if apply:
-            plan, copy = storage.migrate(database, tables, drop)
+            noted = audit.entry("migrate", os.path.abspath(folder), drop=list(drop) or None)
+            plan, copy = storage.migrate(database, tables, drop, noted)
         else:
             plan = storage.plan_migration(database, tables, drop)
     except FrameworkError as error:

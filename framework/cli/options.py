@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
-import re
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
 import click
+
+from framework import durations
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9099
 DEFAULT_FOLDER = "definitions"
 
 T = TypeVar("T")
-
-_LONGEST_DAYS = 3650
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 folder = click.argument("folder", metavar="[DIR]", default=DEFAULT_FOLDER, type=click.Path())
 host = click.option("--host", default=DEFAULT_HOST, show_default=True, help="Address the gateway listens on.")
@@ -58,21 +56,10 @@ class Duration(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, int | float):
             return float(value)
-        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)", value.strip())
-        if not match or float(match[1]) == 0:
-            self.fail(f"{value!r} is no duration; write 90s, 15m, 12h or 30d", param, ctx)
-        seconds = float(match[1]) * _UNITS[match[2] or "s"]
-        if seconds > _LONGEST_DAYS * 86400:
-            self.fail(f"{value!r} is longer than 10 years ({_LONGEST_DAYS}d), which is the most", param, ctx)
-        if self._least is not None and seconds < _seconds(self._least):
-            self.fail(f"{value!r} is shorter than {self._least}, which is the least", param, ctx)
-        if self._most is not None and seconds > _seconds(self._most):
-            self.fail(f"{value!r} is longer than {self._most}, which is the most", param, ctx)
-        return seconds
-
-
-def _seconds(text: str) -> float:
-    return float(text[:-1]) * _UNITS[text[-1]]
+        try:
+            return durations.seconds(value, least=self._least, most=self._most)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def shown_time(seconds: float, timespec: str = "seconds") -> str:

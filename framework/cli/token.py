@@ -6,6 +6,7 @@ import time
 
 import click
 
+from framework import durations
 from framework.cli import options
 
 
@@ -62,13 +63,14 @@ def revoke(context: click.Context, number: int, database: str | None) -> None:
 
 
 async def _issue(database: str, expires: float) -> str:
-    from framework import tokens
+    from framework import audit, tokens
     from framework.storage import exists, open_storage
 
     if not exists(database):
         click.echo(f"framework: there was no database {database}; it is made now", err=True)
     async with open_storage(database) as storage:
-        return await tokens.issue(storage, expires_in=expires)
+        noted = audit.entry("token", expires=durations.shown(expires))
+        return await tokens.issue(storage, expires_in=expires, also=[noted])
 
 
 async def _list(database: str) -> list[dict[str, object]]:
@@ -91,8 +93,8 @@ async def _list(database: str) -> list[dict[str, object]]:
 
 
 async def _revoke(database: str, number: int) -> bool:
-    from framework import tokens
+    from framework import audit, tokens
     from framework.storage import open_storage
 
     async with open_storage(database, create=False) as storage:
-        return await tokens.revoke(storage, number)
+        return await tokens.revoke(storage, number, also=[audit.entry("token revoke", str(number))])

@@ -13,9 +13,14 @@ import click
 from framework.cli import options
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from framework.storage import Storage
+    from framework.storage.contract import Transaction
 
 T = TypeVar("T")
+
+_HOLD = 10.0  # seconds
 
 
 class Refused(Exception):
@@ -45,6 +50,16 @@ def run(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
     except Refused as error:
         click.echo(f"framework: {error}", err=True)
         raise SystemExit(1) from None
+
+
+def look(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
+    """As ``run``, for a verb that only reads."""
+    return run(url, work)
+
+
+def transaction(storage: Storage) -> AbstractAsyncContextManager[Transaction]:
+    """A transaction of a verb: its change and its record, or neither."""
+    return storage.transaction(hold=_HOLD, expired=lambda: "nothing was changed: it took too long")
 
 
 async def _run(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:

@@ -67,10 +67,9 @@ class Idempotency:
             self._running.discard(key)
 
     async def _once(self, call: Call, key: RequestKey, run: Run, failed: Failed) -> Response:
-        now = time.time()
         try:
             [stored] = await self._session.storage.write(
-                [BeginRequest(key, _fingerprint(call), now, now - KEPT_FOR)]
+                [BeginRequest(key, _fingerprint(call), time.time(), KEPT_FOR)]
             )
         except RequestInProgress:
             return _in_progress()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from framework.storage.changes import Applied, Plan
     from framework.storage.findings import Finding
+    from framework.storage.operations import Audit
     from framework.storage.statements import Statements
 
 DEFAULT_URL = "sqlite:///framework.db"
@@ -80,16 +81,19 @@ def plan_migration(url: str, tables: Sequence[Table], drop: Iterable[str] = ()) 
     return sqlite_migrate.planned(path, tables, frozenset(drop))
 
 
-def migrate(url: str, tables: Sequence[Table], drop: Iterable[str] = ()) -> tuple[Plan, str | None]:
+def migrate(
+    url: str, tables: Sequence[Table], drop: Iterable[str] = (), audited: Audit | None = None
+) -> tuple[Plan, str | None]:
     """Bring the database up to ``tables``: whole or not at all. The plan, and the file of the copy made before.
 
-    Nothing was done when something of the plan is ``refused``. ``CannotOpen`` while others have it open.
+    ``audited`` is recorded with it. Nothing was done when something of the plan is ``refused``. ``CannotOpen``
+    while others have it open.
     """
     from framework.storage.sqlite import migrate as sqlite_migrate
 
     path = _sqlite_file(url)
     _require_there(path)
-    return sqlite_migrate.applied(path, tables, frozenset(drop))
+    return sqlite_migrate.applied(path, tables, frozenset(drop), audited)
 
 
 def migrations(url: str) -> list[Applied]:

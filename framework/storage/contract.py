@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Select, Table
 
+from framework.storage.age import Age
 from framework.storage.broadcast import Broadcast
 from framework.storage.operations import Claim, DeadLetter, Executed, FifoState, ItemState, Operation
 from framework.storage.plans import Plan, Row
@@ -104,6 +105,9 @@ class Storage(Protocol):
         self, fifo: str | None, limit: int, dead_id: int | None = None
     ) -> list[DeadLetter]:
         """The dead letters of one FIFO or of all, in the order of their death."""
+
+    async def age(self) -> Age:
+        """The database's own clock as it stands now; nothing is written."""
 
     def watch(self, fifos: Iterable[str]) -> AbstractContextManager[Signal]:
         """A watch on some FIFOs: told of each commit that may have made something deliverable.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Executable, Table
 
@@ -237,15 +237,39 @@ class PurgeDead:
 
 @dataclass(frozen=True, slots=True)
 class Prune:
-    """Away with what is older than its age is allowed: dead letters and expired tokens; answers how many.
+    """Delete what is older than ``kept`` seconds of time lived, ``limit`` at most; answers how many.
 
-    All in seconds since 1970; ``accounts_expired_before`` is for the tokens of accounts, of which there may
-    be many.
+    Expired tokens count from their expiry, FIFOs from the moment since which they have been of no use.
     """
 
-    dead_before: float
-    expired_before: float
-    accounts_expired_before: float
+    what: Literal["dead letters", "tokens", "logons", "responses", "keys", "audit", "fifos"]
+    kept: float
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """A line in the record of what operators did; answers its number. ``arguments`` is JSON text.
+
+    ``affected`` is how many items, letters or tokens it changed, where that is a number.
+    """
+
+    action: str
+    target: str | None
+    arguments: str
+    affected: int | None
+    user: str
+    host: str
+    pid: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuditMore:
+    """An operation that is done in portions has changed so many more."""
+
+    number: int
+    affected: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,13 +305,13 @@ class BeginRequest:
 
     The mark is a claim of this process, void when it dies or when the process itself begins it again.
     ``RequestInProgress`` while another process has it, ``RequestMismatch`` when the fingerprint differs.
-    Marks and responses made before ``forget_before`` are gone.
+    Marks and responses older than ``kept`` seconds of time lived count no more.
     """
 
     request: RequestKey
     fingerprint: bytes
     now: float
-    forget_before: float
+    kept: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +353,8 @@ Operation = (
     | Redrive
     | PurgeDead
     | Prune
+    | Audit
+    | AuditMore
     | RecordPolicy
     | BeginRequest
     | EndRequest

@@ -10,6 +10,9 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+AUDITED = "\0audit"
+"""Watched instead of a FIFO: an operator's verb was recorded. No FIFO can have this name."""
+
 
 class Signal:
     """One watcher's bell: set by a change, cleared by the look at it."""

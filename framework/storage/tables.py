@@ -120,6 +120,8 @@ FIFO = Table(
     Column("worker", Text),
     Column("since", Double),
     Column("policy", Text),
+    # Since when it has been empty and of no use, as housekeeping saw it; a put takes it away.
+    Column("idle_since", Double),
 )
 
 ITEM = Table(
@@ -162,6 +164,7 @@ DEAD = Table(
     Column("last_at", Double),
     Column("died_at", Double, nullable=False),
     Column("traceback", Text),
+    Column("lived_at", Double),  # on the database's own clock, see framework.storage.age
     Index("_framework_dead_order", "fifo", "id"),
     sqlite_autoincrement=True,
 )
@@ -174,7 +177,8 @@ KEY = Table(
     Column("key", Text, primary_key=True),
     Column("item", BigInteger, nullable=False),
     Column("at", Double, nullable=False),
-    Index("_framework_key_age", "fifo", "at"),
+    Column("lived_at", Double),
+    Index("_framework_key_lived", "fifo", "lived_at"),
 )
 
 PROCESS = Table(
@@ -200,7 +204,8 @@ REQUEST = Table(
     Column("headers", Text),
     Column("body", LargeBinary),
     Column("created_at", Double, nullable=False),
-    Index("_framework_request_age", "created_at"),
+    Column("lived_at", Double),
+    Index("_framework_request_lived", "lived_at"),
 )
 
 # The roles in force at the last start of a gateway, so that the operator's verbs need no folder.
@@ -235,6 +240,7 @@ TOKEN = Table(
     Column("account", Text),  # null: an operator's token, which may call everything
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False),
+    Column("lived_at", Double),  # when it was made
     Index("_framework_token_account", "account"),
     sqlite_autoincrement=True,
 )
@@ -261,4 +267,52 @@ MIGRATION = Table(
     Column("statements", Text, nullable=False),
     Column("copy", Text),
     sqlite_autoincrement=True,
+)
+
+# The database's own clock, by which ages are told: one row. See framework.storage.age.
+CLOCK = Table(
+    "_framework_clock",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("boot", Text, nullable=False),
+    Column("base", Double, nullable=False),  # the steady clock of this boot, and this: the time lived
+    Column("began", Double, nullable=False),  # the time lived when this boot was first seen
+    Column("first", Double, nullable=False),  # and when the database was
+    Column("lived", Double, nullable=False),  # at the last look, as is the following
+    Column("wall", Double, nullable=False),
+    Column("owed", Double, nullable=False),
+    Column("owed_since", Double, nullable=False),
+    # No FIFO begins below it: one that was forgotten had this fencing number.
+    Column("epoch", BigInteger, nullable=False, server_default="0"),
+)
+
+# What operators did: who, when, and what. Never a secret or a payload.
+AUDIT = Table(
+    "_framework_audit",
+    metadata,
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text),
+    Column("arguments", Json, nullable=False),
+    Column("affected", BigInteger),
+    Column("lived_at", Double),
+    sqlite_autoincrement=True,
+)
+
+# The servers that run on this database, each with what its definitions rely on. See framework.neighbours.
+SERVER = Table(
+    "_framework_server",
+    metadata,
+    Column("name", Text, primary_key=True),  # of the lock that it holds while it runs
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("folder", Text),
+    Column("version", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("relies_on", Json, nullable=False),
 )

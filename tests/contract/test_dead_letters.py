@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Table
 
 from framework.errors import ClaimLost, Duplicate, FifoFull, InWork
-from framework.storage import Storage, open_storage
+from framework.storage import Storage, age, open_storage
 from framework.storage.operations import (
     Acknowledge,
     Bury,
@@ -246,8 +246,11 @@ async def test_a_policy_is_recorded_and_taken_away(storage: Storage) -> None:
 # ---- keys and lengths -----------------------------------------------------------------------
 
 
-async def test_a_key_within_its_window_gives_the_first_items_id(storage: Storage) -> None:
+async def test_a_key_within_its_window_gives_the_first_items_id(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def keyed(at: float, key: str = "k", fifo: str = "q") -> Put:
+        monkeypatch.setattr(age, "steady", lambda: at)
         return Put(fifo, str(at), at, key, 300.0)
 
     [first, again] = await storage.write([keyed(1000.0), keyed(1000.0)])

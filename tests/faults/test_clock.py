@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.server import Server, until
+from tests.acceptance.server import Server, run, until
 
 from .app import app, notes, numbers, started
 from .conftest import Serve
@@ -62,3 +63,34 @@ def test_a_clock_that_jumps_changes_neither_order_nor_ownership_nor_back_off(
     assert [note.attempt for note in notes(tmp_path) if note.what == "start"] == [1, 1, 2, 1, 1, 1]
     log = notes(tmp_path)
     assert [note.epoch for note in log] == sorted(note.epoch for note in log)
+
+
+def test_a_start_with_the_clock_far_ahead_deletes_nothing(serve: Serve, tmp_path: Path) -> None:
+    """A real server, whose wall clock is 91 days ahead from its first moment on."""
+    definitions = app(tmp_path, work='raise Reject("no")')
+    server = serve(definitions)
+    assert server.post("/v1/orders/", {"number": 1}, token=None).code == 202
+    token = run("token", "--database", "sqlite:///test.db", cwd=tmp_path).out.strip()
+    until(lambda: _dead(tmp_path) == 1)
+    server.stop()
+    offset = tmp_path / "offset"
+    offset.write_text(str(91 * 86400.0))
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(SITE.format(file=str(offset)))
+    ahead = serve(definitions, env={"PYTHONPATH": str(site)})
+    assert ahead.post("/v1/orders/", {"number": 2}, token=None).code == 202
+    until(lambda: _dead(tmp_path) == 2)
+    ahead.stop()
+    serve(definitions)
+    assert _dead(tmp_path) == 2
+    tokens = json.loads(
+        run("token", "list", "--format", "json", "--database", "sqlite:///test.db", cwd=tmp_path).out
+    )
+    assert token
+    assert [one["valid"] for one in tokens] == [True]
+
+
+def _dead(folder: Path) -> int:
+    listed = run("fifo", "dead", "list", "--format", "json", "--database", "sqlite:///test.db", cwd=folder)
+    return len(json.loads(listed.out))

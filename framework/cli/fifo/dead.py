@@ -77,12 +77,16 @@ def redrive(url: str, dead_id: int | None, name: str | None) -> None:
     _require_one(dead_id, name)
 
     async def work(storage: Storage) -> tuple[str, list[int]]:
+        from framework import audit
         from framework.storage.operations import Redrive
 
         fifo = await _fifo(storage, dead_id, name)
-        [ids] = await storage.write([Redrive(fifo, dead_id)])
-        if dead_id is not None and not ids:
-            raise _unknown(dead_id)  # another was faster
+        async with verbs.transaction(storage) as transaction:
+            [ids] = await transaction.write([Redrive(fifo, dead_id)])
+            if dead_id is not None and not ids:
+                raise _unknown(dead_id)  # another was faster
+            noted = audit.entry("fifo dead redrive", fifo, letter=dead_id, affected=len(ids))
+            await transaction.write([noted])
         return fifo, ids
 
     fifo, ids = verbs.run(url, work)
@@ -116,10 +120,14 @@ def purge(url: str, dead_id: int | None, name: str | None, yes: bool, older: flo
         return sum(before is None or letter.died_at < before for letter in letters)
 
     async def delete(storage: Storage) -> int:
+        from framework import audit
         from framework.storage.operations import PurgeDead
 
         fifo = await _fifo(storage, dead_id, name)
-        [deleted] = await storage.write([PurgeDead(fifo, dead_id, before)])
+        async with verbs.transaction(storage) as transaction:
+            [deleted] = await transaction.write([PurgeDead(fifo, dead_id, before)])
+            noted = audit.entry("fifo dead purge", fifo, letter=dead_id, affected=deleted)
+            await transaction.write([noted])
         return int(deleted)
 
     if not yes:

@@ -38,7 +38,7 @@ def put(url: str, name: str, item: str, key: str | None) -> None:
     value = _parsed(item)
 
     async def work(storage: Storage) -> tuple[int | None, str | None]:
-        from framework import policies
+        from framework import audit, policies
         from framework.fifo import Fifos
         from framework.session import Session
 
@@ -46,7 +46,11 @@ def put(url: str, name: str, item: str, key: str | None) -> None:
         session = Session()
         session.bind(storage)
         policy = policies.from_json(name, state.policy if state else None)
-        item_id = await Fifos(session, policies.Policies([policy]))(name).put(value, key)
+        fifo = Fifos(session, policies.Policies([policy]))(name)
+        conn = session.connection()
+        async with conn.begin():
+            item_id = await fifo.put(value, key, conn=conn)
+            await conn.write([audit.entry("fifo put", name, item=item_id)])
         return item_id, None if state else access.similar(name, await _others(storage, name))
 
     item_id, new = verbs.run(url, work)
@@ -74,7 +78,7 @@ def pause(url: str, name: str) -> None:
     """Deliver nothing new from a FIFO, also after a restart; an item in work ends normally."""
     from framework.storage.operations import Pause
 
-    _change(url, name, Pause(name, True))
+    _change(url, "pause", name, Pause(name, True))
     click.echo(f"FIFO {name} is paused")
 
 
@@ -86,7 +90,7 @@ def resume(url: str, name: str) -> None:
     """Deliver again."""
     from framework.storage.operations import Pause
 
-    _change(url, name, Pause(name, False))
+    _change(url, "resume", name, Pause(name, False))
     click.echo(f"FIFO {name} delivers")
 
 
@@ -98,7 +102,7 @@ def retry(url: str, name: str) -> None:
     """End the back-off or the hold of a FIFO's head now."""
     from framework.storage.operations import RetryNow
 
-    ended = _change(url, name, RetryNow(name))
+    ended = _change(url, "retry", name, RetryNow(name))
     click.echo(f"the head of FIFO {name} is offered now" if ended else f"FIFO {name} holds nothing back")
 
 
@@ -110,7 +114,7 @@ def skip(url: str, name: str) -> None:
     """Send a FIFO's head to the dead letters, with the reason `skipped`. Refused while it is in work."""
     from framework.storage.operations import Skip
 
-    item_id = _change(url, name, Skip(name, time.time()), _needed(f"FIFO {name} is empty"))
+    item_id = _change(url, "skip", name, Skip(name, time.time()), _needed(f"FIFO {name} is empty"))
     click.echo(f"item {item_id} of FIFO {name} is a dead letter now")
 
 
@@ -123,7 +127,9 @@ def drop(url: str, name: str, item_id: int) -> None:
     """Delete one waiting item for good. Refused while it is in work."""
     from framework.storage.operations import Drop
 
-    _change(url, name, Drop(name, item_id), _needed(f"FIFO {name} has no item {item_id}"))
+    _change(
+        url, "drop", name, Drop(name, item_id), _needed(f"FIFO {name} has no item {item_id}"), item=item_id
+    )
     click.echo(f"item {item_id} of FIFO {name} is deleted")
 
 
@@ -137,7 +143,7 @@ def purge(url: str, name: str, yes: bool) -> None:
     from framework.storage.operations import Purge
 
     if yes:
-        click.echo(f"{_change(url, name, Purge(name))} item(s) of FIFO {name} deleted")
+        click.echo(f"{_change(url, 'purge', name, Purge(name))} item(s) of FIFO {name} deleted")
         return
 
     async def waiting(storage: Storage) -> tuple[int, str]:
@@ -152,14 +158,26 @@ def purge(url: str, name: str, yes: bool) -> None:
     )
 
 
-def _change(url: str, name: str, operation: Operation, check: Callable[[Any], None] | None = None) -> Any:
-    """Run one operation on a FIFO that is there; its answer."""
+def _change(
+    url: str,
+    verb: str,
+    name: str,
+    operation: Operation,
+    check: Callable[[Any], None] = lambda answer: None,
+    **arguments: Any,
+) -> Any:
+    """Run one operation on a FIFO that is there, and record it; its answer. What is refused leaves no record."""
 
     async def work(storage: Storage) -> Any:
+        from framework import audit
+        from framework.storage.operations import Purge
+
         await access.known(storage, name)
-        [answer] = await storage.write([operation])
-        if check is not None:
+        async with verbs.transaction(storage) as transaction:
+            [answer] = await transaction.write([operation])
             check(answer)
+            affected = answer if isinstance(operation, Purge) else None
+            await transaction.write([audit.entry(f"fifo {verb}", name, affected=affected, **arguments)])
         return answer
 
     return verbs.run(url, work)

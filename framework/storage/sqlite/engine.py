@@ -21,12 +21,14 @@ from sqlalchemy import Select, Table
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from framework.errors import CannotOpen, Unavailable
-from framework.storage import tables
+from framework.storage import age, tables
+from framework.storage.age import Age
 from framework.storage.batches import BatchThread
 from framework.storage.codec import Codec, Query
 from framework.storage.contract import Orphaned
 from framework.storage.operations import (
     Acknowledge,
+    Audit,
     BeginRequest,
     Bury,
     Claim,
@@ -45,14 +47,15 @@ from framework.storage.operations import (
     Skip,
 )
 from framework.storage.plans import Plan, Row
-from framework.storage.signals import Signal, Signals
+from framework.storage.signals import AUDITED, Signal, Signals
+from framework.storage.sqlite import ages as sqlite_ages
 from framework.storage.sqlite import schema as sqlite_schema
 from framework.storage.sqlite import views as sqlite_views
 from framework.storage.sqlite.batches import WRITE_WAIT, write_in_turn
 from framework.storage.sqlite.broadcast import SqliteBroadcast
 from framework.storage.sqlite.checkpoints import Checkpoints
 from framework.storage.sqlite.errors import cannot_open, translate
-from framework.storage.sqlite.fifos import TRIGGERS
+from framework.storage.sqlite.fifos import make_triggers
 from framework.storage.sqlite.locks import Locks
 from framework.storage.sqlite.lookups import Lookups
 from framework.storage.sqlite.operations import Operations
@@ -126,7 +129,7 @@ class SqliteStorage:
             self._users.enter()
             await self._writer.start()
             await self.ensure_tables(list(tables.metadata.sorted_tables))
-            await self._writer.run(_make_triggers)
+            await self._writer.run(_prepare)
             await self._lookups.start()
             for _ in range(_READERS):
                 self._readers.append(await _connect_reader(self._path, self._connecting))
@@ -242,6 +245,13 @@ class SqliteStorage:
         """See the contract."""
         return await sqlite_views.dead_letters(self._read, fifo, limit, dead_id)
 
+    async def age(self) -> Age:
+        """See the contract."""
+        rows = self._lookups.in_place(sqlite_ages.READ, ())
+        if rows is None:
+            rows = await self._lookups.elsewhere(sqlite_ages.READ, ())
+        return age.look(Age(*rows[0]) if rows else None, age.reading())
+
     def watch(self, fifos: Iterable[str]) -> AbstractContextManager[Signal]:
         """See the contract."""
         self._wakeups.listen()
@@ -330,12 +340,16 @@ def _wakes(operations: Sequence[Operation]) -> set[str]:
             delivered.add(operation.fifo)
         elif isinstance(operation, Put | Pause | RetryNow | Skip | Drop | Redrive):
             wakes.add(operation.fifo)
+        elif isinstance(operation, Audit):
+            wakes.add(AUDITED)
     return wakes - delivered  # who acknowledges and takes the next leaves nothing for another
 
 
-def _make_triggers(connection: sqlite3.Connection) -> None:
-    for trigger in TRIGGERS:
-        connection.execute(trigger)
+def _prepare(connection: sqlite3.Connection) -> None:
+    """What else a database has from its first moment on: the triggers, and its own clock."""
+    make_triggers(connection)
+    if sqlite_ages.read(connection) is None:
+        sqlite_ages.keep(connection)
 
 
 def _connect_writer(path: str, factory: Connecting = sqlite3.Connection) -> sqlite3.Connection:

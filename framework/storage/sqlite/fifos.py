@@ -32,32 +32,37 @@ from framework.storage.operations import (
     Skip,
     Undelivered,
 )
+from framework.storage.sqlite import ages
 from framework.storage.sqlite.locks import Locks
 
 Connection = sqlite3.Connection
 
 # The length is kept by the database itself, so that no operation can forget it.
-TRIGGERS = (
-    """CREATE TRIGGER IF NOT EXISTS _framework_item_put AFTER INSERT ON _framework_item BEGIN
-        UPDATE _framework_fifo SET length = length + 1 WHERE id = new.fifo; END""",
-    """CREATE TRIGGER IF NOT EXISTS _framework_item_gone AFTER DELETE ON _framework_item BEGIN
+_TRIGGERS = {
+    "_framework_item_put": """CREATE TRIGGER _framework_item_put AFTER INSERT ON _framework_item BEGIN
+        UPDATE _framework_fifo SET length = length + 1, idle_since = NULL WHERE id = new.fifo; END""",
+    "_framework_item_gone": """CREATE TRIGGER _framework_item_gone AFTER DELETE ON _framework_item BEGIN
         UPDATE _framework_fifo SET length = length - 1 WHERE id = old.fifo; END""",
-)
+}
 
 _PUT = """
     INSERT INTO _framework_item (fifo, payload, key, put_at, request_id)
     SELECT id, ?, ?, ?, ? FROM _framework_fifo WHERE name = ?"""
-_NEW_FIFO = "INSERT INTO _framework_fifo (name) VALUES (?) ON CONFLICT (name) DO NOTHING"
+_NEW_FIFO = """
+    INSERT INTO _framework_fifo (name, epoch)
+    VALUES (?, coalesce((SELECT epoch FROM _framework_clock), 0)) ON CONFLICT (name) DO NOTHING"""
 _LENGTH = "SELECT length FROM _framework_fifo WHERE name = ?"
+# A key is as old as the steady clock says. Since the machine was off its wall clock has a say as well.
 _KNOWN_KEY = """
     SELECT k.item FROM _framework_key k JOIN _framework_fifo f ON f.id = k.fifo
-    WHERE f.name = ? AND k.key = ? AND k.at > ?"""
+    WHERE f.name = ? AND k.key = ? AND coalesce(k.lived_at > ?, 1)
+    AND (coalesce(k.lived_at, 0) >= (SELECT began FROM _framework_clock) OR abs(? - k.at) < ?)"""
 _KEEP_KEY = """
-    INSERT OR REPLACE INTO _framework_key (fifo, key, item, at)
-    SELECT id, ?, ?, ? FROM _framework_fifo WHERE name = ?"""
+    INSERT OR REPLACE INTO _framework_key (fifo, key, item, at, lived_at)
+    SELECT id, ?, ?, ?, ? FROM _framework_fifo WHERE name = ?"""
 _FORGET_KEYS = """
     DELETE FROM _framework_key
-    WHERE fifo = (SELECT id FROM _framework_fifo WHERE name = ?) AND at <= ?"""
+    WHERE fifo = (SELECT id FROM _framework_fifo WHERE name = ?) AND lived_at <= ?"""
 
 _FIFO = "SELECT id, epoch, owner, item, paused FROM _framework_fifo WHERE name = ?"
 _HEAD = """
@@ -84,12 +89,14 @@ _HOLD = "UPDATE _framework_item SET held = 1, reason = ?, traceback = coalesce(?
 _DUE = "UPDATE _framework_item SET not_before = 0, delay = 0, held = 0 WHERE id = ?"
 _BURY = """
     INSERT INTO _framework_dead
-        (fifo, item, payload, put_at, request_id, attempts, crashes, first_at, last_at, reason, traceback, died_at)
-    SELECT fifo, id, payload, put_at, request_id, attempts, crashes, first_at, last_at, ?, coalesce(?, traceback), ?
+        (fifo, item, payload, put_at, request_id, attempts, crashes, first_at, last_at, reason, traceback, died_at,
+         lived_at)
+    SELECT fifo, id, payload, put_at, request_id, attempts, crashes, first_at, last_at, ?, coalesce(?, traceback), ?,
+        ?
     FROM _framework_item WHERE id = ?"""
 
-_PAUSE = "UPDATE _framework_fifo SET paused = ? WHERE name = ?"
-_POLICY = "UPDATE _framework_fifo SET policy = ? WHERE name = ?"
+_PAUSE = "UPDATE _framework_fifo SET paused = ?, idle_since = NULL WHERE name = ?"
+_POLICY = "UPDATE _framework_fifo SET policy = ?, idle_since = NULL WHERE name = ?"
 _DROP = "DELETE FROM _framework_item WHERE id = ? AND fifo = ?"
 _PURGE = "DELETE FROM _framework_item WHERE fifo = ? AND id IS NOT ?"
 _DEAD = "SELECT id FROM _framework_dead WHERE fifo = ? AND (? IS NULL OR id = ?) ORDER BY id"
@@ -99,6 +106,19 @@ _REDRIVE = """
 _DELETE_DEAD = "DELETE FROM _framework_dead WHERE id = ?"
 _PURGE_DEAD = """
     DELETE FROM _framework_dead WHERE fifo = ? AND (? IS NULL OR id = ?) AND (? IS NULL OR died_at < ?)"""
+
+
+def missing_triggers(connection: Connection) -> dict[str, str]:
+    """Those that are not there as they should be, by name: the SQL that makes them."""
+    there = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall())
+    return {name: sql for name, sql in _TRIGGERS.items() if there.get(name) != sql}
+
+
+def make_triggers(connection: Connection) -> None:
+    """Make what is missing; one of an older version is made anew."""
+    for name, sql in missing_triggers(connection).items():
+        connection.execute(f"DROP TRIGGER IF EXISTS {name}")
+        connection.execute(sql)
 
 
 class FifoOperations:
@@ -132,7 +152,9 @@ class FifoOperations:
 
     def _put(self, connection: Connection, op: Put) -> int:
         if op.key is not None:
-            known = connection.execute(_KNOWN_KEY, (op.fifo, op.key, op.put_at - op.key_window)).fetchone()
+            lived = ages.lived(connection)
+            sought = (op.fifo, op.key, lived - op.key_window, op.put_at, op.key_window)
+            known = connection.execute(_KNOWN_KEY, sought).fetchone()
             if known:
                 return int(known[0])
         if op.max_length is not None:
@@ -147,8 +169,8 @@ class FifoOperations:
         assert cursor.lastrowid is not None
         item_id = cursor.lastrowid
         if op.key is not None:
-            connection.execute(_FORGET_KEYS, (op.fifo, op.put_at - op.key_window))
-            connection.execute(_KEEP_KEY, (op.key, item_id, op.put_at, op.fifo))
+            connection.execute(_FORGET_KEYS, (op.fifo, lived - op.key_window))
+            connection.execute(_KEEP_KEY, (op.key, item_id, op.put_at, lived, op.fifo))
         return item_id
 
     # ---- working off ------------------------------------------------------------------------
@@ -294,7 +316,8 @@ class FifoOperations:
 
 
 def _move_to_dead(connection: Connection, item_id: int, failure: Failure) -> None:
-    connection.execute(_BURY, (failure.reason, failure.traceback, failure.at, item_id))
+    values = (failure.reason, failure.traceback, failure.at, ages.lived(connection), item_id)
+    connection.execute(_BURY, values)
     connection.execute(_DELETE, (item_id,))
 
 

@@ -20,11 +20,13 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from framework.errors import CannotOpen, Unavailable
 from framework.storage import tables
 from framework.storage.changes import Applied, Plan
+from framework.storage.operations import Audit
 from framework.storage.sqlite import backup as sqlite_backup
 from framework.storage.sqlite import schema as sqlite_schema
 from framework.storage.sqlite.apply import Applying, history
 from framework.storage.sqlite.errors import reason_for
 from framework.storage.sqlite.locks import Locks
+from framework.storage.sqlite.operations import record_audit
 from framework.storage.sqlite.plan import SqlitePlan, plan, undefined
 from framework.storage.sqlite.users import Users
 
@@ -37,7 +39,9 @@ def planned(path: str, wanted: Sequence[Table], drop: frozenset[str]) -> Plan:
         return _plan(connection, SQLiteDialect_pysqlite(), wanted, drop)
 
 
-def applied(path: str, wanted: Sequence[Table], drop: frozenset[str]) -> tuple[Plan, str | None]:
+def applied(
+    path: str, wanted: Sequence[Table], drop: frozenset[str], audited: Audit | None = None
+) -> tuple[Plan, str | None]:
     """Make the changes: all of them, or none when something is refused. What was done, and the copy made before.
 
     ``CannotOpen`` while others have the database open.
@@ -52,6 +56,8 @@ def applied(path: str, wanted: Sequence[Table], drop: frozenset[str]) -> tuple[P
             sqlite_schema.ensure(connection, dialect, list(tables.metadata.sorted_tables))
             applying = Applying(connection, dialect)
             applying.apply(found, cause="migrate", copy=copy)
+            if audited is not None and found.made:
+                record_audit(connection, audited)
             found.statements = applying.statements
     return found, copy
 

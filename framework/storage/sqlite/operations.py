@@ -26,6 +26,8 @@ from framework.storage.operations import (
     OWNER,
     POSITION,
     TARGET,
+    Audit,
+    AuditMore,
     BeginRequest,
     Claim,
     Delete,
@@ -41,6 +43,7 @@ from framework.storage.operations import (
     Unreferred,
     Update,
 )
+from framework.storage.sqlite import ages
 from framework.storage.sqlite.fifos import FifoOperations
 from framework.storage.sqlite.locks import Locks
 
@@ -48,13 +51,13 @@ Connection = sqlite3.Connection
 
 _REGISTER = "INSERT INTO _framework_process (host, pid, started_at) VALUES (?, ?, ?)"
 
-_FORGET_REQUESTS = "DELETE FROM _framework_request WHERE created_at < ?"
 _REQUEST = """
     SELECT fingerprint, process, status, headers, body FROM _framework_request
-    WHERE account = ? AND method = ? AND path = ? AND key = ?"""
+    WHERE account = ? AND method = ? AND path = ? AND key = ? AND (lived_at IS NULL OR lived_at >= ?)"""
 _BEGIN = """
-    INSERT OR REPLACE INTO _framework_request (account, method, path, key, fingerprint, process, created_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+    INSERT OR REPLACE INTO _framework_request
+        (account, method, path, key, fingerprint, process, created_at, lived_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 _ANSWERED = """
     UPDATE _framework_request SET process = NULL, status = ?, headers = ?, body = ?
     WHERE account = ? AND method = ? AND path = ? AND key = ? AND process = ?"""
@@ -62,9 +65,10 @@ _UNMARK = """
     DELETE FROM _framework_request
     WHERE account = ? AND method = ? AND path = ? AND key = ? AND process = ?"""
 
-_PRUNE_DEAD = "DELETE FROM _framework_dead WHERE died_at < ?"
-_PRUNE_TOKENS = """
-    DELETE FROM _framework_token WHERE expires_at < ? OR (account IS NOT NULL AND expires_at < ?)"""
+_AUDIT = """
+    INSERT INTO _framework_audit (at, user, host, pid, action, target, arguments, affected, lived_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_AUDIT_MORE = "UPDATE _framework_audit SET affected = coalesce(affected, 0) + ? WHERE id = ?"
 
 _IDLE = """
     SELECT id FROM _framework_process WHERE started_at < ? AND id NOT IN
@@ -89,6 +93,8 @@ class Operations:
             Unreferred: self._unreferred,
             **self.fifos.runners,
             Prune: self._prune,
+            Audit: self._audit,
+            AuditMore: self._audit_more,
             BeginRequest: self._begin_request,
             EndRequest: self._end_request,
         }
@@ -186,17 +192,20 @@ class Operations:
     # ---- what grows for ever ----------------------------------------------------------------
 
     def _prune(self, connection: Connection, op: Prune) -> int:
-        dead = connection.execute(_PRUNE_DEAD, (op.dead_before,)).rowcount
-        ages = (op.expired_before, op.accounts_expired_before)
-        return dead + connection.execute(_PRUNE_TOKENS, ages).rowcount
+        return ages.prune(connection, op)
+
+    def _audit(self, connection: Connection, op: Audit) -> int:
+        return record_audit(connection, op)
+
+    def _audit_more(self, connection: Connection, op: AuditMore) -> None:
+        connection.execute(_AUDIT_MORE, (op.affected, op.number))
 
     # ---- requests that may come twice -------------------------------------------------------
 
     def _begin_request(self, connection: Connection, op: BeginRequest) -> StoredResponse | None:
-        connection.execute(_FORGET_REQUESTS, (op.forget_before,))
-        request = op.request
+        request, lived = op.request, ages.lived(connection)
         same = (request.account, request.method, request.path, request.key)
-        found = connection.execute(_REQUEST, same).fetchone()
+        found = connection.execute(_REQUEST, (*same, lived - op.kept)).fetchone()
         if found is not None:
             fingerprint, process, status, headers, body = found
             if fingerprint != op.fingerprint:
@@ -205,7 +214,7 @@ class Operations:
                 return StoredResponse(status, headers, body)
             if process != self.fifos.process and self._locks.alive(process):
                 raise RequestInProgress(RequestInProgress.__doc__)
-        connection.execute(_BEGIN, (*same, op.fingerprint, self.fifos.process, op.now))
+        connection.execute(_BEGIN, (*same, op.fingerprint, self.fifos.process, op.now, lived))
         return None
 
     def _end_request(self, connection: Connection, op: EndRequest) -> None:
@@ -217,3 +226,9 @@ class Operations:
         values = (response.status, response.headers, response.body, *same)
         if connection.execute(_ANSWERED, values).rowcount == 0:
             raise ClaimLost("the request is no longer ours to answer; nothing was changed")
+
+
+def record_audit(connection: Connection, op: Audit) -> int:
+    """A line in the record of what operators did, in the caller's transaction; its number."""
+    values = (op.at, op.user, op.host, op.pid, op.action, op.target, op.arguments, op.affected)
+    return connection.execute(_AUDIT, (*values, ages.lived(connection))).lastrowid or 0

@@ -1,0 +1,54 @@
+"""``framework audit``: what operators did."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from framework.cli import options, verbs
+
+if TYPE_CHECKING:
+    from framework.audit import Entry
+    from framework.storage import Storage
+
+
+@click.command(short_help="Show what operators did: who, when, and what.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="The newest so many, the newest last.",
+)
+@click.option("--since", type=options.Duration(), help="Only what was done in the last 90s, 15m, 12h or 30d.")
+@options.database
+@options.output_format("For people, or one JSON array of full records.")
+def audit(limit: int, since: float | None, database: str, format_: str) -> None:
+    """Show which verbs changed something: by which user of the system on which host, when, with what arguments.
+
+    \b
+    framework audit --since 7d
+
+    The verbs of `fifo`, `account` and `token`, and `migrate --apply`, leave a record with the change itself.
+    It holds no secret and no payload, and is kept for a year (FRAMEWORK_KEEP_AUDIT). A running server logs it.
+    What scripts and statements of the REPL do leaves none. Whoever can write to the database can alter it.
+    """
+
+    async def work(storage: Storage) -> list[Entry]:
+        from framework import audit
+
+        return await audit.listed(storage, limit=limit, since=None if since is None else time.time() - since)
+
+    found = verbs.look(database, work)
+    if format_ == "json":
+        options.print_json([{**asdict(one), "at": options.shown_time(one.at)} for one in found])
+        return
+    from framework.audit import line
+
+    for one in found:
+        click.echo(f"{options.shown_time(one.at)[:19]}Z  {one.user}@{one.host}  {line(one)}")
+    if not found:
+        click.echo("nothing is recorded" + (" of that time" if since is not None else " yet"))

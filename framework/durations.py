@@ -1,0 +1,31 @@
+"""Lengths of time as people write them: ``90s``, ``15m``, ``12h``, ``30d``; a bare number is seconds."""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 3650 * 86400.0  # ten years
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(text: str, *, least: str | None = None, most: str | None = None) -> float:
+    """The length of time in seconds; ``ValueError`` says what is wrong with it, after its quotation."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)", text.strip(), re.ASCII)
+    if not match or float(match[1]) == 0:
+        raise ValueError(f"{text!r} is no duration; write 90s, 15m, 12h or 30d")
+    found = float(match[1]) * _UNITS[match[2] or "s"]
+    if found > LONGEST:
+        raise ValueError(f"{text!r} is longer than 10 years (3650d), which is the most")
+    if least is not None and found < seconds(least):
+        raise ValueError(f"{text!r} is shorter than {least}, which is the least")
+    if most is not None and found > seconds(most):
+        raise ValueError(f"{text!r} is longer than {most}, which is the most")
+    return found
+
+
+def shown(length: float) -> str:
+    """A length of time in the largest unit that it is a whole number of."""
+    for unit in "dhm":
+        if length >= _UNITS[unit] and length % _UNITS[unit] == 0:
+            return f"{length / _UNITS[unit]:.0f}{unit}"
+    return f"{length:g}s"
