@@ -16,6 +16,7 @@ import aiohttp
 from aiohttp.client_reqrep import ClientResponse
 from yarl import URL
 
+from framework.gateway import framing
 from framework.gateway.outgoing import Outgoing, ResponseCut, TargetFailed, Unanswered, Unsent
 
 # A connection that was idle for longer is not used again (seconds): many servers close theirs after 5.
@@ -77,6 +78,10 @@ class Pool:
                 response.close()
                 reason = f"{host}: the status is {response.status}"
                 raise TargetFailed(502, "the target's answer is not HTTP", reason)
+            wrong = _misframed(response)
+            if wrong is not None:
+                response.close()
+                raise TargetFailed(502, "the target's answer is not HTTP", f"{host}: {wrong}")
             return Incoming(response)
 
 
@@ -142,6 +147,21 @@ class _Jar(aiohttp.DummyCookieJar):
 
     def update_cookies_from_headers(self, headers: Sequence[str], response_url: URL) -> None:
         pass
+
+
+def _misframed(response: ClientResponse) -> str | None:
+    """What is wrong with the end that a response promises; aiohttp takes any coding for one that it has undone."""
+    codings, lengths = [], []
+    for name, value in response.raw_headers:
+        lowered = name.lower()
+        if lowered == b"transfer-encoding":
+            codings.append(value)
+        elif lowered == b"content-length":
+            lengths.append(value)
+    if not codings and not lengths:
+        return None
+    version = response.version
+    return framing.mistake(codings, lengths, f"{version.major}.{version.minor}" if version else "1.0")
 
 
 def _failure(error: Exception, request: Outgoing, host: str) -> Exception:

@@ -11,13 +11,14 @@ from urllib.parse import unquote
 
 import httptools
 
+from framework.gateway import framing
 from framework.gateway.hops import HOST
 from framework.gateway.limits import Limits
 from framework.request_id import accepted, new
 
 NO_URL = "this is no URL, or it has a character that must be encoded, as é is %C3%A9"
 
-_NOTED = frozenset({b"host", b"expect", b"upgrade", b"content-length", b"x-request-id"})
+_NOTED = frozenset({b"host", b"expect", b"upgrade", b"content-length", b"transfer-encoding", b"x-request-id"})
 
 
 class Unfit(Exception):
@@ -81,6 +82,13 @@ class Head:
             raise Unfit(400, "the Host is none")
         if method == "CONNECT":
             raise Unfit(400, "this server is no tunnel")
+        if b"content-length" in self._noted or b"transfer-encoding" in self._noted:
+            wrong = framing.mistake(self._all(b"transfer-encoding"), self._all(b"content-length"), version)
+            if wrong is not None:
+                raise Unfit(400, f"the end of the body cannot be told: {wrong}")
+
+    def _all(self, name: bytes) -> list[bytes]:
+        return [value for key, value in self._fields if key == name]
 
     @property
     def id(self) -> str:
@@ -96,7 +104,7 @@ class Head:
 
     @property
     def content_length(self) -> int | None:
-        """The length of the body where the client tells it; the parser has seen that it is one."""
+        """The length of the body where the client tells it; ``check`` has seen that it is one."""
         length = self._noted.get(b"content-length")
         return None if length is None else int(length)
 

@@ -71,6 +71,27 @@ def test_what_can_be_understood_in_two_ways_is_refused(
     assert refused.value.code == code
 
 
+@pytest.mark.parametrize(
+    "value", [b"", b"identity", b"identity, chunked", b"gzip, chunked", b"chunked, chunked", b"chunked;q=1"]
+)
+def test_a_coding_that_a_parser_lets_pass_is_refused(value: bytes) -> None:
+    with pytest.raises(Unfit):
+        head((b"Host", b"a"), (b"Transfer-Encoding", value)).check("POST", "1.1")
+
+
+def test_a_framing_that_a_parser_lets_pass_is_refused() -> None:
+    host, chunked, length = (b"Host", b"a"), (b"Transfer-Encoding", b"Chunked"), (b"Content-Length", b"5")
+    head(host, chunked).check("POST", "1.1")
+    head(host, length).check("POST", "1.0")
+    doubtful = [(chunked, length), (chunked, chunked), (length, length)]
+    doubtful += [((b"Content-Length", value),) for value in (b"+5", b"5, 5", b"0x5", b"", b"1" * 19, b"1_0")]
+    for fields in doubtful:
+        with pytest.raises(Unfit):
+            head(host, *fields).check("POST", "1.1")
+    with pytest.raises(Unfit):
+        head(host, chunked).check("POST", "1.0")
+
+
 def test_an_older_client_needs_no_host() -> None:
     head().check("GET", "1.0")
 

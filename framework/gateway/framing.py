@@ -1,0 +1,25 @@
+"""Where a message's body ends: by its length, or by chunks, and never by both (RFC 9112, 6).
+
+The one rule: **a framing that two readers could take in two ways is refused, whatever a parser makes of it.** Of
+transfer codings there is exactly one, ``chunked``, and it is HTTP/1.1's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_MOST_DIGITS = 18  # what a signed 64-bit number holds in any case
+
+
+def mistake(codings: Sequence[bytes], lengths: Sequence[bytes], version: str) -> str | None:
+    """What is wrong with the values of ``Transfer-Encoding`` and ``Content-Length``; None for a good framing."""
+    if codings:
+        if lengths:
+            return "Content-Length stands beside Transfer-Encoding"
+        if len(codings) > 1 or codings[0].strip(b" \t").lower() != b"chunked":
+            return "Transfer-Encoding is not exactly one `chunked`"
+        if version == "1.0":
+            return "HTTP/1.0 has no Transfer-Encoding"
+    elif lengths and (len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > _MOST_DIGITS):
+        return "Content-Length is not one number of bytes"
+    return None
