@@ -36,7 +36,7 @@ from framework.items import checked_key, checked_name, payload
 from framework.mu import wrap
 from framework.policies import Policies, backoff
 from framework.request_id import REQUEST_ID
-from framework.session import CLAIMS, RUN, Session
+from framework.session import CLAIMS, RUN, Charge, Session
 from framework.settlements import Settlement, Settlements
 from framework.storage.operations import (
     Acknowledge,
@@ -133,7 +133,6 @@ class Fifo:
         run = RUN.get()
         if run:
             run.fifos.add(self.name)
-            run.served = delivery is not None
         if delivery is None:
             self._entered.append((asyncio.current_task(), None))
             return None
@@ -167,8 +166,7 @@ class Fifo:
         settlement = self._settlement(block, failed)
         self._settlements.hand_in(settlement)
         if run:
-            run.charged, run.fate = failed, _fate(settlement)
-            run.request_id = block.delivery.request_id
+            run.charges.append(Charge(failed, _fate(settlement), block.delivery.request_id))
         if overdue is not None:
             raise overdue from error
 
@@ -217,17 +215,27 @@ class Fifo:
         """The head, claimed; None after ``FIFO_WAIT`` without one, at once when the runtime stops."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + FIFO_WAIT
-        with self._session.storage.watch([self.name]) as signal:
+        run = RUN.get()
+        look = run.looks.begin(self.name) if run else None
+        others = look.others if look else ()
+        with self._session.storage.watch([self.name, *others]) as signal:
             while self._session.running:
                 answer = await self._deliver()
+                now = loop.time()
                 if isinstance(answer, Delivery):
+                    if look:
+                        look.found()
                     return answer
-                wait = deadline - loop.time()
-                if wait <= 0:
-                    return None
+                wait = deadline - now
                 if answer.retry_in is not None:
                     wait = min(wait, max(answer.retry_in, 0.001))
-                await signal.changed(wait)
+                if look:
+                    due = None if answer.retry_in is None else now + answer.retry_in
+                    wait = min(wait, look.nothing(due) - now)
+                if wait <= 0:
+                    return None
+                if await signal.changed(wait) and look:
+                    look.rung()
         return None
 
     async def _deliver(self) -> Delivery | Undelivered:

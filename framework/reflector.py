@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 from framework import trace
 from framework.block import BLOCKS
 from framework.definitions import WorkerDefinition
 from framework.errors import Reject, Retry, StorageError
+from framework.looks import Looks
 from framework.request_id import REQUEST_ID
-from framework.session import CLAIMS, RUN, SCRIPT, Run, Session, script_of
+from framework.session import CLAIMS, RUN, SCRIPT, Charge, Run, Session, script_of
+from framework.storage.operations import RecordProblem
+from framework.supervision import Supervised
 
 logger = logging.getLogger("framework.reflector")
 
@@ -39,7 +44,8 @@ class Reflector:
         self._workers = workers
         self._session = session
         self._scope = scope
-        self._tasks: list[asyncio.Task[None]] = []
+        self._running: list[Supervised] = []
+        self._telling: set[asyncio.Task[None]] = set()
         self.deaf = False  # some script did not end when it was cancelled: the process has to be ended
 
     def start(self) -> None:
@@ -49,14 +55,27 @@ class Reflector:
         """
         prepared = [(worker, self._prepare(worker)) for worker in self._workers]
         for worker, function in prepared:
-            task = asyncio.create_task(self._run(worker, function), name=f"worker {worker.name}")
-            self._tasks.append(task)
+            running = Supervised(
+                f"worker {worker.name}",
+                partial(self._run, worker, function),
+                wanted=lambda: self._session.running,
+                told=partial(self._tell, worker),
+            )
+            self._running.append(running)
+            running.start()
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Why workers cannot run at the moment, by their tasks' names. A worker whose items fail does run."""
+        return {task.name: task.problem for task in self._running if task.problem is not None}
 
     async def stop(self, grace: float = SHUTDOWN_GRACE) -> None:
         """Wait for the blocks in work, then cancel what is left. The session must have been stopped."""
-        if not self._tasks:
+        tasks = [task for task in (running.release() for running in self._running) if task is not None]
+        self._running.clear()
+        if not tasks:
             return
-        _, late = await asyncio.wait(self._tasks, timeout=grace)
+        _, late = await asyncio.wait(tasks, timeout=grace)
         for task in late:
             logger.warning("%s is still at work after %g s and is cancelled", task.get_name(), grace)
             task.cancel()
@@ -65,7 +84,6 @@ class Reflector:
             for task in deaf:
                 logger.error("%s does not end; its item is offered again at the next start", task.get_name())
                 self.deaf = True
-        self._tasks.clear()
 
     def _prepare(self, worker: WorkerDefinition) -> Callable[[], Awaitable[Any]]:
         namespace = {
@@ -80,15 +98,22 @@ class Reflector:
 
     async def _run(self, worker: WorkerDefinition, function: Callable[[], Awaitable[Any]]) -> None:
         SCRIPT.set(worker.name)  # this task is its alone
-        record = {"action": "worker_start", "worker": worker.name}
-        while self._session.running:
-            try:
-                async with self._place(worker):
-                    logger.info("worker %s runs", worker.name, extra=record)
-                    await self._repeat(worker, function)
-            except Exception:  # of the framework or the system: no more files can be opened, say
-                logger.exception("worker %s could not go on; it is tried again", worker.name)
-                await self._session.sleep(WATCH_INTERVAL)
+        async with self._place(worker):
+            record = {"action": "worker_start", "worker": worker.name}
+            logger.info("worker %s runs", worker.name, extra=record)
+            await self._repeat(worker, function)
+
+    def _tell(self, worker: WorkerDefinition, problem: str | None) -> None:
+        """Record in the database that a worker cannot run, or can again: for those who look from outside."""
+        task = asyncio.create_task(self._record(worker.name, problem), name=f"problem of {worker.name}")
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _record(self, worker: str, problem: str | None) -> None:
+        try:
+            await self._session.storage.write([RecordProblem(worker, problem, time.time())])
+        except StorageError as error:
+            logger.warning("it cannot be recorded how worker %s does: %s", worker, error)
 
     def _place(self, worker: WorkerDefinition) -> AbstractAsyncContextManager[Any]:
         if worker.mode == "single":
@@ -97,9 +122,10 @@ class Reflector:
 
     async def _repeat(self, worker: WorkerDefinition, function: Callable[[], Awaitable[Any]]) -> None:
         known: set[str] = set()
+        looks = Looks()
         wait = ERROR_WAIT_FIRST
         while self._session.running:
-            run = Run(worker.name)
+            run = Run(worker.name, looks)
             token = RUN.set(run)
             # Nothing of the last call is carried over, not even of a block that was left in another context.
             CLAIMS.set(())
@@ -109,13 +135,14 @@ class Reflector:
             with self._session.storage.watch(known) as signal:
                 try:
                     await function()
-                except (Exception, asyncio.CancelledError, SystemExit) as error:
-                    if isinstance(error, asyncio.CancelledError) and _cancelling():
+                except BaseException as error:
+                    if _from_outside(error):
                         raise
-                    self._report(worker, run, error)
+                    charge = run.charge(error)
+                    self._report(worker, charge, error)
                     if run.finished:
                         wait = ERROR_WAIT_FIRST
-                    if run.charged is not error:
+                    if charge is None:
                         await self._session.sleep(wait)
                         wait = min(wait * 2, ERROR_WAIT_LAST)
                         continue
@@ -123,32 +150,37 @@ class Reflector:
                     RUN.reset(token)
                 if run.finished:
                     wait = ERROR_WAIT_FIRST
-                if not run.served and run.fifos <= known and self._session.running:
-                    await signal.changed(WATCH_INTERVAL)
+                if run.fifos <= known and self._session.running:
+                    pause = looks.pause(run.fifos, WATCH_INTERVAL)
+                    if pause > 0:
+                        await signal.changed(pause)
             known = run.fifos
 
-    def _report(self, worker: WorkerDefinition, run: Run, error: BaseException) -> None:
+    def _report(self, worker: WorkerDefinition, charge: Charge | None, error: BaseException) -> None:
         """One record an error, with the line of the definition; a traceback only where nobody asked for the error."""
-        charged = run.charged is error
         record: dict[str, object] = {"action": "worker_error", "worker": worker.name}
-        if charged:
-            record["request_id"] = run.request_id
+        if charge is not None:
+            record["request_id"] = charge.request_id
         place = trace.place(error) or str(worker.location)
-        if charged and isinstance(error, Reject | Retry):
-            logger.warning("worker %s at %s: %s: %s", worker.name, place, error, run.fate, extra=record)
-        elif charged:
-            text = trace.text(error)
-            logger.error("worker %s failed at %s: %s\n%s", worker.name, place, run.fate, text, extra=record)
+        if charge is not None and isinstance(error, Reject | Retry):
+            told = (worker.name, place, trace.message(error), charge.fate)
+            logger.warning("worker %s at %s: %s: %s", *told, extra=record)
+        elif charge is not None:
+            told = (worker.name, place, charge.fate, trace.text(error))
+            logger.error("worker %s failed at %s: %s\n%s", *told, extra=record)
         elif isinstance(error, StorageError):
-            logger.error("worker %s: %s: %s", worker.name, place, error, extra=record)
+            logger.error("worker %s: %s: %s", worker.name, place, trace.message(error), extra=record)
         else:
             logger.error("worker %s failed at %s\n%s", worker.name, place, trace.text(error), extra=record)
 
 
-def _cancelling() -> bool:
-    """Was this task cancelled from outside, or did its code merely await something that was?"""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def _from_outside(error: BaseException) -> bool:
+    """Is the task cancelled, or its coroutine closed? Else it is the script that raises, whatever it raises."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs: nobody is left to go on for
+        return True
+    return task is None or (isinstance(error, asyncio.CancelledError) and task.cancelling() > 0)
 
 
 class _UntilStopped:

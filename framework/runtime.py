@@ -119,6 +119,7 @@ class Runtime:
             logon=logon.Logon(self.session, expiry=self._logon_expiry),
             forwarding=self._forwarding,
             max_body=limits.max_body,
+            problems=self.problems,
         )
 
     async def _record_policies(self, storage: Storage) -> None:
@@ -132,6 +133,10 @@ class Runtime:
         """Offer the item of a block again that was begun and not left; no attempt is counted."""
         self._fifos.settlements.hand_in(Release(block.claim, settled=block.acknowledged))
         await self._fifos.settlements.settle()
+
+    def problems(self) -> dict[str, str]:
+        """Why workers of this process cannot run at the moment, by the names of their tasks."""
+        return {} if self._reflector is None else self._reflector.problems
 
     @property
     def deaf(self) -> bool:

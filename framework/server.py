@@ -53,6 +53,7 @@ class _Uvicorn(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Who is too slow is not waited for at a stop either."""
+        self._listening.stopping = True
         looking = asyncio.create_task(self._look_on(), name="gateway-clock")
         try:
             await super().shutdown(sockets)

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, Table
 
 from framework.errors import TransactionHeld, Unavailable
+from framework.looks import Looks
 from framework.storage.contract import Orphaned, Storage
 from framework.storage.operations import Claim, Operation
 from framework.storage.plans import Plan, Row
@@ -28,17 +29,36 @@ T = TypeVar("T")
 CLAIMS: ContextVar[tuple[Claim, ...]] = ContextVar("claims", default=())
 
 
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """An error that left a FIFO block: it counts against the block's item, and against nothing else."""
+
+    error: BaseException
+    fate: str  # what becomes of the item
+    request_id: str | None  # of the item
+
+
 @dataclass(slots=True)
 class Run:
-    """One call of a worker's function: what it looked into, and which error was charged to an item."""
+    """One call of a worker's function: what it looked into, and which errors were charged to items."""
 
     worker: str
+    looks: Looks = field(default_factory=Looks)  # of all calls
     fifos: set[str] = field(default_factory=set)
-    served: bool = False  # the last block had an item
     finished: bool = False  # a block with an item ended well
-    charged: BaseException | None = None
-    fate: str = ""  # what becomes of the item that it was charged to
-    request_id: str | None = None  # of that item
+    charges: list[Charge] = field(default_factory=list)
+
+    def charge(self, error: BaseException | None) -> Charge | None:
+        """The charge that an error is, is made of or was caused by; None if there is more to it."""
+        if error is None:
+            return None
+        for charge in self.charges:
+            if charge.error is error:
+                return charge
+        if isinstance(error, BaseExceptionGroup):
+            inner = [self.charge(one) for one in error.exceptions]
+            return inner[0] if all(inner) else None
+        return self.charge(error.__cause__)
 
 
 RUN: ContextVar[Run | None] = ContextVar("run", default=None)

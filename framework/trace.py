@@ -38,7 +38,7 @@ def text(error: BaseException) -> str:
     """The traceback without the framework's frames above the script's first: what a user can act on."""
     try:
         lines = traceback.format_exception(type(error), error, _from_script(error.__traceback__))
-    except Exception:  # an error whose text cannot be made
+    except BaseException:  # an error whose text cannot be made
         lines = [f"{type(error).__name__}: {message(error)}"]
     return storable("".join(lines).rstrip())
 
@@ -47,7 +47,7 @@ def message(error: BaseException) -> str:
     """The error's own text, also where it cannot make one."""
     try:
         return storable(str(error))
-    except Exception as second:
+    except BaseException as second:
         return f"<its text cannot be made: {type(second).__name__}>"
 
 

@@ -17,6 +17,7 @@ from framework.callout import Callout
 from framework.debug import DebugChannel
 from framework.definitions import Definitions
 from framework.fifo import Fifos
+from framework.policies import Policies
 from framework.reflector import Reflector
 from framework.session import Session
 from framework.settings import Settings
@@ -46,7 +47,7 @@ class Process:
     def __init__(self, definitions: Definitions, storage: Storage) -> None:
         self.session = Session()
         self.session.bind(storage)
-        self.fifos = Fifos(self.session)
+        self.fifos = Fifos(self.session, Policies(definitions.fifos))
         self.heard: list[str] = []
         self.times: list[float] = []
         self._changed = asyncio.Event()
@@ -466,3 +467,137 @@ async def test_a_worker_that_swallows_its_cancellation_does_not_hold_the_stop(
     assert process.heard == ["in", "ignored"]
     assert any("worker deaf" in record.getMessage() for record in caplog.records)
     await asyncio.sleep(0.6)  # so that it does not outlive the test
+
+
+# ---- a wait that ends -------------------------------------------------------------------------
+
+FAILING = "fifo: failing\nbackoff: {initial: 0.3, factor: 1, max: 0.3}\n"
+NEVER = "fifo: failing\nbackoff: {initial: 600, max: 600}\n"
+
+
+@pytest.fixture
+def _long_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not woken comes too late for any test."""
+    monkeypatch.setattr("framework.reflector.WATCH_INTERVAL", 600)
+
+
+@pytest.mark.usefixtures("_long_intervals")
+@pytest.mark.parametrize("error", ["ValueError('no')", "Retry(after=0.3)"])
+async def test_the_end_of_a_back_off_wakes_the_worker(start: Start, storage: Storage, error: str) -> None:
+    script = f"""
+        async def consume():
+            async with FIFO("failing") as item:
+                if item is not None:
+                    qprint("attempt")
+                    raise {error}
+        """
+    process = await start(worker("w", script), FAILING)
+    await process.fifos("failing").put(1)
+    await process.until(lambda heard: len(heard) == 3)
+
+
+@pytest.mark.usefixtures("_long_intervals")
+async def test_the_end_of_a_back_off_wakes_a_worker_that_was_started_meanwhile(start: Start) -> None:
+    script = """
+        async def consume():
+            async with FIFO("failing") as item:
+                if item is not None:
+                    qprint("attempt")
+                    raise ValueError
+        """
+    first = await start(worker("w", script), FAILING)
+    await first.fifos("failing").put(1)
+    await first.until(lambda heard: heard == ["attempt"])
+    await first.stop()
+    second = await start(worker("w", script), FAILING)
+    await second.until(lambda heard: heard == ["attempt"] * 2)
+
+
+@pytest.mark.usefixtures("_long_intervals")
+async def test_the_end_of_a_back_off_wakes_a_worker_that_waits_in_another_fifo(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 600)
+    script = """
+        async def consume():
+            async with FIFO("other") as item:
+                qprint(f"other {item}")
+            async with FIFO("failing") as item:
+                qprint(f"failing {item}")
+                raise ValueError
+        """
+    process = await start(worker("w", script), FAILING)
+    await process.fifos("failing").put(1)
+    await process.fifos("other").put(2)
+    await process.until(lambda heard: heard.count("failing 1") == 3)
+    await process.fifos("other").put(3)
+    await process.until(lambda heard: "other 3" in heard)
+
+
+async def test_a_fifo_whose_head_waits_or_that_is_empty_costs_another_no_pace(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 1)
+    monkeypatch.setattr("framework.reflector.WATCH_INTERVAL", 1)
+    script = """
+        async def consume():
+            for name in ("failing", "empty", "other"):
+                async with FIFO(name) as item:
+                    if name == "failing" and item is not None:
+                        raise ValueError
+                    if item is not None:
+                        qprint(item)
+        """
+    process = await start(worker("w", script), NEVER)
+    await process.fifos("failing").put(1)
+    await process.fifos("other").put_many([str(number) for number in range(30)])
+    await process.until(lambda heard: len(heard) == 30)  # a second each would be too late
+    assert process.heard == [str(number) for number in range(30)]
+
+
+async def test_a_worker_that_reads_several_empty_fifos_in_a_loop_does_not_spin(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 0.2)
+    script = """
+        async def consume():
+            while Runtime.running():
+                for name in ("first", "second"):
+                    async with FIFO(name) as item:
+                        qprint(f"{name} {item}")
+        """
+    process = await start(worker("w", script))
+    await process.fifos("first").put_many([1, 2])
+    await process.until(lambda heard: "first 2" in heard)
+    seen = len(process.heard)
+    await process.until(lambda heard: len(heard) >= seen + 8)
+    assert process.times[seen + 7] - process.times[seen] > 0.2 * 4
+
+
+@pytest.mark.usefixtures("_long_intervals")
+@pytest.mark.parametrize(
+    "how",
+    [
+        "async with asyncio.TaskGroup() as group:\n        [group.create_task(work(n)) for n in names]",
+        "await asyncio.gather(*map(work, names))",
+        "try:\n        await work('failing')\n    except ValueError as error:\n        raise KeyError from error",
+    ],
+)
+async def test_errors_of_items_that_leave_the_function_together_make_the_worker_wait_no_longer(
+    start: Start, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("framework.reflector.ERROR_WAIT_FIRST", 600)
+    script = f"""
+names = ("failing", "other")
+async def work(name):
+    async with FIFO(name) as item:
+        if item is not None:
+            qprint(name)
+            raise ValueError(name)
+async def consume():
+    {how}
+"""
+    process = await start(worker("w", script), FAILING, FAILING.replace("failing", "other"))
+    await process.fifos("failing").put(1)
+    await process.fifos("other").put(1)
+    await process.until(lambda heard: heard.count("failing") == 3)

@@ -96,7 +96,7 @@ def serve(
             log=log,
             no_access_log=no_access_log,
         )
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         place = trace.place(error)
         if place is not None:  # the top level of a module or worker: a mistake in the definitions
             logger.error("not started: %s failed\n%s", place, trace.text(error))
@@ -164,8 +164,7 @@ def _run(
     log: Log | None,
     no_access_log: bool,
 ) -> None:
-    import uvloop
-
+    from framework import eventloop
     from framework.gateway import limits
     from framework.gateway.accesslog import AccessLog
     from framework.server import serve as serve_definitions
@@ -183,7 +182,7 @@ def _run(
 
     try:
         with printing.without_waiting(log.write if log is not None else None):
-            code = uvloop.run(
+            code = eventloop.run(
                 serve_definitions(
                     definitions,
                     url=database,

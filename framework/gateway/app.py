@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -50,9 +50,11 @@ class Gateway:
         logon: Logon,
         forwarding: Forwarding,
         max_body: int = DEFAULTS.max_body,
+        problems: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._routes = routes
         self._max_body = max_body
+        self._problems = problems
         self._in_flight = InFlight()
         self._session = session
         self._authentication = authentication
@@ -163,6 +165,8 @@ class Gateway:
             if not self._session.running:
                 return problem(503, "the server is stopping")
             await self._session.storage.fifo_state("")  # raises when the database cannot be read
+            if self._problems():
+                return problem(503, "a worker cannot run; the server's log and `framework doctor` say why")
             return make(200, {"status": "ready"})
         if parts == ["logon"]:
             return await self._logon.answer(scope)

@@ -73,6 +73,11 @@ class Connection(asyncio.Protocol):
     def date(self) -> bytes:
         return self._listening.date
 
+    @property
+    def stopping(self) -> bool:
+        """Are requests that take too long cancelled by now?"""
+        return self._listening.stopping
+
     def _new_parser(self) -> Any:
         parser = httptools.HttpRequestParser(self)
         # What follows a request with `Connection: close` is not parsed by us, and is no error either.

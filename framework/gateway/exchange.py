@@ -90,13 +90,14 @@ class Exchange:
                 raise RuntimeError("the application ended without a complete response")
         except BaseException as error:
             self._failed(error)
-            if isinstance(error, KeyboardInterrupt | SystemExit):
-                raise
 
     def _failed(self, error: BaseException) -> None:
-        """The application could not answer: it was cancelled at the end of a stop's grace, or there is a bug."""
+        """The application could not answer: it was cancelled at the end of a stop's grace, or there is a bug.
+
+        Before a stop only a script can have cancelled the task that it runs in.
+        """
         method, path = self.scope["method"], self.scope.get("template", "-")
-        if isinstance(error, asyncio.CancelledError):
+        if isinstance(error, asyncio.CancelledError) and self._connection.stopping:
             logger.error("%s %s was cancelled", method, path, extra={"action": "request_cancelled"})
             response = failures.stopping()
         else:

@@ -50,7 +50,7 @@ class Execution:
             return await self._after(call, await forwarded.read(most, deadline=call.deadline))
         except ClientGone:
             raise
-        except (Exception, asyncio.CancelledError, SystemExit) as error:
+        except BaseException as error:
             return _failed(call, error)
 
     # ---- the request script -----------------------------------------------------------------
@@ -140,7 +140,15 @@ class Execution:
 
 def _failed(call: Call, error: BaseException) -> Response:
     """The answer for an error; a cancellation of the call itself is no error and goes on."""
-    task = asyncio.current_task()
-    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+    task = _current_task()
+    if task is None or (isinstance(error, asyncio.CancelledError) and task.cancelling()):
         raise error
     return failures.response(error, route=call.route, method=call.scope["method"], body=call.body or b"")
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    """None where no loop runs: the call's coroutine is being closed, and cannot answer any more."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None

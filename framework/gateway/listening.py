@@ -24,6 +24,7 @@ class Listening:
     def __init__(self, limits: Limits, access_log: AccessLog | None = None) -> None:
         self.limits = limits
         self.access_log = access_log
+        self.stopping = False  # the server is shutting down
         self._open = 0
         self._refused = 0
         self._told_at = float("-inf")

@@ -281,6 +281,15 @@ class RecordPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordProblem:
+    """Why a worker of this process cannot run since ``at``; None when it can again."""
+
+    worker: str
+    problem: str | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class RequestKey:
     """What makes two requests the same one: who sent it, where to, and the key that the sender chose."""
 
@@ -356,6 +365,7 @@ Operation = (
     | Audit
     | AuditMore
     | RecordPolicy
+    | RecordProblem
     | BeginRequest
     | EndRequest
 )

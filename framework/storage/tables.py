@@ -191,6 +191,16 @@ PROCESS = Table(
     sqlite_autoincrement=True,
 )
 
+# Workers that cannot run at the moment, for those who look from outside.
+PROBLEM = Table(
+    "_framework_problem",
+    metadata,
+    Column("process", BigInteger, primary_key=True, autoincrement=False),
+    Column("worker", Text, primary_key=True),
+    Column("problem", Text, nullable=False),
+    Column("since", Double, nullable=False),
+)
+
 REQUEST = Table(
     "_framework_request",
     metadata,

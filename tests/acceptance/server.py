@@ -110,14 +110,21 @@ class Server:
         until(self._serves, START_TIMEOUT, what=lambda: f"the start\n{self.out}\n{self.err}")
         return self
 
-    def _serves(self) -> bool:
+    def reached(self) -> Server:
+        """Wait until its address is known, ready or not; it itself."""
+        until(self._tells_its_address, START_TIMEOUT, what=lambda: f"the start\n{self.out}\n{self.err}")
+        return self
+
+    def _tells_its_address(self) -> bool:
         assert self.process.poll() is None, f"it ended with {self.process.returncode}\n{self.err}"
-        if "without a gateway" in self.out:
-            return True
         found = re.search(r"127\.0\.0\.1:(\d+)", self.out + self.err)
-        if found is None:
-            return False
-        self._address = ("127.0.0.1", int(found[1]))
+        if found is not None:
+            self._address = ("127.0.0.1", int(found[1]))
+        return found is not None
+
+    def _serves(self) -> bool:
+        if not self._tells_its_address():
+            return "without a gateway" in self.out
         try:
             return self.get("/-/ready", token=None).code == 200
         except OSError:

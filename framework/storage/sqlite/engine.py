@@ -41,6 +41,7 @@ from framework.storage.operations import (
     Operation,
     Pause,
     Put,
+    RecordProblem,
     Redrive,
     Release,
     RetryNow,
@@ -166,7 +167,7 @@ class SqliteStorage:
     ) -> list[Any]:
         """See the contract."""
         if self._operations.fifos.process is None and any(
-            isinstance(op, Deliver | BeginRequest) for op in operations
+            isinstance(op, Deliver | BeginRequest | RecordProblem) for op in operations
         ):
             await self._register()
         run = self._operations.run

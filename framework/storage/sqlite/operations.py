@@ -38,6 +38,7 @@ from framework.storage.operations import (
     Link,
     Operation,
     Prune,
+    RecordProblem,
     Require,
     StoredResponse,
     Unreferred,
@@ -70,6 +71,9 @@ _AUDIT = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _AUDIT_MORE = "UPDATE _framework_audit SET affected = coalesce(affected, 0) + ? WHERE id = ?"
 
+_PROBLEM = "INSERT OR REPLACE INTO _framework_problem (process, worker, problem, since) VALUES (?, ?, ?, ?)"
+_NO_PROBLEM = "DELETE FROM _framework_problem WHERE process = ? AND worker = ?"
+
 _IDLE = """
     SELECT id FROM _framework_process WHERE started_at < ? AND id NOT IN
         (SELECT owner FROM _framework_fifo WHERE item IS NOT NULL)"""
@@ -92,6 +96,7 @@ class Operations:
             Require: self._require,
             Unreferred: self._unreferred,
             **self.fifos.runners,
+            RecordProblem: self._record_problem,
             Prune: self._prune,
             Audit: self._audit,
             AuditMore: self._audit_more,
@@ -125,6 +130,7 @@ class Operations:
         for (number,) in connection.execute(_IDLE, (time.time() - _NEWBORN,)).fetchall():
             if not self._locks.alive(number):
                 connection.execute("DELETE FROM _framework_process WHERE id = ?", (number,))
+                connection.execute("DELETE FROM _framework_problem WHERE process = ?", (number,))
                 self._locks.forget(number)
 
     # ---- rows -------------------------------------------------------------------------------
@@ -188,6 +194,14 @@ class Operations:
             found = connection.execute(query.sql, query.bind({"key": value})).fetchone()
             if found is not None:
                 raise StillReferred(op.table.name, op.key, referrer.field, found[0])
+
+    # ---- workers ----------------------------------------------------------------------------
+
+    def _record_problem(self, connection: Connection, op: RecordProblem) -> None:
+        if op.problem is None:
+            connection.execute(_NO_PROBLEM, (self.fifos.process, op.worker))
+        else:
+            connection.execute(_PROBLEM, (self.fifos.process, op.worker, op.problem, op.at))
 
     # ---- what grows for ever ----------------------------------------------------------------
 

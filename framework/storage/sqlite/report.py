@@ -49,6 +49,10 @@ _SYNCHRONOUS = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}
 _PROCESSES = "SELECT id, host, pid, started_at FROM _framework_process ORDER BY id"
 _IN_WORK = "SELECT name, item FROM _framework_fifo WHERE owner = ? AND item IS NOT NULL ORDER BY name"
 
+_PROBLEMS = """
+    SELECT p.id, p.host, p.pid, b.worker, b.problem, b.since
+    FROM _framework_problem b JOIN _framework_process p ON p.id = b.process ORDER BY b.worker, p.id"""
+
 
 def findings(path: str, defined: Sequence[Table] | None) -> Iterator[Finding]:
     """Everything that there is to say, the place first. ``defined`` are the tables of the definitions."""
@@ -255,7 +259,9 @@ def _inside(
     plan = sqlite_plan.plan(connection, dialect, own)
     yield _tables(plan)
     if not plan.made:
-        yield _processes(connection, Locks(str(database)))
+        locks = Locks(str(database))
+        yield _processes(connection, locks)
+        yield _workers(connection, locks)
     if defined is not None:
         yield _definitions(sqlite_plan.plan(connection, dialect, defined, whole=True), len(defined))
 
@@ -329,3 +335,16 @@ def _processes(connection: sqlite3.Connection, locks: Locks) -> Finding:
         message += "; several of them write with a SQLite that has the rare WAL-reset bug"
         return Finding("processes", "warning", message, data)
     return Finding("processes", "ok", message, data)
+
+
+def _workers(connection: sqlite3.Connection, locks: Locks) -> Finding:
+    """Those that cannot run, by their own processes' word. What a dead process said is void."""
+    problems = [
+        {"worker": worker, "host": host, "pid": pid, "problem": problem, "since": since}
+        for number, host, pid, worker, problem, since in connection.execute(_PROBLEMS).fetchall()
+        if locks.alive(number)
+    ]
+    if not problems:
+        return Finding("workers", "ok", "no worker has reported that it cannot run", {"problems": []})
+    told = "; ".join(f"{one['worker']} in {one['host']}:{one['pid']}: {one['problem']}" for one in problems)
+    return Finding("workers", "error", f"workers cannot run: {told}", {"problems": problems})

@@ -1,0 +1,69 @@
+"""The event loop that the server runs on, and goes on running on whatever scripts raise.
+
+The rule: **what a script raises never ends the loop.** asyncio and uvloop hand ``SystemExit`` and
+``KeyboardInterrupt`` out of the loop's run when a task or a callback raises one. A task that a script has
+started keeps it as its exception, for whoever awaits the task. So the loop is simply run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import uvloop
+
+from framework import trace
+
+logger = logging.getLogger("framework.eventloop")
+
+T = TypeVar("T")
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end on a loop of its own; its result, or what it raised itself."""
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    try:
+        return run_to_its_end(runner.get_loop(), main)
+    finally:
+        try:
+            runner.close()
+        except (SystemExit, KeyboardInterrupt) as error:  # of a task that was cancelled just now
+            _report(error)
+
+
+def run_to_its_end(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]) -> T:
+    """As ``run``, on this loop, which stays open."""
+    task = loop.create_task(main)
+    task.add_done_callback(lambda _: loop.stop())
+    while not task.done():
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt) as error:
+            if _is_of_a_terminal(error):
+                raise
+            if not task.done():
+                _report(error)
+        else:
+            if not task.done():
+                logger.error("a script has stopped the event loop; it goes on", extra={"action": "loop_left"})
+    return task.result()
+
+
+def _is_of_a_terminal(error: BaseException) -> bool:
+    """Only where Python itself handles Ctrl-C does one arrive as an exception."""
+    handler = signal.getsignal(signal.SIGINT)
+    return isinstance(error, KeyboardInterrupt) and handler is signal.default_int_handler
+
+
+def _report(error: BaseException) -> None:
+    place = trace.place(error)
+    logger.error(
+        "%s was raised in a task or callback of a script%s; the server goes on\n%s",
+        type(error).__name__,
+        f" at {place}" if place else "",
+        trace.text(error),
+        extra={"action": "loop_left"},
+    )

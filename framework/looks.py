@@ -1,0 +1,68 @@
+"""What a worker knows of the FIFOs that it reads: in which one an item may be, and when a back-off ends.
+
+The rule: **a FIFO that has nothing never holds up another.** A worker that reads several of them one after
+another waits in none of them while the next one may have an item, nor beyond the end of the next one's back-off.
+All times are those of the event loop's clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import weakref
+from collections.abc import Iterable
+
+
+class Looks:
+    """The looks of one worker into its FIFOs, over all calls of its function."""
+
+    def __init__(self) -> None:
+        # When an item may be there: at once, at the end of a back-off, or never as far as is known.
+        self._due: dict[str, float] = {}
+        self._count = 0
+        # The number of each task's last look into each FIFO: several tasks of a worker may share the work.
+        self._entered: weakref.WeakKeyDictionary[asyncio.Task[object], dict[str, int]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def begin(self, fifo: str) -> Look | None:
+        """A look into a FIFO, by the task that calls."""
+        task = asyncio.current_task()
+        if task is None:
+            return None
+        entered = self._entered.setdefault(task, {})
+        last = entered.get(fifo, -1)
+        self._count += 1
+        entered[fifo] = self._count
+        # A FIFO that the task has looked into since it looked into this one: it is going to do so again.
+        others = tuple(name for name, number in entered.items() if number > last and name != fifo)
+        return Look(self._due, fifo, others)
+
+    def pause(self, fifos: Iterable[str], longest: float) -> float:
+        """How long nothing can be in these FIFOs, unless somebody tells of a change."""
+        due = min((self._due.get(name, 0.0) for name in fifos), default=math.inf)
+        return min(longest, due - asyncio.get_running_loop().time())
+
+
+class Look:
+    """One look into a FIFO. ``others`` are those that the task looks into by turns with it."""
+
+    __slots__ = ("_due", "_fifo", "others")
+
+    def __init__(self, due: dict[str, float], fifo: str, others: tuple[str, ...]) -> None:
+        self._due = due
+        self._fifo = fifo
+        self.others = others
+
+    def found(self) -> None:
+        """There was an item, so there may be another one."""
+        self._due[self._fifo] = 0.0
+
+    def nothing(self, due: float | None) -> float:
+        """There is nothing before ``due``; when another FIFO is worth a look."""
+        self._due[self._fifo] = math.inf if due is None else due
+        return min((self._due.get(name, 0.0) for name in self.others), default=math.inf)
+
+    def rung(self) -> None:
+        """Somebody told of a change, perhaps in one of the others."""
+        self._due.update(dict.fromkeys(self.others, 0.0))
