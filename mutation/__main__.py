@@ -7,6 +7,7 @@ it tests only mutants of functions that have changed. ``--fresh`` begins anew.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ only_mutate = {modules}
 also_copy = {copied}
 pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist"]
 pytest_add_cli_args_test_selection = {tests}
+type_check_command = ["mypy", "--output=json", "--no-warn-unused-ignores", {checked}]
 timeout_multiplier = 5.0
 timeout_constant = 5.0
 """
@@ -63,12 +65,22 @@ def _run(part: Part, *, fresh: bool, jobs: int) -> None:
     if fresh:
         shutil.rmtree(place, ignore_errors=True)
     _copy(place)
-    config = _CONFIG.format(modules=list(part.modules), copied=list(_COPIED), tests=list(part.tests))
+    config = _CONFIG.format(
+        modules=list(part.modules),
+        copied=list(_COPIED),
+        tests=list(part.tests),
+        checked=", ".join(f'"{module}"' for module in part.modules),
+    )
     (place / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text() + config)
     print(f"# {part.name}: {', '.join(part.modules)}", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(jobs)]
     with (place / "mutmut.log").open("w") as log:
-        done = subprocess.run(command, cwd=place, stdout=log, stderr=subprocess.STDOUT, check=False)
+        # mypy stands beside the interpreter.
+        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+        environment = {**os.environ, "PATH": path}
+        done = subprocess.run(
+            command, cwd=place, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
+        )
     if done.returncode:
         tail = (place / "mutmut.log").read_text().replace("\r", "\n").splitlines()[-25:]
         print("\n".join(tail), file=sys.stderr)

@@ -1,7 +1,8 @@
 """What became of the mutants of a part.
 
-A mutant is killed when a test of its part fails or hangs on it. It does not count when it changes only a text for
-people or the call of a logger, or when ``equivalent.toml`` says why it behaves like the original. All others are alive.
+A mutant is killed when a test of its part fails or hangs on it. It does not count when mypy refuses it, when it changes
+only a text for people or the call of a logger, or when ``equivalent.toml`` says why it behaves like the original. All
+others are alive.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from mutation.parts import Part
 WANTED = 0.9  # of the mutants that change behaviour
 
 _EQUIVALENT = Path(__file__).parent / "equivalent.toml"
-_ALIVE = {0: "survived", 5: "no test", 33: "no test", None: "not run"}
+_FATES = {0: "survived", 5: "no test", 33: "no test", 37: "refused", None: "not run"}
 _SUFFIX = " # type: ignore # mutmut generated"
 
 
@@ -35,7 +36,7 @@ class Mutant:
     name: str
     module: str
     function: str
-    fate: str  # killed, survived, no test, not run
+    fate: str  # killed, refused (by mypy), survived, no test, not run
     before: tuple[str, ...]
     after: tuple[str, ...]
     logged: bool  # does it change nothing but the call of a logger?
@@ -61,6 +62,7 @@ class Report:
 
     part: str
     killed: int
+    refused: int
     worded: int
     logged: int
     equivalent: int
@@ -73,8 +75,8 @@ class Report:
         count: Counter[str] = Counter()
         alive = []
         for mutant in _mutants(place / "mutants", part):
-            if mutant.fate == "killed":
-                count["killed"] += 1
+            if mutant.fate in ("killed", "refused"):
+                count[mutant.fate] += 1
             elif mutant.wording:
                 count["worded"] += 1
             elif mutant.logged:
@@ -86,6 +88,7 @@ class Report:
         return cls(
             part=part.name,
             killed=count["killed"],
+            refused=count["refused"],
             worded=count["worded"],
             logged=count["logged"],
             equivalent=count["equivalent"],
@@ -106,10 +109,12 @@ class Report:
 
 def render(reports: Sequence[Report], *, diff: bool) -> str:
     """A table of the parts, then each mutant that is alive."""
-    lines = [f"{'part':16}{'killed':>8}{'alive':>8}{'share':>8}{'equivalent':>12}{'wording':>9}{'log':>6}"]
+    lines = [
+        f"{'part':16}{'killed':>8}{'alive':>8}{'share':>8}{'equivalent':>12}{'types':>7}{'wording':>9}{'log':>6}"
+    ]
     lines += [
         f"{one.part:16}{one.killed:>8}{len(one.alive):>8}{one.share:>8.1%}{one.equivalent:>12}"
-        f"{one.worded:>9}{one.logged:>6}"
+        f"{one.refused:>7}{one.worded:>9}{one.logged:>6}"
         for one in reports
     ]
     for one in reports:
@@ -130,6 +135,7 @@ def to_json(reports: Iterable[Report]) -> str:
                 "killed": one.killed,
                 "share": round(one.share, 4),
                 "equivalent": one.equivalent,
+                "types": one.refused,
                 "wording": one.worded,
                 "log": one.logged,
                 "alive": [
@@ -170,7 +176,7 @@ def _mutants(mutated: Path, part: Part) -> Iterable[Mutant]:
                 name=name,
                 module=module,
                 function=stem.removeprefix("x_").removeprefix("xǁ").replace("ǁ", "."),
-                fate=_ALIVE.get(code, "killed"),
+                fate=_FATES.get(code, "killed"),
                 before=change.before,
                 after=change.after,
                 logged=change.logged,
