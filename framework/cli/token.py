@@ -77,7 +77,7 @@ async def _list(database: str) -> list[dict[str, object]]:
     from framework import tokens
     from framework.storage import open_storage
 
-    async with open_storage(database, create=False) as storage:
+    async with open_storage(database, create=False, reading=True) as storage:
         found = await tokens.listed(storage)
     now = time.time()
     return [

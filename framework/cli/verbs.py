@@ -5,8 +5,8 @@ The one rule: **a refusal is exit 1, and nothing was changed**; what could not r
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -45,16 +45,20 @@ name = click.argument("name")
 
 def run(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
     """Run ``work`` on the open database, which is not made. A refusal becomes its message and exit 1."""
-    try:
-        return options.run(_run(url, work))
-    except Refused as error:
-        click.echo(f"framework: {error}", err=True)
-        raise SystemExit(1) from None
+    return _refusable(_run(url, work, reading=False))
 
 
 def look(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
-    """As ``run``, for a verb that only reads."""
-    return run(url, work)
+    """As ``run``, for a verb that only reads: it waits for nobody who writes."""
+    return _refusable(_run(url, work, reading=True))
+
+
+def _refusable(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return options.run(work)
+    except Refused as error:
+        click.echo(f"framework: {error}", err=True)
+        raise SystemExit(1) from None
 
 
 def transaction(storage: Storage) -> AbstractAsyncContextManager[Transaction]:
@@ -62,11 +66,11 @@ def transaction(storage: Storage) -> AbstractAsyncContextManager[Transaction]:
     return storage.transaction(hold=_HOLD, expired=lambda: "nothing was changed: it took too long")
 
 
-async def _run(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
+async def _run(url: str, work: Callable[[Storage], Awaitable[T]], *, reading: bool) -> T:
     from framework.errors import AccountError, FifoError
     from framework.storage import open_storage
 
-    async with open_storage(url, create=False) as storage:
+    async with open_storage(url, create=False, reading=reading) as storage:
         try:
             return await work(storage)
         except (AccountError, FifoError) as error:

@@ -25,20 +25,24 @@ DEFAULT_URL = "sqlite:///framework.db"
 
 
 def open_storage(
-    url: str = DEFAULT_URL, *, create: bool = True, statements: Statements | None = None
+    url: str = DEFAULT_URL,
+    *,
+    create: bool = True,
+    reading: bool = False,
+    statements: Statements | None = None,
 ) -> AbstractAsyncContextManager[Storage]:
     """The open storage behind a URL, closed with the block; ``CannotOpen`` says what is wrong.
 
     ``sqlite:///orders.db`` is a file in the current folder, ``sqlite:////var/lib/orders.db`` an absolute one.
-    Without ``create`` a database that is not there is an error, and stays away. ``statements`` reports what
-    is sent to it.
+    Without ``create`` a database that is not there is an error, and stays away. Who only reads says so: ``reading``
+    waits for nobody who writes. ``statements`` reports what is sent to it.
     """
     path = _sqlite_file(url)
-    if not create:
+    if not create or reading:
         _require_there(path)
     from framework.storage.sqlite.engine import SqliteStorage
 
-    return SqliteStorage.open(url, path, statements)
+    return SqliteStorage.open(url, path, statements, reading=reading)
 
 
 def exists(url: str) -> bool:

@@ -11,7 +11,6 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from framework.errors import Unavailable
@@ -56,14 +55,31 @@ class Unit(Generic[C]):
         self.error: BaseException | None = None
 
 
-Start = Callable[[], list[Unit[C]]]
+class Waiting(Generic[C]):
+    """The units of a batch before it starts: each of them may still be given up."""
+
+    def __init__(self, units: list[Unit[C]], deciding: threading.Lock) -> None:
+        self._units = units
+        self._deciding = deciding
+
+    def wanted(self) -> bool:
+        """Does anybody still wait for one of them?"""
+        return any(unit.state == WAITING for unit in self._units)
+
+    def start(self) -> list[Unit[C]]:
+        """Those that nobody has given up; from now on nobody can."""
+        with self._deciding:
+            wanted = [unit for unit in self._units if unit.state == WAITING]
+            for unit in wanted:
+                unit.state = STARTED
+        return wanted
 
 
 class BatchThread(Generic[C]):
     """Runs units in a thread of its own. Made and closed on the event loop's thread.
 
-    ``run_batch`` waits for whatever it has to, calls ``start`` for the units that are still wanted, leaves a
-    ``result`` or an ``error`` on each, and returns them. A unit that has not started ``patience`` seconds
+    ``run_batch`` waits for whatever it has to, as long as any unit is ``wanted``, calls ``start`` for those that
+    are, leaves a ``result`` or an ``error`` on each, and returns them. A unit that has not started ``patience`` seconds
     after it was handed in fails with ``late()``, and is never run. ``done`` is told which FIFOs changed;
     ``after_batch`` runs in the thread when the batch was answered, and must not raise.
     """
@@ -73,7 +89,7 @@ class BatchThread(Generic[C]):
         name: str,
         *,
         connect: Callable[[], C],
-        run_batch: Callable[[C, Start[C]], list[Unit[C]]],
+        run_batch: Callable[[C, Waiting[C]], list[Unit[C]]],
         patience: float,
         late: Callable[[], Exception],
         done: Callable[[set[str]], None] | None = None,
@@ -187,21 +203,13 @@ class BatchThread(Generic[C]):
         self._tell(_set_result, self._opened)
         try:
             while (batch := self._take()) is not None:
-                ran = self._run_batch(connection, partial(self._start_batch, batch))
+                ran = self._run_batch(connection, Waiting(batch, self._deciding))
                 self._tell(self._answer, ran)
                 if self._after_batch is not None:
                     self._after_batch(connection)
         finally:
             connection.close()
             self._tell(_set_result, self._ended)
-
-    def _start_batch(self, batch: list[Unit[C]]) -> list[Unit[C]]:
-        """Those of the batch that nobody has given up; from now on nobody can."""
-        with self._deciding:
-            wanted = [unit for unit in batch if unit.state == WAITING]
-            for unit in wanted:
-                unit.state = STARTED
-        return wanted
 
     def _take(self) -> list[Unit[C]] | None:
         """All units that wait, at least one; None when it was closed and nothing is left."""

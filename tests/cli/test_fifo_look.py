@@ -131,13 +131,13 @@ async def test_an_item_in_work_is_shown_with_its_owner(database: Database) -> No
         await storage.write([Deliver("orders", time.time() - 75, "Courier")])
         record = database.json("show", "orders")
         owner = f"{socket.gethostname()}:{os.getpid()} worker Courier"
-        assert record["why"].startswith("item 1 is in work for 7")
+        assert record["why"].startswith("item 1 is in work for ")
         assert owner in record["why"]
         assert record["state"] == "in work"
         assert (record["in_work"]["slow"], record["in_work"]["alive"]) == (True, True)
         assert record["in_work"]["seconds"] >= 75
         text = database.do("ls")
-        assert "SLOW: item 1 is in work for 7" in text
+        assert "SLOW: item 1 is in work for " in text
         assert "longer than slow_after (60 s)" in text
         assert "in work" in database.do("peek", "orders")
         await refuses_what_touches_it(database, storage)

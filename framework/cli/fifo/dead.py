@@ -39,7 +39,7 @@ def list_(url: str, name: str | None, format_: str) -> None:
             await access.known(storage, name)
         return [records.dead_record(letter) for letter in await storage.dead_letters(name, _ALL)]
 
-    found = verbs.run(url, work)
+    found = verbs.look(url, work)
     if format_ == "json":
         options.print_json(found)
         return
@@ -60,7 +60,7 @@ def show(url: str, dead_id: int, format_: str) -> None:
     async def work(storage: Storage) -> dict[str, Any]:
         return records.dead_record(await _letter(storage, dead_id))
 
-    record = verbs.run(url, work)
+    record = verbs.look(url, work)
     if format_ == "json":
         options.print_json(record)
     else:
@@ -132,7 +132,7 @@ def purge(url: str, dead_id: int | None, name: str | None, yes: bool, older: flo
 
     if not yes:
         options.cannot_run(
-            f"this would delete {verbs.run(url, count)} dead letter(s) for good: add --yes if that is meant"
+            f"this would delete {verbs.look(url, count)} dead letter(s) for good: add --yes if that is meant"
         )
     click.echo(f"{verbs.run(url, delete)} dead letter(s) deleted")
 

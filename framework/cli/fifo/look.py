@@ -22,7 +22,7 @@ def list_(url: str, format_: str) -> None:
 
     In JSON one array with a record as `show` gives it for each FIFO.
     """
-    found = verbs.run(url, _all)
+    found = verbs.look(url, _all)
     if format_ == "json":
         options.print_json(found)
     elif not found:
@@ -50,7 +50,7 @@ def show(url: str, name: str, format_: str) -> None:
     async def work(storage: Storage) -> dict[str, Any]:
         return records.fifo_record(await access.known(storage, name))
 
-    record = verbs.run(url, work)
+    record = verbs.look(url, work)
     if format_ == "json":
         options.print_json(record)
     else:
@@ -71,7 +71,7 @@ def peek(url: str, name: str, number: int, format_: str) -> None:
         items = [records.item_record(name, item) for item in await storage.peek(name, number)]
         return state.in_work.item_id if state.in_work else None, items
 
-    in_work, found = verbs.run(url, work)
+    in_work, found = verbs.look(url, work)
     if format_ == "json":
         options.print_json(found)
         return

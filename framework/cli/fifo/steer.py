@@ -152,7 +152,7 @@ def purge(url: str, name: str, yes: bool) -> None:
         stays = f"; item {state.in_work.item_id} is in work and stays" if state.in_work else ""
         return state.length - bool(stays), stays
 
-    number, stays = verbs.run(url, waiting)
+    number, stays = verbs.look(url, waiting)
     options.cannot_run(
         f"this would delete {number} item(s) of FIFO {name} for good{stays}: add --yes if that is meant"
     )

@@ -1,34 +1,42 @@
 """Batches of the SQLite engine: group commit for the writer, point look-ups for the reader.
 
-The one rule: **a unit is answered after its COMMIT, by its own outcome.** All units that wait are run
-in one transaction. If one fails, all are undone and run again, each in a savepoint of its own, so that
-the failing one is undone alone. SQLite can also roll back everything by itself (full disk, I/O error,
-out of memory); then each unit is run again in a transaction of its own. So a unit must be a pure
+The one rule: **a unit is answered after its COMMIT, by its own outcome.** The transaction is begun before any
+unit has started, so all who wait for another program's write wait for it together, and give up together.
+All units that wait are run in one transaction. If one fails, all are undone and run again, each in a savepoint
+of its own, so that the failing one is undone alone. SQLite can also roll back everything by itself (full disk,
+I/O error, out of memory); then each unit is run again in a transaction of its own. So a unit must be a pure
 function of the connection: it may run up to three times, and only the last run counts.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import time
 
 from framework.errors import Unavailable
-from framework.storage.batches import Start, Unit
-from framework.storage.sqlite.errors import translate
+from framework.storage.batches import Unit, Waiting
+from framework.storage.sqlite.errors import is_busy, translate
 from framework.storage.sqlite.turns import Turns
 
 # A writer of another process is waited for this long (seconds).
 WRITE_WAIT = 10.0
+# SQLite itself waits this long for a program that takes no turns; then it is seen whether anybody still wants to.
+BUSY_WAIT = 0.1
 
 
 class _RolledBack(Exception):
     """SQLite ended the whole transaction by itself."""
 
 
+class _Undone(Exception):
+    """A unit failed; all are undone and the transaction stands."""
+
+
 def read_batch(
-    connection: sqlite3.Connection, start: Start[sqlite3.Connection]
+    connection: sqlite3.Connection, waiting: Waiting[sqlite3.Connection]
 ) -> list[Unit[sqlite3.Connection]]:
     """Run each unit by itself: every one sees all that was committed before it was handed in."""
-    batch = start()
+    batch = waiting.start()
     for unit in batch:
         try:
             unit.result = unit.work(connection)
@@ -38,55 +46,86 @@ def read_batch(
 
 
 def write_in_turn(
-    turns: Turns, connection: sqlite3.Connection, start: Start[sqlite3.Connection]
+    turns: Turns, connection: sqlite3.Connection, waiting: Waiting[sqlite3.Connection]
 ) -> list[Unit[sqlite3.Connection]]:
-    """Wait for this process's turn, then run those units that are still wanted as one batch."""
+    """Wait for this process's turn and for SQLite, then run those units that are still wanted as one batch."""
     try:
         turns.take()
     except OSError as error:
-        batch = start()
+        batch = waiting.start()
         for unit in batch:
             unit.error = translate(error)
         return batch
     try:
-        batch = start()
-        write_batch(connection, batch)
+        if not _begin_while_wanted(turns, connection, waiting):
+            return []
+        batch = waiting.start()
+        if batch:
+            write_batch(connection, batch)
+        else:
+            _roll_back(connection)
     finally:
         turns.give()
     return batch
 
 
+def _begin_while_wanted(
+    turns: Turns, connection: sqlite3.Connection, waiting: Waiting[sqlite3.Connection]
+) -> bool:
+    """Begin the transaction; False when nobody wants it any more.
+
+    Only a program that takes no turns can be in the way now. Another error is for each unit to have.
+    """
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            if is_busy(error):
+                turns.blocked()
+                if waiting.wanted():
+                    continue
+                return False
+        else:
+            turns.free()
+        return True
+
+
 def write_batch(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:
-    """Run the units and commit; afterwards each has its ``result`` or its ``error``."""
-    if len(batch) > 1:
+    """Run the units, in a transaction that was begun if that was possible, and commit.
+
+    Afterwards each has its ``result`` or its ``error``.
+    """
+    if len(batch) > 1 and connection.in_transaction:
         for run in (_run_hopefully, _run_in_savepoints):
             try:
                 run(connection, batch)
                 return
-            except _RolledBack:
+            except _Undone:
                 pass
+            except _RolledBack:
+                break
     for unit in batch:
         _run_alone(connection, unit)
 
 
 def _run_hopefully(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:
     """As if none could fail: a savepoint costs as much as the unit. A failure undoes all, to be run again."""
-    _begin(connection)
     try:
+        connection.execute("SAVEPOINT batch")
         for unit in batch:
             unit.result = unit.work(connection)
-        if not connection.in_transaction:
-            raise _RolledBack
-        connection.execute("COMMIT")
     except Exception as error:
-        _roll_back(connection)
-        raise _RolledBack from error
+        if not _undo(connection, "batch"):
+            raise _RolledBack from error
+        raise _Undone from error
+    if not connection.in_transaction:
+        raise _RolledBack
+    _commit(connection)
 
 
 def _run_in_savepoints(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:
     """Each unit in a savepoint of its own: one that fails is undone alone."""
     execute = connection.execute
-    _begin(connection)
     for unit in batch:
         unit.result = unit.error = None
         try:
@@ -95,29 +134,26 @@ def _run_in_savepoints(connection: sqlite3.Connection, batch: list[Unit[sqlite3.
             execute("RELEASE unit")
         except Exception as error:
             unit.error = translate(error)
-            if not _undo_unit(connection):
+            if not _undo(connection, "unit"):
                 raise _RolledBack from error
+    _commit(connection)
+
+
+def _commit(connection: sqlite3.Connection) -> None:
     try:
-        execute("COMMIT")
+        connection.execute("COMMIT")
     except sqlite3.Error:
         _roll_back(connection)
         raise _RolledBack from None
 
 
-def _begin(connection: sqlite3.Connection) -> None:
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.Error:
-        raise _RolledBack from None  # each unit gets the reason from its own try
-
-
-def _undo_unit(connection: sqlite3.Connection) -> bool:
-    """Undo the unit that failed; False when the transaction is lost with it."""
+def _undo(connection: sqlite3.Connection, savepoint: str) -> bool:
+    """Undo what was done since the savepoint; False when the transaction is lost with it."""
     if not connection.in_transaction:
         return False
     try:
-        connection.execute("ROLLBACK TO unit")
-        connection.execute("RELEASE unit")
+        connection.execute(f"ROLLBACK TO {savepoint}")
+        connection.execute(f"RELEASE {savepoint}")
     except sqlite3.Error:
         _roll_back(connection)
         return False
@@ -125,9 +161,11 @@ def _undo_unit(connection: sqlite3.Connection) -> bool:
 
 
 def _run_alone(connection: sqlite3.Connection, unit: Unit[sqlite3.Connection]) -> None:
+    """A unit in a transaction of its own, or in the one that was begun for it."""
     unit.result = unit.error = None
     try:
-        connection.execute("BEGIN IMMEDIATE")
+        if not connection.in_transaction:
+            _begin_until(connection, unit.deadline)
         unit.result = unit.work(connection)
         if not connection.in_transaction:
             # Only a unit that ended the transaction itself comes here: what follows would autocommit.
@@ -136,6 +174,16 @@ def _run_alone(connection: sqlite3.Connection, unit: Unit[sqlite3.Connection]) -
     except Exception as error:
         unit.result, unit.error = None, translate(error)
         _roll_back(connection)
+
+
+def _begin_until(connection: sqlite3.Connection, deadline: float) -> None:
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.Error as error:
+            if not is_busy(error) or time.monotonic() >= deadline:
+                raise
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,14 +52,15 @@ from framework.storage.signals import AUDITED, Signal, Signals
 from framework.storage.sqlite import ages as sqlite_ages
 from framework.storage.sqlite import schema as sqlite_schema
 from framework.storage.sqlite import views as sqlite_views
-from framework.storage.sqlite.batches import WRITE_WAIT, write_in_turn
+from framework.storage.sqlite.batches import BUSY_WAIT, WRITE_WAIT, write_in_turn
 from framework.storage.sqlite.broadcast import SqliteBroadcast
 from framework.storage.sqlite.checkpoints import Checkpoints
 from framework.storage.sqlite.errors import cannot_open, translate
-from framework.storage.sqlite.fifos import make_triggers
+from framework.storage.sqlite.fifos import make_triggers, missing_triggers
 from framework.storage.sqlite.locks import Locks
-from framework.storage.sqlite.lookups import Lookups
+from framework.storage.sqlite.lookups import Lookups, connect_reader
 from framework.storage.sqlite.operations import Operations
+from framework.storage.sqlite.plan import plan
 from framework.storage.sqlite.plans import in_snapshot, in_transaction
 from framework.storage.sqlite.sockets import SocketFolder
 from framework.storage.sqlite.statements import Connecting, connecting
@@ -91,7 +92,7 @@ class SqliteStorage:
         self._sockets = SocketFolder(self._locks.folder)
         self._wakeups = Wakeups(self._sockets, self._signals.ring)
         self.broadcast = SqliteBroadcast(self._sockets)
-        self._turns = Turns(self._locks)
+        self._turns = Turns(self._locks, path)
         self._users = Users(self._locks)
         self._writer = BatchThread(
             "framework-sqlite-writer",
@@ -110,27 +111,29 @@ class SqliteStorage:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, path: str, statements: Statements | None = None
+        cls, url: str, path: str, statements: Statements | None = None, *, reading: bool = False
     ) -> AsyncIterator[SqliteStorage]:
         """The open storage of the file, made if it is missing; closed with the block.
 
-        Raises ``CannotOpen`` with the reason and what to do.
+        One that is only for ``reading`` does not take the writer where all tables are there. Raises
+        ``CannotOpen`` with the reason and what to do.
         """
         _require_version()
         _require_place(path)
         storage = cls(url, path, statements)
         try:
-            await storage._start()
+            await storage._start(reading=reading)
             yield storage
         finally:
             await storage.close()
 
-    async def _start(self) -> None:
+    async def _start(self, *, reading: bool) -> None:
         try:
             self._users.enter()
-            await self._writer.start()
-            await self.ensure_tables(list(tables.metadata.sorted_tables))
-            await self._writer.run(_prepare)
+            if not reading or not await self._is_prepared():
+                await self._writer.start()
+                await self.ensure_tables(list(tables.metadata.sorted_tables))
+                await self._writer.run(_prepare)
             await self._lookups.start()
             for _ in range(_READERS):
                 self._readers.append(await _connect_reader(self._path, self._connecting))
@@ -142,6 +145,16 @@ class SqliteStorage:
             if isinstance(error.__cause__, sqlite3.Error):
                 raise cannot_open(self._path, error.__cause__) from error
             raise
+
+    async def _is_prepared(self) -> bool:
+        """Is everything there that a start would make?"""
+
+        def look() -> bool:
+            with closing(connect_reader(self._path, WRITE_WAIT, self._connecting)) as connection:
+                found = plan(connection, self._dialect, list(tables.metadata.sorted_tables))
+                return not found.changes and not missing_triggers(connection)
+
+        return await asyncio.to_thread(look)
 
     def _connect_in_turn(self) -> sqlite3.Connection:
         # Nobody can wait in SQLite for who turns a new database into one with a log: it says "locked" at once.
@@ -363,6 +376,7 @@ def _connect_writer(path: str, factory: Connecting = sqlite3.Connection) -> sqli
         connection.execute("PRAGMA fullfsync = ON")  # macOS: a plain fsync does not reach the disk
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_WAIT * 1000:.0f}")
     except BaseException:
         connection.close()
         raise

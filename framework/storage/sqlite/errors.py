@@ -62,6 +62,11 @@ def reason_for(error: sqlite3.Error) -> str | None:
     return None if code is None else _UNAVAILABLE.get(code & _PRIMARY)
 
 
+def is_busy(error: sqlite3.Error) -> bool:
+    """Is somebody else at it, so that it may work in a moment?"""
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def _duplicate(error: sqlite3.Error) -> Duplicate:
     """From ``UNIQUE constraint failed: Table.column, Table.column2``; a table of links is ``Table.column``."""
     columns = [part.strip() for part in str(error).partition(": ")[2].split(",")]

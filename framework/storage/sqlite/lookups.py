@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from framework.errors import Unavailable
 from framework.storage.batches import BatchThread
 from framework.storage.sqlite.batches import WRITE_WAIT, read_batch
-from framework.storage.sqlite.errors import translate
+from framework.storage.sqlite.errors import is_busy, translate
 from framework.storage.sqlite.statements import Connecting
 
 SLOW = 0.002  # seconds that a look-up in place may take
@@ -34,7 +34,7 @@ class Lookups:
         self._factory = factory
         self._thread = BatchThread(
             "framework-sqlite-lookups",
-            connect=lambda: _connect(path, WRITE_WAIT, factory),
+            connect=lambda: connect_reader(path, WRITE_WAIT, factory),
             run_batch=read_batch,
             patience=WRITE_WAIT,
             late=lambda: Unavailable("the disk does not answer"),
@@ -45,7 +45,7 @@ class Lookups:
 
     async def start(self) -> None:
         """Open both connections; ``sqlite3.Error`` when that fails."""
-        self._connection = _connect(self._path, 0.0, self._factory)
+        self._connection = connect_reader(self._path, 0.0, self._factory)
         await self._thread.start()
 
     def in_place(self, sql: str, parameters: Sequence[Any]) -> list[Any] | None:
@@ -56,7 +56,7 @@ class Lookups:
         try:
             rows = _all(self._connection, sql, parameters)
         except sqlite3.Error as error:
-            if not _is_busy(error):
+            if not is_busy(error):
                 raise translate(error) from error
             self._stay_away()
             return None
@@ -93,11 +93,8 @@ def _all(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) ->
     return connection.execute(sql, parameters).fetchall()
 
 
-def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-def _connect(path: str, wait: float, factory: Connecting) -> sqlite3.Connection:
+def connect_reader(path: str, wait: float, factory: Connecting) -> sqlite3.Connection:
+    """A connection that only reads; ``wait`` seconds for a lock."""
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=512, factory=factory)
     connection.execute(f"PRAGMA busy_timeout = {wait * 1000:.0f}")
     connection.execute("PRAGMA query_only = ON")

@@ -13,18 +13,22 @@ import socket
 from contextlib import suppress
 
 from framework.errors import Unavailable
+from framework.storage.sqlite import holders
 from framework.storage.sqlite.locks import Lock, Locks
 
 _NEXT, _TURN = "writer-next", "writer-turn"
+_BLOCKED = " blocked"  # at the end of the signature of who has the turn, and cannot write either
 
 
 class Turns:
     """One process's place among the writers. ``take`` and ``give`` are the writer's thread's alone."""
 
-    def __init__(self, locks: Locks) -> None:
+    def __init__(self, locks: Locks, database: str) -> None:
         self._locks = locks
+        self._database = database
         self._next: Lock | None = None
         self._turn: Lock | None = None
+        self._blocked = False  # as far as we know: also between two turns
         self._signature = f"{os.getpid()} {socket.gethostname()}"
 
     def take(self) -> None:
@@ -38,7 +42,7 @@ class Turns:
             self._turn.acquire()
         finally:
             self._next.release()
-        self._turn.sign(self._signature)
+        self._sign()
 
     def give(self) -> None:
         """The turn is over. Never raises: what was committed is committed."""
@@ -52,10 +56,37 @@ class Turns:
             holder = self._holder()
         except OSError:
             holder = ""
-        pid, _, host = holder.partition(" ")
+        pid, _, host = holder.removesuffix(_BLOCKED).partition(" ")
+        if holder.endswith(_BLOCKED):
+            return self._held_by_another_program()
         return Unavailable(
             f"process {pid or '?'} on {host or 'this machine'} holds the database in a write and does not end it; "
             "nothing was written. It may be stopped or hang: look at it, and continue or end it"
+        )
+
+    def blocked(self) -> None:
+        """The turn is ours, and SQLite is held by a program that takes no turns: those who wait are to know."""
+        if not self._blocked:
+            self._blocked = True
+            self._sign()
+
+    def free(self) -> None:
+        """SQLite is not held any more."""
+        if self._blocked:
+            self._blocked = False
+            self._sign()
+
+    def _sign(self) -> None:
+        if self._turn is not None:
+            self._turn.sign(self._signature + (_BLOCKED if self._blocked else ""))
+
+    def _held_by_another_program(self) -> Unavailable:
+        who = [holders.named(pid) for pid in holders.writers(self._database)]
+        find = f"`lsof {self._database}-shm` lists the processes that have it open"
+        return Unavailable(
+            f"another program than the framework holds a write transaction on the database, and does not end it: "
+            f"{who[0] if who else find}; nothing was written. "
+            "Let it commit or roll back (an sqlite3 shell, a script, a backup tool), or end it"
         )
 
     def close(self) -> None:
