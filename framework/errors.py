@@ -64,7 +64,7 @@ class TransitionError(ValidationError):
     """A transition between the states of a field that is not allowed now; nothing was changed.
 
     ``key`` says which instance, ``state`` the one it is in, ``possible`` the names of the transitions that may
-    start there.
+    start there. ``assigned``: a state was to be written by hand.
     """
 
     def __init__(
@@ -76,11 +76,13 @@ class TransitionError(ValidationError):
         state: object,
         problem: str,
         possible: tuple[str, ...] = (),
+        assigned: bool = False,
     ) -> None:
         super().__init__(class_name, field, state, "transition", problem)
         self.key = key
         self.state = state
         self.possible = possible
+        self.assigned = assigned
 
 
 class HTTPError(FrameworkError):
@@ -204,7 +206,11 @@ class FifoError(FrameworkError):
 
 
 class ItemRefused(FifoError):
-    """The item or the FIFO's name is not allowed; nothing was put."""
+    """The item or the FIFO's name is not allowed; nothing was put. ``refused`` is what was not allowed."""
+
+    def __init__(self, message: str, refused: object = None) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class FifoFull(FifoError):

@@ -15,11 +15,11 @@ MAX_ITEM_DEPTH = 200  # as deep as the JSON of a field; what is much deeper coul
 def checked_name(name: object) -> str:
     """The name of a FIFO; ``ItemRefused`` for what can be none."""
     if not isinstance(name, str) or not name:
-        raise ItemRefused(f"a FIFO's name is a text that is not empty, not {name!r:.60}")
+        raise ItemRefused(f"a FIFO's name is a text that is not empty, not {name!r:.60}", name)
     if len(name) > MAX_NAME_LENGTH:
-        raise ItemRefused(f"a FIFO's name has at most {MAX_NAME_LENGTH} characters, not {len(name)}")
+        raise ItemRefused(f"a FIFO's name has at most {MAX_NAME_LENGTH} characters, not {len(name)}", name)
     if not name.isprintable():
-        raise ItemRefused(f"a FIFO's name has printable characters only: {name!r}")
+        raise ItemRefused(f"a FIFO's name has printable characters only: {name!r}", name)
     return name
 
 
@@ -28,28 +28,29 @@ def checked_key(key: object) -> str | None:
     if key is None:
         return None
     if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
-        raise ItemRefused(f"a key is a text of 1 to {MAX_KEY_LENGTH} characters, not {key!r:.60}")
+        raise ItemRefused(f"a key is a text of 1 to {MAX_KEY_LENGTH} characters, not {key!r:.60}", key)
     try:
         key.encode()
     except UnicodeEncodeError:
-        raise ItemRefused("a key cannot have lone surrogates: it could not be stored") from None
+        raise ItemRefused("a key cannot have lone surrogates: it could not be stored", key) from None
     return key
 
 
 def payload(fifo: str, item: object, most_bytes: int) -> str:
     """The item as JSON text; ``ItemRefused`` for what is no JSON value, or has more than ``most_bytes``."""
     if item is None:
-        raise ItemRefused(f"FIFO {fifo!r}: None cannot be put; it is what an empty FIFO gives")
+        raise ItemRefused(f"FIFO {fifo!r}: None cannot be put; it is what an empty FIFO gives", item)
     try:
         _require_text_keys(item, MAX_ITEM_DEPTH)
         text = jsontext.encode(item)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ItemRefused(f"FIFO {fifo!r}: the item is no JSON value: {error}") from None
+        raise ItemRefused(f"FIFO {fifo!r}: the item is no JSON value: {error}", item) from None
     size = len(text) if text.isascii() else len(text.encode())
     if size > most_bytes:
         raise ItemRefused(
             f"FIFO {fifo!r}: the item has {size} bytes of JSON, {most_bytes} are allowed; "
-            "store the data in an ATOM and put its id"
+            "store the data in an ATOM and put its id",
+            item,
         )
     return text
 

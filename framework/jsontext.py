@@ -28,7 +28,7 @@ def _plain(value: object) -> object:
         return dict(value)
     if isinstance(value, datetime.datetime):
         return value.isoformat()
-    raise TypeError(f"a {type(value).__name__} is no JSON value")
+    raise TypeError(f"a value of the type {type(value).__name__} is no JSON value")
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)

@@ -26,8 +26,12 @@ FLUSH = 2.0  # seconds that a reader of standard error gets at the end
 # Attributes that every record has: whatever else stands on one was given by `extra=`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
-# What moves the cursor of a terminal or ends a line in some reader's eyes, but for tab and newline.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+# What moves the cursor of a terminal, ends a line in some reader's eyes, or turns the order of what is read round
+# (the marks of bidirectional text), but for tab and newline.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+# What `json.dumps` leaves as it is. A lone surrogate would fail where the line is written.
+_RAW = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def one_record(text: str) -> str:
@@ -53,11 +57,16 @@ class TextFormatter(logging.Formatter):
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
         id_ = _request_id(record)
         of = f"[{id_}] " if id_ else ""
-        return one_record(f"{at} {record.levelname:<7} {of}{super().format(record)}")
+        text = f"{at} {record.levelname:<7} {of}{super().format(record)}"
+        trace = getattr(record, "traceback", None)
+        return one_record(f"{text}\n{trace}" if trace else text)
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: ``time``, ``level``, ``logger``, ``message``, and what the record brings."""
+    """One object a line: ``time``, ``level``, ``logger``, ``message``, and what the record brings.
+
+    A traceback stands in a field of its own, ``traceback``, whether the record has it from ``exc_info`` or ``extra``.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
@@ -73,7 +82,8 @@ class JsonFormatter(logging.Formatter):
             line["request_id"] = id_
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        text = json.dumps(line, ensure_ascii=False, default=str)
+        return text if text.isascii() else _RAW.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class Log(logging.Handler):

@@ -81,6 +81,17 @@ class Model:
         except FieldError as error:
             raise ValidationError(self.name, name, value, error.rule, str(error)) from None
 
+    def initial(self, name: str, scope: dict[str, Any]) -> Any:
+        """What a field with a default begins with. A default that does not fit is the definition's mistake."""
+        field = self.fields[name]
+        assert field.default is not None
+        value = field.default.make(scope)
+        try:
+            return self.accept(name, value)
+        except ValidationError as error:
+            problem = f"its default at {field.location} does not fit: it {error.problem}"
+            raise ValidationError(self.name, name, value, "default", problem) from None
+
     def named(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The same by the fields' own names, where some are called by their aliases.
 
@@ -114,7 +125,7 @@ class Model:
     def without_columns(self, scope: dict[str, Any]) -> dict[str, Any]:
         """What fields that are not stored begin with, in a new instance and in a loaded one."""
         return {
-            name: None if field.default is None else self.accept(name, field.default.make(scope))
+            name: None if field.default is None else self.initial(name, scope)
             for name, field in self.passing.items()
         }
 

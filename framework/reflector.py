@@ -166,12 +166,14 @@ class Reflector:
             told = (worker.name, place, trace.message(error), charge.fate)
             logger.warning("worker %s at %s: %s: %s", *told, extra=record)
         elif charge is not None:
-            told = (worker.name, place, charge.fate, trace.text(error))
-            logger.error("worker %s failed at %s: %s\n%s", *told, extra=record)
+            record["traceback"] = trace.text(error)
+            told = (worker.name, place, trace.summary(error), charge.fate)
+            logger.error("worker %s failed at %s: %s: %s", *told, extra=record)
         elif isinstance(error, StorageError):
             logger.error("worker %s: %s: %s", worker.name, place, trace.message(error), extra=record)
         else:
-            logger.error("worker %s failed at %s\n%s", worker.name, place, trace.text(error), extra=record)
+            record["traceback"], what = trace.text(error), trace.summary(error)
+            logger.error("worker %s failed at %s: %s", worker.name, place, what, extra=record)
 
 
 def _from_outside(error: BaseException) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import traceback
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 _ENDINGS = (".yaml", ".yml")
@@ -39,8 +39,25 @@ def text(error: BaseException) -> str:
     try:
         lines = traceback.format_exception(type(error), error, _from_script(error.__traceback__))
     except BaseException:  # an error whose text cannot be made
-        lines = [f"{type(error).__name__}: {message(error)}"]
+        lines = [summary(error)]
     return storable("".join(lines).rstrip())
+
+
+def of_script(error: BaseException, place: tuple[str, int] | None = None) -> str:
+    """The traceback with the frames of definitions alone, for an error that says by itself what the framework
+    refused. ``place`` is the file and line of a frame that has ended already.
+    """
+    told = traceback.TracebackException.from_exception(error)
+    frames = [frame for frame in told.stack if frame.filename.endswith(_ENDINGS)]
+    if not frames and place is not None:
+        frames = [traceback.FrameSummary(*place, "script")]
+    told.stack = traceback.StackSummary.from_list(frames)
+    return storable("".join(told.format(chain=False)).rstrip())
+
+
+def summary(error: BaseException) -> str:
+    """The error on one line: its type and its text."""
+    return f"{type(error).__name__}: {message(error)}"
 
 
 def message(error: BaseException) -> str:
@@ -60,6 +77,17 @@ def shown(path: str) -> str:
     """A path relative to the current folder where it lies below it."""
     relative = os.path.relpath(path)
     return path if relative.startswith("..") else relative
+
+
+def script_frames(error: BaseException) -> list[tuple[FrameType, int]]:
+    """The frames of definitions in a traceback, the outermost first, each with its last instruction."""
+    found = []
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.endswith(_ENDINGS):
+            found.append((trace.tb_frame, trace.tb_lasti))
+        trace = trace.tb_next
+    return found
 
 
 def _from_script(trace: TracebackType | None) -> TracebackType | None:

@@ -88,3 +88,33 @@ def test_debug_and_the_chatter_of_libraries_are_left_out(stderr: pytest.CaptureF
         logging.getLogger(name).info("no")
         logging.getLogger(name).warning("yes")
     assert [line["message"] for line in lines(stderr)] == ["yes"] * 3
+
+
+UNSAFE = "\x7f\x85\x9b\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069"
+
+
+def test_what_forges_a_line_or_turns_it_round_is_escaped_in_both_formats(
+    stderr: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("json")
+    logging.getLogger("framework").info("a%sü", UNSAFE, extra={"path": UNSAFE, "half": "\udc80"})
+    text = written(stderr)
+    assert not set(UNSAFE) & set(text)
+    assert "ü" in text
+    line = json.loads(text)
+    assert (line["message"], line["path"], line["half"]) == (f"a{UNSAFE}ü", UNSAFE, "\udc80")
+    logs.configure("text")
+    logging.getLogger("framework").info("a%sü", UNSAFE)
+    text = written(stderr)
+    assert not set(UNSAFE) & set(text)
+    assert r"a\x7f\x85\x9b\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069ü" in text
+
+
+def test_a_traceback_stands_in_a_field_of_its_own(stderr: pytest.CaptureFixture[str]) -> None:
+    logs.configure("json")
+    logging.getLogger("framework").error("it failed", extra={"traceback": "Traceback\n  File x\nKeyError"})
+    [line] = lines(stderr)
+    assert (line["message"], line["traceback"]) == ("it failed", "Traceback\n  File x\nKeyError")
+    logs.configure("text")
+    logging.getLogger("framework").error("it failed", extra={"traceback": "Traceback\n  File x\nKeyError"})
+    assert written(stderr).endswith("it failed\n    Traceback\n      File x\n    KeyError\n")

@@ -81,7 +81,7 @@ class Atom:
             if name in fields:
                 values[name] = model.accept(name, fields[name])
             elif field.default is not None:
-                values[name] = model.accept(name, field.default.make(self._scope))
+                values[name] = model.initial(name, self._scope)
             elif field.nullable:
                 values[name] = None
             else:

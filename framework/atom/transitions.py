@@ -48,7 +48,7 @@ def refuse_assignment(atom: Atom, field: str) -> TransitionError:
     state = atom.__dict__[field]
     methods = dict.fromkeys(f"`{transition.method}`" for transition in atom._states[field])
     problem = f"a state is not assigned: it changes when {' or '.join(methods)} is called"
-    return _error(atom, field, state, problem)
+    return _error(atom, field, state, problem, assigned=True)
 
 
 def _carrier(function: Method, name: str, field: str, ways: tuple[Transition, ...]) -> Method:
@@ -178,11 +178,17 @@ def _not_possible(atom: Atom, field: str, method: str, ways: tuple[Transition, .
     return _error(atom, field, state, problem)
 
 
-def _error(atom: Atom, field: str, state: object, problem: str) -> TransitionError:
+def _error(atom: Atom, field: str, state: object, problem: str, *, assigned: bool = False) -> TransitionError:
     model = atom._model
     possible = tuple(dict.fromkeys(way.method for way in atom._states[field] if way.starts_in(state)))
     there = f"; possible now: {', '.join(f'`{name}`' for name in possible) or 'nothing'}"
     key = atom.__dict__[model.key_column]
     return TransitionError(
-        model.name, field, key, state=state, problem=f"{problem}{there}", possible=possible
+        model.name,
+        field,
+        key,
+        state=state,
+        problem=f"{problem}{there}",
+        possible=possible,
+        assigned=assigned,
     )

@@ -99,7 +99,8 @@ def serve(
     except BaseException as error:
         place = trace.place(error)
         if place is not None:  # the top level of a module or worker: a mistake in the definitions
-            logger.error("not started: %s failed\n%s", place, trace.text(error))
+            what = {"traceback": trace.text(error)}
+            logger.error("not started: %s failed: %s", place, trace.summary(error), extra=what)
             raise SystemExit(1) from None
         if not isinstance(error, FrameworkError):
             if log_format == "json" and isinstance(error, Exception):

@@ -61,6 +61,12 @@ class RouteDefinition:
     pass_headers: tuple[str, ...] = ()  # plain names of headers that pass although back ends believe them
     inside: bool = False  # only calls from inside the process find it
 
+    @property
+    def file(self) -> str:
+        """The file that it stands in, by the path that tracebacks name."""
+        script = self.request_script or self.response_script
+        return self.location.path if script is None else script.code.co_filename
+
 
 def variables(template: str) -> tuple[str, ...]:
     """The names of a template's variables, in their order."""

@@ -10,7 +10,8 @@ import ast
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any, cast
@@ -34,7 +35,8 @@ _NAMESPACE = "<namespace>"
 class Script:
     """A compiled script. With `parameters` the code defines one async function called `name`.
 
-    With an `owner` it is the body of that class.
+    That function gives the line of the `return` and what it returned, or None where it ended without one. With an
+    `owner` it is the body of that class.
     """
 
     name: str
@@ -138,6 +140,38 @@ def _at_start(scalar: ScalarNode, tree: ast.Expression) -> tuple[CodeType, ast.E
     return compile(tree, scalar.source.file, "eval", dont_inherit=True), tree
 
 
+@contextmanager
+def _returns_with_lines(tree: ast.Module | None) -> Iterator[None]:
+    """While it is compiled, each `return` of a script gives its line beside its value.
+
+    Afterwards nobody could tell it: a `finally` and the end of a `with` run later.
+    """
+    returns = _returns(tree.body[0]) if tree is not None else []
+    values = [node.value for node in returns]
+    for node, value in zip(returns, values, strict=True):
+        if value is not None:
+            line = ast.copy_location(ast.Constant(node.lineno), value)
+            node.value = ast.copy_location(ast.Tuple([line, value], ast.Load()), value)
+    try:
+        yield
+    finally:
+        for node, value in zip(returns, values, strict=True):
+            node.value = value
+
+
+def _returns(function: ast.AST) -> list[ast.Return]:
+    """The `return` statements of a function, without those of functions inside it."""
+    found: list[ast.Return] = []
+    waiting = list(ast.iter_child_nodes(function))
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Return):
+            found.append(node)
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.expr):
+            waiting.extend(ast.iter_child_nodes(node))
+    return found
+
+
 def _class_statement(name: str) -> ast.Module:
     """`class NAME`, empty. So `super()` and private names mean in a method what they mean in Python."""
     whole = ast.parse("class _(metaclass=_): pass")
@@ -212,7 +246,8 @@ class _Compiler:
                 return None
             tree = self._wrapped(tree, ast.parse(f"async def {name}({', '.join(parameters)}): pass"))
         try:
-            return compile(tree, self.source.file, "exec", dont_inherit=True), tree
+            with _returns_with_lines(tree if parameters else None):
+                return compile(tree, self.source.file, "exec", dont_inherit=True), tree
         except SyntaxError as error:
             line, offset = error.lineno or 0, (error.offset or 1) - 1
             here = self.source.byte_location(line, max(offset, 0)) if line else self._location()

@@ -9,7 +9,6 @@ The one rule: **what a client has seen is what it changes.** An instance comes w
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,9 +20,10 @@ from framework.atom.transitions import refuse_assignment
 from framework.atom.values import unknown
 from framework.definitions import EndpointsDefinition
 from framework.errors import HTTPError, ValidationError
+from framework.gateway.bodies import decoded
 from framework.gateway.conditions import Conditions, entity_tag
 from framework.gateway.listing import Listing, parse, whole
-from framework.gateway.responses import problem
+from framework.gateway.responses import NOTHING, problem
 
 Answer = tuple[Any, ...]
 
@@ -202,7 +202,7 @@ class Endpoints:
         sent = {"etag": _tag(one), **(headers or {})}
         if self._definition.answers:
             return code, _shown(one), sent
-        return 204 if code == 200 else code, None, sent
+        return (204, None, sent) if code == 200 else (code, NOTHING, sent)
 
 
 def merge(before: Any, patch: Any) -> Any:
@@ -243,24 +243,10 @@ def _object(request: Any) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in _JSON:
         raise HTTPError(415, "the body must be JSON: send the header `Content-Type: application/json`")
-    try:
-        body = json.loads(request.body, object_pairs_hook=_once, parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        raise HTTPError(400, "the request's body is not JSON") from None
+    body = decoded(request.body)
     if not isinstance(body, dict):
         raise HTTPError(400, "the request's body must be a JSON object: a field and its value each")
     return body
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise HTTPError(400, "a key stands twice in one object of the request's body")
-    return found
-
-
-def _no_number(text: str) -> Any:
-    raise HTTPError(400, "the request's body has a number that JSON does not know")
 
 
 def _problem(code: int, detail: str, headers: Mapping[str, str]) -> Answer:

@@ -10,19 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from framework.gateway import failures
 from framework.gateway.calls import Call
 from framework.gateway.idempotency import Idempotency
 from framework.gateway.requests import ClientGone
-from framework.gateway.responses import Response, from_result, make, remade
+from framework.gateway.responses import Response, from_result, make, readable, remade
 from framework.gateway.routing import Route, Script
 from framework.gateway.targets import Forwarded, Targets
 from framework.session import SCRIPT, Session
 
 logger = logging.getLogger("framework.gateway")
+
+Unanswered = Callable[[], Response | None]
+
+
+def _no_answer() -> None:
+    """The script leaves it to somebody else."""
 
 
 class Execution:
@@ -46,12 +52,15 @@ class Execution:
             forwarded = await self._targets.call(call)
             if call.route.response_script is None and forwarded.streamable:
                 return forwarded
-            most = call.route.definition.max_body or self._max_body
-            return await self._after(call, await forwarded.read(most, deadline=call.deadline))
+            return await self._after(call, await forwarded.read(self._most(call), deadline=call.deadline))
         except ClientGone:
             raise
         except BaseException as error:
             return _failed(call, error)
+
+    def _most(self, call: Call) -> int:
+        """How many bytes of body are held in memory."""
+        return call.route.definition.max_body or self._max_body
 
     # ---- the request script -----------------------------------------------------------------
 
@@ -81,20 +90,36 @@ class Execution:
         """The target's response, as the response script leaves it, or what it answers instead."""
         if call.route.response_script is None:
             return response
-        came = Response(response.code, response.body, response.headers.mutablecopy())
-        answered = await self._run(call, call.route.response_script, response)
-        return answered if answered is not None else remade(response, came=came)
+        seen = readable(response, self._most(call))
+        came = Response(seen.code, seen.body, seen.headers.mutablecopy())
+
+        def left() -> Response:
+            if seen.body is came.body is not response.body and "content-encoding" not in seen.headers.given:
+                seen.body = came.body = response.body  # as it was sent, compressed
+                seen.headers["content-encoding"] = response.headers["content-encoding"]
+            return remade(seen, came=came)
+
+        answered = await self._run(call, call.route.response_script, seen, unanswered=left)
+        assert answered is not None
+        return answered
 
     # ---- both -------------------------------------------------------------------------------
 
-    async def _run(self, call: Call, script: Script, *more: Any) -> Response | None:
+    async def _run(
+        self, call: Call, script: Script, *more: Any, unanswered: Unanswered = _no_answer
+    ) -> Response | None:
         if call.route.definition.transaction:
             async with self._session.collected():
-                return await self._script(call, script, *more)
-        return await self._script(call, script, *more)
+                return await self._script(call, script, *more, unanswered=unanswered)
+        return await self._script(call, script, *more, unanswered=unanswered)
 
-    async def _script(self, call: Call, script: Script, *more: Any) -> Response | None:
-        """What a script answers in time. Made before any commit: what cannot be sent is not stored."""
+    async def _script(
+        self, call: Call, script: Script, *more: Any, unanswered: Unanswered = _no_answer
+    ) -> Response | None:
+        """What a script answers in time. Made before any commit: what cannot be sent is not stored.
+
+        ``unanswered`` is what there is where the script answers nothing.
+        """
         finished: list[Response] = []
 
         def finish(body: Any = None, code: int = 200, headers: Mapping[str, Any] | None = None) -> None:
@@ -117,10 +142,14 @@ class Execution:
             SCRIPT.reset(name)
         if finished:
             return finished[0]
+        place = None
+        if result is not None and route.definition.atom is None:  # else it is no script of the definitions
+            line, result = result
+            place = (route.definition.file, line)
         if result is None:
-            return None
+            return unanswered()
         self._warn_of_bare_status(route, result)
-        return from_result(result)
+        return from_result(result, place)
 
     def _warn_of_bare_status(self, route: Route, result: Any) -> None:
         """Once a route: ``return 204`` is the body 204 with the status 200, and seldom meant so."""
@@ -143,7 +172,7 @@ def _failed(call: Call, error: BaseException) -> Response:
     task = _current_task()
     if task is None or (isinstance(error, asyncio.CancelledError) and task.cancelling()):
         raise error
-    return failures.response(error, route=call.route, method=call.scope["method"], body=call.body or b"")
+    return failures.response(error, call)
 
 
 def _current_task() -> asyncio.Task[Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 
@@ -20,7 +19,10 @@ from framework.errors import (
     Unavailable,
     ValidationError,
 )
+from framework.gateway import blame
+from framework.gateway.calls import Call
 from framework.gateway.outgoing import TargetFailed
+from framework.gateway.response_headers import BadAnswer
 from framework.gateway.responses import Response, from_http_error, problem
 from framework.gateway.routing import Route
 
@@ -34,23 +36,24 @@ class TooSlow(Exception):
         super().__init__(f"the script gave no answer within {seconds:g} s")
 
 
-def response(error: BaseException, *, route: Route, method: str, body: bytes) -> Response:
-    """The answer for an error; an unexpected one is logged with its YAML line under an id."""
+def response(error: BaseException, call: Call) -> Response:
+    """The answer for an error; an unexpected one is logged with its YAML line under an id.
+
+    The client is blamed only for what it sent: see ``blame``.
+    """
+    route, method = call.route, call.scope["method"]
     if isinstance(error, HTTPError):
         try:
             return from_http_error(error)
         except Exception as unsendable:  # its body or reason is no text and no JSON
             return _of_script(unsendable.with_traceback(error.__traceback__), route, method)
-    if isinstance(error, TransitionError):
-        told = {"field": error.field, "state": error.state, "possible": list(error.possible)}
-        return problem(409, str(error), rule=error.rule, **told)
     if isinstance(error, ValidationError):
-        return problem(422, str(error), field=error.field, rule=error.rule)
+        return _of_value(error, call)
     if isinstance(error, Gone) and error.table == route.definition.atom:
         return problem(404, f"there is no {error.table} of that identifier any more")
     if isinstance(error, Duplicate | Gone | Changed | StillReferred):
         return problem(409, str(error))
-    if isinstance(error, ItemRefused):
+    if isinstance(error, ItemRefused) and blame.item_is_of_client(error, call):
         return problem(422, str(error))
     if isinstance(error, TooSlow):
         logger.error("%s %s: %s", method, route.path, error, extra={"action": "too_slow"})
@@ -62,9 +65,20 @@ def response(error: BaseException, *, route: Route, method: str, body: bytes) ->
         return _full(error, route, method)
     if isinstance(error, Unavailable | Stopping):
         return _unavailable(error, route, method)
-    if isinstance(error, ValueError | RecursionError) and _is_to_blame(method, body):
-        return problem(400, "the request's body is not JSON")
+    if isinstance(error, ValueError | RecursionError):
+        detail = blame.unreadable(error, call)
+        if detail is not None:
+            return problem(400, detail)
     return _of_script(error, route, method)
+
+
+def _of_value(error: ValidationError, call: Call) -> Response:
+    if isinstance(error, TransitionError) and (not error.assigned or blame.name_is_of_client(error, call)):
+        told = {"field": error.field, "state": error.state, "possible": list(error.possible)}
+        return problem(409, str(error), rule=error.rule, **told)
+    if not isinstance(error, TransitionError) and blame.value_is_of_client(error, call):
+        return problem(422, str(error), field=error.field, rule=error.rule)
+    return _of_script(error, call.route, call.scope["method"])
 
 
 def _full(error: BaseException, route: Route, method: str) -> Response:
@@ -99,15 +113,21 @@ def unexpected(
     ``path`` is the route's template; ``place`` is where the error came from, where its traceback does not say.
     """
     number = secrets.token_hex(8)
-    at = trace.place(error) or place
+    known = isinstance(error, BadAnswer)
+    line = error.place if isinstance(error, BadAnswer) else None
+    at = trace.place(error) or (f"{trace.shown(line[0])}:{line[1]}" if line else place)
     logger.error(
-        "error %s in %s %s%s\n%s",
+        "error %s in %s %s%s: %s",
         number,
         method,
         path,
         f" at {at}" if at else "",
-        trace.text(error),
-        extra={"action": "request_error", "error_id": number},
+        trace.summary(error),
+        extra={
+            "action": "request_error",
+            "error_id": number,
+            "traceback": trace.of_script(error, line) if known else trace.text(error),
+        },
     )
     return problem(500, f"{who} failed; the server's log has more under the id", id=number)
 
@@ -117,16 +137,3 @@ def stopping() -> Response:
     answer = problem(503, "the server is stopping, and the request was not finished in time")
     answer.headers["retry-after"] = "1"
     return answer
-
-
-def _is_to_blame(method: str, body: bytes) -> bool:
-    """Is the body what a script could not read? Nobody expects one where the method brings none."""
-    return bool(body or method in ("POST", "PUT", "PATCH")) and not _is_json(body)
-
-
-def _is_json(body: bytes) -> bool:
-    try:
-        json.loads(body)
-    except (ValueError, RecursionError):
-        return False
-    return True

@@ -15,8 +15,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-
-from starlette.datastructures import MutableHeaders
+from typing import Any
 
 from framework import jsontext
 from framework.errors import (
@@ -26,6 +25,7 @@ from framework.errors import (
     StorageError,
 )
 from framework.gateway.calls import Call
+from framework.gateway.response_headers import ResponseHeaders
 from framework.gateway.responses import Response, problem
 from framework.session import Session
 from framework.storage.operations import BeginRequest, EndRequest, RequestKey, StoredResponse
@@ -76,7 +76,7 @@ class Idempotency:
         except RequestMismatch:
             return problem(422, "this Idempotency-Key was used for a request with other contents")
         if stored is not None:
-            return Response(stored.status, stored.body, MutableHeaders(jsontext.decode(stored.headers)))
+            return Response(stored.status, stored.body, _headers(jsontext.decode(stored.headers)))
 
         async def before_commit(response: Response) -> None:
             if response.code < 500:
@@ -151,7 +151,13 @@ def _stored(response: Response) -> StoredResponse:
         raise RuntimeError(
             f"a response of over {LARGEST_RESPONSE} bytes cannot be kept for a repeated request"
         )
-    return StoredResponse(response.code, jsontext.encode(dict(response.headers)), response.body)
+    return StoredResponse(response.code, jsontext.encode(response.headers.items()), response.body)
+
+
+def _headers(stored: Any) -> ResponseHeaders:
+    """Name and value of each line; answers that were stored by older versions are a mapping."""
+    lines = stored.items() if isinstance(stored, dict) else stored
+    return ResponseHeaders(raw=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines])
 
 
 def _in_progress() -> Response:

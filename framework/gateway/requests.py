@@ -12,6 +12,7 @@ from starlette.datastructures import URL
 from framework.caller import OPEN, Caller
 from framework.definitions.believed import TOKEN
 from framework.errors import HTTPError
+from framework.gateway.bodies import EMPTY
 from framework.gateway.headers import RequestHeaders
 from framework.gateway.target_paths import mistake
 
@@ -34,7 +35,7 @@ class Request:
         self._path: str = scope["path"]
         self._query: Any = None  # it is read from the scope when somebody asks
         self._headers = RequestHeaders(scope["headers"])
-        self.body: Any = body
+        self.body: Any = EMPTY if body == b"" else body
 
     @property
     def account(self) -> Caller | None:

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import functools
-import re
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
-
-from framework import jsontext
+from framework import jsontext, trace
 from framework.errors import Error, HTTPError
+from framework.gateway.response_headers import BadAnswer, ResponseHeaders, written
 
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
-_PROBLEM = "application/problem+json"
+_PROBLEM = b"application/problem+json"
 
-# What HTTP allows in a header (RFC 9110, 5.1 and 5.5); the framing of a body is the server's to say.
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_FRAMING = ("connection", "content-length", "transfer-encoding")
+# The framing of a body is the server's to say.
+_FRAMING = (b"connection", b"content-length", b"transfer-encoding")
 WITHOUT_BODY = (204, 304)
+
+# What a target says of the body that it sent, and of no other one: its coding, its length, what it is a part of,
+# its digests, and what a client may keep it by.
+_OF_THE_BODY = (
+    *("content-encoding", "content-length", "content-range", "accept-ranges"),
+    *("content-md5", "digest", "content-digest", "repr-digest", "etag", "last-modified"),
+)
+_CODINGS = ("gzip", "x-gzip", "deflate")
+
+
+class Nothing:
+    """A body of no bytes and no type, for an answer that says everything by its status."""
+
+
+NOTHING = Nothing()
 
 
 @dataclass(slots=True)
@@ -34,7 +46,7 @@ class Response:
 
     code: int
     body: bytes
-    headers: MutableHeaders = field(default_factory=MutableHeaders)
+    headers: ResponseHeaders = field(default_factory=ResponseHeaders)
 
     async def send(self, send: Any) -> None:
         """Send it, whole."""
@@ -57,13 +69,21 @@ def _written(now: int) -> bytes:
     return formatdate(now, usegmt=True).encode()
 
 
-def from_result(result: Any) -> Response:
+def from_result(result: Any, place: tuple[str, int] | None = None) -> Response:
     """``body``, ``code, body`` or ``code, body, headers``; a dict, list, ATOM or MU is sent as JSON.
 
-    ``TypeError`` for a result that is none of these, or that cannot be sent.
+    ``BadAnswer`` for a result that is none of these, or that cannot be sent; ``place`` is that of the ``return``.
     """
+    try:
+        return _from_result(result)
+    except BadAnswer as error:
+        error.place = place
+        raise
+
+
+def _from_result(result: Any) -> Response:
     code: Any = 200
-    headers: Mapping[str, Any] = {}
+    headers: Mapping[str, Any] | None = None
     body = result
     if isinstance(result, tuple):
         if len(result) == 2:
@@ -71,64 +91,104 @@ def from_result(result: Any) -> Response:
         elif len(result) == 3:
             code, body, headers = result
         else:
-            raise TypeError(
+            raise BadAnswer(
                 f"a script returns body, (code, body) or (code, body, headers), not {len(result)} values"
             )
+    if not _is_code(code) and _is_code(body):
+        raise BadAnswer(f"a script returned the status {body} last: write `return {body}, body`")
     return make(code, body, headers)
 
 
 def make(code: Any, body: Any, headers: Mapping[str, Any] | None = None) -> Response:
-    """A response of these parts; its content type by the body's type, unless ``headers`` has one."""
+    """A response of these parts; its content type by the body's type, unless ``headers`` has one.
+
+    A body of None is ``null``, but for a status that has no body. ``BadAnswer`` for what cannot be sent.
+    """
     _check_code(code)
-    content, content_type = _content(None if code in WITHOUT_BODY else body)
-    if headers is not None and not isinstance(headers, Mapping):
-        raise TypeError(f"a script returned headers that are no mapping but a {type(headers).__name__}")
-    sent = {str(name).lower(): str(value) for name, value in (headers or {}).items()}
-    for name, value in sent.items():
-        _check_header(name, value)
-    sent = {name: value for name, value in sent.items() if name not in _FRAMING}
-    if content_type:
-        sent.setdefault("content-type", content_type)
-    return Response(int(code), content, MutableHeaders(sent))
+    content, content_type = _content(NOTHING if code in WITHOUT_BODY else body)
+    raw: list[tuple[bytes, bytes]] = []
+    if headers is not None:
+        if not isinstance(headers, Mapping):
+            raise BadAnswer(f"a script returned headers that are no mapping but a {type(headers).__name__}")
+        raw = [line for line in written(headers) if line[0] not in _FRAMING]
+    if content_type and not any(name == b"content-type" for name, _ in raw):
+        raw.append((b"content-type", content_type.encode("ascii")))
+    return Response(int(code), content, ResponseHeaders(raw=raw))
 
 
 def remade(response: Response, *, came: Response) -> Response:
     """A target's response as a script has left it, if that can be sent. ``came`` is what it was before.
 
-    A body that was set is written as a returned one is; then what described the old one is dropped.
+    A body that was set is written as a returned one is. Then what described the old one is dropped, unless the
+    script has said it anew; and the answer is no part of anything any more.
     """
     _check_code(response.code)
+    headers = response.headers = _set_anew(response.headers)
     if response.code in WITHOUT_BODY:
         response.body = b""
-        del response.headers["content-length"]
     elif response.body is not came.body:
-        response.body, content_type = _content(response.body)
-        if content_type == _JSON or "content-type" not in response.headers:
-            response.headers["content-type"] = content_type or _TEXT
-        del response.headers["content-length"]
-        if response.headers.get("content-encoding") == came.headers.get("content-encoding"):
-            del response.headers["content-encoding"]
-    for name, value in response.headers.items():
-        _check_header(name, value)
+        response.body, content_type = _content(NOTHING if response.body is None else response.body)
+        if content_type == _JSON or "content-type" not in headers:
+            headers["content-type"] = content_type or _TEXT
+        for name in _OF_THE_BODY:
+            if name not in headers.given:
+                del headers[name]
+        if response.code == came.code == 206:
+            response.code = 200
     for name in ("connection", "transfer-encoding"):
-        del response.headers[name]
-    if response.headers.get("content-length") != came.headers.get("content-length"):
-        del response.headers["content-length"]  # the body's length is not the script's to say
+        del headers[name]
+    if headers.get("content-length") != came.headers.get("content-length") or response.code in WITHOUT_BODY:
+        del headers["content-length"]  # the body's length is not the script's to say
     return response
 
 
+def readable(response: Response, limit: int) -> Response:
+    """A target's response as its script is to see it: not compressed, if the target compressed it unasked.
+
+    One of another coding, of more than ``limit`` bytes, or that is broken is shown as it is.
+    """
+    coding = response.headers.get("content-encoding", "").strip().lower()
+    if coding not in _CODINGS or not response.body:
+        return Response(response.code, response.body, response.headers.mutablecopy())
+    try:
+        body = _inflated(response.body, limit)
+    except zlib.error:
+        body = None
+    seen = Response(response.code, response.body if body is None else body, response.headers.mutablecopy())
+    if body is not None:
+        del seen.headers["content-encoding"]
+    return seen
+
+
+def _inflated(body: bytes, limit: int) -> bytes | None:
+    """What was compressed; None for more than that, or for a part of it."""
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, as its head says
+    inflated = inflater.decompress(body, limit + 1)
+    return inflated if inflater.eof and not inflater.unused_data and len(inflated) <= limit else None
+
+
+def _set_anew(headers: Any) -> ResponseHeaders:
+    """The headers of a response, also where a script has set another mapping for them."""
+    if isinstance(headers, ResponseHeaders):
+        return headers
+    if not isinstance(headers, Mapping):
+        raise BadAnswer(f"response.headers was set to a {type(headers).__name__}; it is a mapping")
+    made = ResponseHeaders()
+    made.update(headers)
+    return made
+
+
+def _is_code(code: Any) -> bool:
+    return isinstance(code, int) and not isinstance(code, bool) and 200 <= code <= 599
+
+
 def _check_code(code: Any) -> None:
-    if isinstance(code, bool) or not isinstance(code, int) or not 200 <= code <= 599:
-        raise TypeError(f"a script returned the status {code!r}; it is a number from 200 to 599")
-
-
-def _check_header(name: str, value: str) -> None:
-    if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-        raise TypeError(f"a script returned the header {name!r} with a name or value HTTP cannot carry")
+    if not _is_code(code):
+        raise BadAnswer(f"a script returned the status {code!r:.60}; it is a number from 200 to 599")
 
 
 def _content(body: Any) -> tuple[bytes, str | None]:
-    if body is None:
+    if body is NOTHING:
         return b"", None
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes(body), _BYTES
@@ -136,9 +196,10 @@ def _content(body: Any) -> tuple[bytes, str | None]:
         if isinstance(body, str):
             return body.encode(), _TEXT
         return jsontext.encode(body).encode(), _JSON
-    except ValueError as error:
-        # Not a ValueError any more: the client's body is never to blame for the script's answer.
-        raise TypeError(f"a script returned what cannot be sent: {error}") from None
+    except (TypeError, ValueError) as error:
+        if trace.place(error) is not None:  # of code of the definitions, which makes a part of the body
+            raise
+        raise BadAnswer(f"a script returned what cannot be sent: {error}") from None
 
 
 def problem(code: int, detail: str | None = None, **members: Any) -> Response:
@@ -154,7 +215,7 @@ def problem(code: int, detail: str | None = None, **members: Any) -> Response:
     if detail and detail != title:
         content["detail"] = _escaped(detail)
     content |= {name: _escaped(value) for name, value in members.items()}
-    headers = MutableHeaders({"content-type": _PROBLEM})
+    headers = ResponseHeaders(raw=[(b"content-type", _PROBLEM)])
     return Response(code, jsontext.encode(content).encode(), headers)
 
 

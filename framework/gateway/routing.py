@@ -6,7 +6,7 @@ only the last one may be empty: ``/v1/orders`` and ``/v1/orders/`` match ``/v1/o
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,7 @@ from framework.definitions import RouteDefinition
 from framework.gateway.target_paths import TargetPath
 from framework.gateway.validation import Validation
 
-Script = Callable[..., Awaitable[Any]]
+Script = Callable[..., Coroutine[Any, Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)

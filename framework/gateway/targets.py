@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from starlette.datastructures import MutableHeaders
-
 from framework import jsontext
 from framework.definitions.believed import plain
 from framework.errors import HTTPError
@@ -25,6 +23,7 @@ from framework.gateway.forwarding import Forwarding
 from framework.gateway.outgoing import Outgoing, ResponseCut, TargetFailed
 from framework.gateway.presence import Presence, Present
 from framework.gateway.requests import BodyStream, announced, too_large
+from framework.gateway.response_headers import ResponseHeaders
 from framework.gateway.responses import WITHOUT_BODY, Response, date
 from framework.gateway.target_paths import encoded
 
@@ -148,7 +147,7 @@ class Forwarded:
         self._bare = self._head or asked_for_head or self.code in WITHOUT_BODY
         framing = self._head or not self._bare  # what has no body tells a length only to a HEAD
         try:
-            self.headers = MutableHeaders(
+            self.headers = ResponseHeaders(
                 raw=hops.to_client(incoming.headers, framing=framing and self.code not in WITHOUT_BODY)
             )
         except hops.Unsendable as error:

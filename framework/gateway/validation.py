@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from framework.definitions import RequestSchemas
 from framework.definitions.validation import Schema, compiled
 from framework.errors import HTTPError
+from framework.gateway.bodies import decoded
 from framework.gateway.responses import Response, problem
 from framework.gateway.texts import Offer, Texts
 
@@ -86,7 +87,7 @@ class Validation:
         if self._headers is not None:
             yield self._headers, self._headers.offer(_by_name(request.headers.raw))
         if self._body is not None and (request.body or request.method in _BRINGS_A_BODY):
-            yield self._body, _decoded(request.body)
+            yield self._body, decoded(request.body)
 
 
 class _Section:
@@ -188,24 +189,6 @@ def _detail(rule: str, kind: Any, *, private: bool) -> str:
 def _alternatives(words: list[str]) -> str:
     listed = " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
     return listed if len(listed) <= _LONGEST_LIST else listed[:_LONGEST_LIST] + " ..."
-
-
-# ---- the body -------------------------------------------------------------------------------
-
-
-def _decoded(body: bytes) -> Any:
-    """As ``json.loads`` has it, but without NaN and Infinity, which are Python's and not JSON's."""
-    try:
-        return _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
-    except (ValueError, RecursionError):
-        raise HTTPError(400, "the request's body is not JSON") from None
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse)  # made once: json.loads would make one at each call
 
 
 # ---- what comes as text ---------------------------------------------------------------------

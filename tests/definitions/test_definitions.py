@@ -132,7 +132,7 @@ def test_a_route(tmp_path: Path) -> None:
     assert route.target == Target("/c/{b}", "https:", ("https://example.com:8443", "http://d:80"))
     assert (route.connect_timeout, route.request_timeout, route.transaction) == (2.5, 1.0, True)
     assert route.request_script is not None
-    assert asyncio.run(route.request_script.function({})(*[None] * 6)) == "${HOST}"
+    assert asyncio.run(route.request_script.function({})(*[None] * 6))[1] == "${HOST}"
     text = "proxy: {authorization: {auth_mode: axis}, path: /a}\nauthorities: ['http://e']\n"
     route = checked(tmp_path, text).definitions.routes[0]
     assert (route.auth_mode, route.target) == ("axis", Target(None, None, ("http://e",)))

@@ -97,7 +97,7 @@ def test_a_routing_script_is_an_async_function_of_the_names_it_sees(tmp_path: Pa
     before = set(scope) | {"__builtins__"}
     function = route.request_script.function(scope)
     assert set(scope) == before
-    assert asyncio.run(function(None, {"a": 1}, None, None, None, None)) == (200, "one\n  two")
+    assert asyncio.run(function(None, {"a": 1}, None, None, None, None)) == (10 - 2, (200, "one\n  two"))
     with pytest.raises(ZeroDivisionError) as caught:
         asyncio.run(function(None, {}, None, None, None, None))
     frame = failing_frame(caught.value)
@@ -105,7 +105,7 @@ def test_a_routing_script_is_an_async_function_of_the_names_it_sees(tmp_path: Pa
     assert underlined(frame) == "1 / 0"
     assert frame.name == "request_forbidden_process"
     answer = route.response_script.function(scope)(None, None, None, None, None, None, 7)
-    assert asyncio.run(answer) == 7
+    assert asyncio.run(answer) == (11, 7)
 
 
 def test_a_default_and_a_method_fail_at_their_own_line(tmp_path: Path) -> None:

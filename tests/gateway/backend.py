@@ -15,7 +15,7 @@ from typing import Any
 class Backend(ThreadingHTTPServer):
     """``/status/CODE`` answers so, ``/flaky/N`` fails N times first, ``/echo`` tells, ``/hang`` waits.
 
-    ``/slow/SECONDS`` answers late, ``/cookie`` gives a cookie.
+    ``/slow/SECONDS`` answers late, ``/cookie`` gives a cookie, ``/scripted`` answers what ``scripted`` says.
     """
 
     daemon_threads = True
@@ -27,6 +27,7 @@ class Backend(ThreadingHTTPServer):
         self.connections = 0  # those that were agreed on
         self.requests: list[dict[str, Any]] = []
         self.extra: dict[str, str] = {}  # headers of each echo
+        self.scripted: tuple[int, bytes, dict[str, str]] = (200, b"", {})
         self.closing = threading.Event()
 
     @property
@@ -71,6 +72,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(503 if seen <= int(argument) else 200, str(seen).encode())
         elif kind == "cookie":
             self._answer(200, b"", {"Set-Cookie": "session=mine; Path=/"})
+        elif kind == "scripted":
+            self._answer(*self.server.scripted)
         elif kind == "slow":
             self.server.closing.wait(float(argument))
             self._answer(200, b"late")

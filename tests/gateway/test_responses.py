@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -44,13 +45,14 @@ BYTES = "application/octet-stream"
         ("return 202, 'text'", 202, TEXT, b"text"),
         ("return 404, {'a': 1}", 404, JSON, b'{"a":1}'),
         ("return 599, b''", 599, BYTES, b""),
-        ("return 200, None", 200, None, b""),
+        ("return 200, None", 200, JSON, b"null"),
+        ("return 304, None", 304, None, b""),
         ("return 204, None", 204, None, b""),
         ("return 200, [1, 2]", 200, JSON, b"[1,2]"),
         ("finish({'a': 1})", 200, JSON, b'{"a":1}'),
         ("finish('text', code=201)", 201, TEXT, b"text"),
         ("finish('text', 203)", 203, TEXT, b"text"),
-        ("finish()", 200, None, b""),
+        ("finish()", 200, JSON, b"null"),
         ("finish('first')\nfinish('second')\nreturn 'third'", 200, TEXT, b"first"),
     ],
 )
@@ -98,7 +100,7 @@ async def test_headers_of_the_script_are_sent_and_its_content_type_wins(serving:
 
 @pytest.mark.parametrize(
     ("value", "sent"),
-    [("'text'", "text"), ("''", ""), ("'caf\\xe9'", "caf\xe9"), ("'a b\\tc'", "a b\tc"), ("None", "None")],
+    [("'text'", "text"), ("''", ""), ("'caf\\xe9'", "caf\xe9"), ("'a b\\tc'", "a b\tc"), ("1.5", "1.5")],
 )
 async def test_header_values_that_http_can_carry_pass(serving: Serving, value: str, sent: str) -> None:
     async with serving(route("/a", f"return 200, '', {{'X-Value': {value}}}")) as client:
@@ -131,6 +133,87 @@ async def test_no_header_of_a_script_can_break_the_response(
         answer = await client.post("/a", b"{}")
     assert answer.code == 500
     assert answer.problem()["id"] in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("None", "None"),
+        ("b'bytes'", "bytes"),
+        ("{'a': 1}", "dict"),
+        ("{'a'}", "set"),
+        ("True", "bool"),
+        ("object()", "object"),
+        ("float('nan')", "float"),
+        ("datetime.date(2026, 1, 1)", "date"),
+        ("['a', None]", "NoneType"),
+        ("['a', ['b']]", "list"),
+        ("['a', 'b\\r\\nc']", "line break"),
+        ("'a\\0'", "control character"),
+    ],
+)
+@pytest.mark.parametrize("answer", ["return 200, '', {{'X-Odd': {}}}", "finish('', headers={{'X-Odd': {}}})"])
+async def test_a_header_value_that_is_no_text_is_named_with_the_scripts_line(
+    serving: Serving, caplog: pytest.LogCaptureFixture, value: str, told: str, answer: str
+) -> None:
+    async with serving(route("/a", f"a = 1\n{answer.format(value)}")) as client:
+        assert (await client.get("/a")).code == 500
+    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "'X-Odd'" in record.getMessage()
+    assert told in record.getMessage()
+    assert f" at {folder_of(record)}000.yaml:6" in record.getMessage()
+
+
+def folder_of(record: logging.LogRecord) -> str:
+    """What stands before the file's name in a record's place."""
+    found = re.search(r" at (\S*?)000\.yaml", record.getMessage())
+    assert found is not None
+    return found[1]
+
+
+async def test_a_list_is_several_lines_of_one_header(serving: Serving) -> None:
+    cookies = "return 200, '', {'Set-Cookie': ['a=1', 'b=2'], 'X-Pair': (1, 'two'), 'X-None': []}"
+    async with serving(
+        route("/a", cookies),
+        route("/b", "return 1", idempotency=True),
+        route("/c", cookies, idempotency=True),
+    ) as client:
+        for path in ("/a", "/c", "/c"):  # and from what is kept for a repeated request
+            called = await client.app.call("POST", path, {"idempotency-key": "k"}, b"")
+            assert called.headers.getlist("set-cookie") == ["a=1", "b=2"]
+            assert called.headers.getlist("x-pair") == ["1", "two"]
+            assert "x-none" not in called.headers
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("{1, 2}", "the type set is no JSON value"),
+        ("200, {'a': {1}}", "the type set is no JSON value"),
+        ("{'a': 1}, 202", "write `return 202, body`"),
+        ("{'a': 1}, 202, {}", "write `return 202, body`"),
+        ("object()", "the type object is no JSON value"),
+        ("True, 'a'", "the status True"),
+        ("700, 'a'", "the status 700"),
+        ("202, 'a', {}, 1", "not 4 values"),
+        ("float('nan')", "cannot be sent"),
+    ],
+)
+async def test_an_answer_that_cannot_be_sent_is_logged_with_the_line_of_its_return(
+    serving: Serving, caplog: pytest.LogCaptureFixture, answer: str, told: str
+) -> None:
+    script = (
+        "if request.method == GET:\n    return 1\ntry:\n    await asyncio.sleep(0)\n"
+        f"    return {answer}\nfinally:\n    a = 2\nreturn 3"
+    )
+    async with serving(route("/a", script)) as client:
+        assert (await client.post("/a", b"{}")).code == 500
+    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert f"{folder_of(record)}000.yaml:9: BadAnswer: " in record.getMessage()
+    assert told in record.getMessage()
+    trace = record.traceback  # type: ignore[attr-defined]
+    assert f"    return {answer}" in trace
+    assert "framework/" not in trace.replace(folder_of(record), "")
 
 
 async def test_lengths_and_framing_are_never_the_scripts_to_say(serving: Serving) -> None:

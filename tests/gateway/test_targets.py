@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -404,3 +407,123 @@ async def test_clients_that_go_away_leave_no_task(serving: Serving, backend: Bac
         async with asyncio.timeout(5):
             while asyncio.all_tasks() - before:
                 await asyncio.sleep(0.01)
+
+
+# ---- what described the body that the target sent -------------------------------------------
+
+OF_THE_BODY = {
+    "ETag": '"a"',
+    "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT",
+    "Content-MD5": "1B2M2Y8AsgTpgAmY7PhCfg==",
+    "Digest": "sha-256=x",
+    "Content-Digest": "sha-256=:x:",
+    "Repr-Digest": "sha-256=:x:",
+    "Content-Range": "bytes 0-1/4",
+    "Accept-Ranges": "bytes",
+    "Content-Encoding": "br",
+}
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "kept"),
+    [
+        ("response.headers['X-A'] = 'b'", 206, set(OF_THE_BODY)),
+        ("response.body = 'new'", 200, set()),
+        ("response.headers['ETag'] = '\"a\"'\nresponse.body = b'new'", 200, {"ETag"}),
+        ("response.body = 'new'\nresponse.headers |= {'Content-Encoding': 'br'}", 200, {"Content-Encoding"}),
+        ("response.headers = {'Digest': 'sha-256=x'}\nresponse.body = 'new'", 200, {"Digest"}),
+        ("response.body = 'new'\nresponse.code = 203", 203, set()),
+    ],
+)
+async def test_a_new_body_drops_what_described_the_old_one(
+    serving: Serving, backend: Backend, script: str, code: int, kept: set[str]
+) -> None:
+    backend.scripted = (206, b"part", OF_THE_BODY)
+    async with serving(to(backend, "/scripted", PASS, response_forbidden_process=script)) as client:
+        answer = await client.get("/scripted")
+    assert answer.code == code
+    assert {name for name in OF_THE_BODY if name.lower() in answer.headers} == kept
+    assert answer.body == (b"part" if code == 206 else b"new")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_a_compressed_body_is_unpacked_for_the_script_alone(
+    serving: Serving, backend: Backend, coding: str
+) -> None:
+    packed = gzip.compress(b"plain") if coding == "gzip" else zlib.compress(b"plain")
+    backend.scripted = (200, packed, {"Content-Encoding": coding, "ETag": '"a"'})
+    reads = to(
+        backend,
+        "/scripted",
+        PASS,
+        response_forbidden_process="response.headers['X'] = response.body.decode()",
+    )
+    sets = to(backend, "/scripted/a", PASS, response_forbidden_process="response.body += b' and more'")
+    async with serving(reads, sets) as client:
+        answer = await client.get("/scripted")
+        assert (answer.headers["x"], answer.body) == ("plain", packed)
+        assert (answer.headers["content-encoding"], answer.headers["etag"]) == (coding, '"a"')
+        answer = await client.get("/scripted/a")
+        assert answer.body == b"plain and more"
+        assert not {"content-encoding", "etag"} & answer.headers.keys()
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [gzip.compress(b"a" * 5000), gzip.compress(b"plain")[:-1], b"no gzip", b""],
+    ids=["large", "cut", "other", "empty"],
+)
+async def test_what_cannot_be_unpacked_within_the_limit_stays_as_it_is(
+    serving: Serving, backend: Backend, packed: bytes
+) -> None:
+    backend.scripted = (200, packed, {"Content-Encoding": "gzip"})
+    script = "response.headers['X'] = f'{len(response.body)} {response.headers[\"content-encoding\"]}'"
+    entry = to(backend, "/scripted", PASS, response_forbidden_process=script, max_body=1000)
+    async with serving(entry) as client:
+        answer = await client.get("/scripted")
+    assert answer.code == 200
+    assert answer.body == packed
+    assert answer.headers["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(
+    ("method", "sent", "code", "body"),
+    [
+        ("GET", (200, b'{"a": 1}', {"ETag": '"a"'}), 200, b'{"a":1,"unit":"g"}'),
+        (
+            "GET",
+            (200, gzip.compress(b'{"a": 1}', mtime=0), {"Content-Encoding": "gzip"}),
+            200,
+            b'{"a":1,"unit":"g"}',
+        ),
+        ("HEAD", (200, b'{"a": 1}', {}), 200, b""),
+        ("GET", (204, b"", {}), 204, b""),
+        ("GET", (304, b"", {"ETag": '"a"'}), 304, b""),
+        ("GET", (206, b'{"a"', {"Content-Range": "bytes 0-3/8"}), 206, b'{"a"'),
+        ("GET", (404, b"<html>", {}), 200, b'{"stock":0}'),
+        ("HEAD", (404, b"<html>", {}), 200, b""),
+        ("GET", (503, b"<html>", {}), 503, b"<html>"),
+        ("POST", (200, b"", {}), 200, b""),
+    ],
+)
+async def test_the_response_script_of_the_documentation_works(
+    serving: Serving,
+    backend: Backend,
+    method: str,
+    sent: tuple[int, bytes, dict[str, str]],
+    code: int,
+    body: bytes,
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text()
+    script = page.partition("## The response script")[2].partition("```python\n")[2].partition("```")[0]
+    backend.scripted = sent
+    async with serving(to(backend, "/scripted", PASS, response_forbidden_process=script)) as client:
+        if method == "HEAD":  # the server leaves the body out
+            assert (await client.app.call("HEAD", "/scripted", {}, b"")).code == code
+            return
+        answer = await client.request(method, "/scripted")
+    assert (answer.code, answer.body) == (code, body)
+    if (method, code, sent[0]) != ("GET", 200, 404):
+        assert answer.headers.get("x-seen-by", "/scripted") == "/scripted"
+    if code in (206, 304):
+        assert all(answer.headers[name.lower()] == value for name, value in sent[2].items())

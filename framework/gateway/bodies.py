@@ -1,0 +1,79 @@
+"""The body of a request as JSON, read in one way by everything of the framework that reads it.
+
+The one rule: **what two parsers could take for two things is refused** (RFC 8259, 4 and 8.1; RFC 7493): a key that
+stands twice, another encoding than UTF-8, a byte order mark, NaN and Infinity.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from framework.errors import HTTPError
+
+NOT_JSON = "the request's body is not JSON"
+_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+
+
+class _EmptyText(str):
+    """The text of an empty body: it is told from any other empty text, when nobody can read it."""
+
+    __slots__ = ()
+
+    def strip(self, *args: Any) -> _EmptyText:
+        return self
+
+
+class _EmptyBody(bytes):
+    """A body of no bytes."""
+
+    __slots__ = ()
+
+    def decode(self, *args: Any, **kwargs: Any) -> str:
+        return EMPTY_TEXT
+
+
+EMPTY_TEXT = _EmptyText()
+EMPTY = _EmptyBody()
+
+
+def decoded(body: bytes, *, strict: bool = True) -> Any:
+    """The value of a JSON text. ``HTTPError(400)`` says why it is none.
+
+    Without ``strict`` it is read as leniently as scripts read it by ``json.loads``.
+    """
+    try:
+        if not strict:
+            return json.loads(body)
+        if body.startswith(_MARKS) or b"\0" in body[:4]:
+            raise HTTPError(400, "the request's body must be UTF-8, without a byte order mark")
+        return _STRICT.decode(body.decode("utf-8", "surrogatepass"))
+    except UnicodeDecodeError:
+        raise HTTPError(400, "the request's body must be UTF-8") from None
+    except json.JSONDecodeError:
+        raise HTTPError(400, NOT_JSON) from None
+    except RecursionError:
+        raise HTTPError(400, f"{NOT_JSON}: it is nested too deeply") from None
+    except ValueError:
+        raise HTTPError(400, too_long()) from None
+
+
+def too_long() -> str:
+    """What a body is told that has a whole number of more digits than the interpreter reads."""
+    return f"the request's body has a whole number of more than {sys.get_int_max_str_digits()} digits"
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise HTTPError(400, "a key stands twice in one object of the request's body")
+    return found
+
+
+def _no_number(text: str) -> Any:
+    raise HTTPError(400, "the request's body has a number that JSON does not know")
+
+
+# Made once: `json.loads` would make one at each call.
+_STRICT = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number)
