@@ -29,7 +29,7 @@ class BadAnswer(TypeError):
 
 
 class ResponseHeaders(MutableHeaders):
-    """A mapping of names to text that may be set. ``given`` are the names that were: in lower case, set or appended to."""
+    """A mapping of names to text that may be set. ``given`` are the names that were set, in lower case."""
 
     given: frozenset[str] = frozenset()
 
