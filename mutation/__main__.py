@@ -29,7 +29,7 @@ only_mutate = {modules}
 also_copy = {copied}
 pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist"]
 pytest_add_cli_args_test_selection = {tests}
-type_check_command = ["mypy", "--output=json", "--no-warn-unused-ignores", {checked}]
+type_check_command = ["python", "-m", "mutation.types", "mypy", "--output=json", "--no-warn-unused-ignores", {checked}]
 timeout_multiplier = 5.0
 timeout_constant = 5.0
 """

@@ -7,14 +7,17 @@ import time
 from typing import Any
 
 import pytest
+from sqlalchemy import bindparam, select
 
 from framework import transaction as transaction_module
 from framework.atoms import Atoms, Models
 from framework.definitions import check
-from framework.errors import Duplicate, TransactionEnded, TransactionHeld, TransactionTooLong
+from framework.errors import ClaimLost, Duplicate, TransactionEnded, TransactionHeld, TransactionTooLong
 from framework.fifo import Fifos
-from framework.session import Session
+from framework.session import CLAIMS, Session
 from framework.storage import Storage
+from framework.storage.operations import Put, Release
+from framework.storage.plans import Chosen, Plan
 
 pytestmark = pytest.mark.anyio
 
@@ -196,6 +199,176 @@ async def test_nobody_waits_for_the_transaction_that_he_stands_in(world: World) 
     assert await world.names() == ["a", "c"]
 
 
+@pytest.mark.parametrize("read", ["load", "select", "gather"])
+async def test_for_update_needs_a_transaction(world: World, read: str) -> None:
+    conn = world.session.connection()
+    for place in (None, conn):
+        with pytest.raises(TransactionHeld, match="for_update needs (a|the) transaction"):
+            await reading(world, read, place, for_update=True)
+
+
+@pytest.mark.parametrize("read", ["load", "select", "gather"])
+async def test_reads_see_what_their_transaction_wrote_and_others_do_not(world: World, read: str) -> None:
+    await world.Thing(thingId="a").save()
+    session = world.session
+    conn = session.connection()
+    async with conn.begin():
+        assert await reading(world, read, conn) == ["a"]
+        await world.Thing(thingId="b", name="b").save(conn=conn)
+        assert await reading(world, read, conn) == ["a", "b"]
+        assert await reading(world, read, conn, for_update=True) == ["a", "b"]
+        assert await reading(world, read, None) == ["a"]
+    assert await reading(world, read, None) == ["a", "b"]
+    async with session.collected():
+        assert await reading(world, read, None) == ["a", "b"]
+        await world.Thing(thingId="c").save()
+        assert await reading(world, read, None) == ["a", "b", "c"]
+        await world.Thing(thingId="d").save()  # the writer is held now
+        assert await reading(world, read, None) == ["a", "b", "c", "d"]
+    assert await world.names() == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("read", ["load", "select", "gather"])
+@pytest.mark.parametrize("for_update", [False, True])
+async def test_a_read_holds_the_writer_only_for_update(world: World, read: str, for_update: bool) -> None:
+    await world.Thing(thingId="a").save()
+
+    async def others_wait() -> bool:
+        """Does a write of somebody else have to wait for this transaction?"""
+        write = asyncio.create_task(world.session.storage.write([Put("q", "1", 1.0)]))
+        done, _ = await asyncio.wait({write}, timeout=0.3)
+        waiting.append(write)
+        return not done
+
+    waiting: list[asyncio.Task[Any]] = []
+    async with world.session.collected():
+        assert await reading(world, read, None, for_update=for_update) == ["a"]
+        assert await others_wait() is for_update
+    conn = world.session.connection()
+    async with conn.begin():
+        assert await reading(world, read, conn, for_update=for_update) == ["a"]
+        assert await others_wait() is for_update
+    await asyncio.gather(*waiting)
+
+
+async def reading(world: World, read: str, place: Any, *, for_update: bool = False) -> list[str]:
+    """The names that a read of this kind finds, in order."""
+    session, table = world.session, world.model.Thing
+    if read == "select":
+        statement = (
+            select(table.c.thingId).where(table.c.thingId >= bindparam("first")).order_by(table.c.thingId)
+        )
+        rows = await session.select(statement, {"first": "a"}, place, for_update=for_update)
+        return [row["thingId"] for row in rows]
+    if read == "load":
+        found = [
+            await session.load(table, "thingId", name, place, for_update=for_update)
+            for name in ("a", "b", "c", "d")
+        ]
+        return [row["thingId"] for row in found if row is not None]
+
+    def plan() -> Plan[list[str]]:
+        rows = yield Chosen(select(table.c.thingId).order_by(table.c.thingId), {})
+        return [row["thingId"] for row in rows]
+
+    return await session.gather(plan(), place, for_update=for_update)
+
+
+async def test_what_a_transaction_is_refused_for_is_said(world: World) -> None:
+    conn, other = world.session.connection(), world.session.connection()
+    async with conn.begin():
+        await world.Thing(thingId="a").save(conn=conn)
+        with pytest.raises(TransactionHeld, match="a second transaction would wait"):
+            await other.write([Put("q", "1", 1.0)])
+        with pytest.raises(TransactionHeld, match="callout would wait for the transaction"):
+            world.session.require_free("callout")
+        with pytest.raises(TransactionHeld, match="a FIFO block inside a transaction"):
+            await world.fifo("q").__aenter__()
+    world.session.require_free("callout")
+    async with world.session.collected():
+        world.session.require_free("callout")  # it holds nothing yet
+        with pytest.raises(TransactionHeld, match="a FIFO block inside a transaction"):
+            await world.fifo("q").__aenter__()
+        await world.Thing(thingId="b").save()
+        await world.Thing.load("b")
+        with pytest.raises(TransactionHeld, match="callout would wait"):
+            world.session.require_free("callout")
+
+
+# ---- a claim that was lost ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["none", "conn", "begun", "collected", "collected and read"])
+async def test_who_has_lost_its_item_writes_nothing_wherever_it_writes(world: World, place: str) -> None:
+    await world.Thing(thingId="there").save()
+    await world.fifo("q").put(1)
+    async with world.fifo("q"):
+        [claim] = CLAIMS.get()
+        await world.session.storage.write([Release(claim)])  # somebody takes it away
+        with pytest.raises(ClaimLost):
+            await writing(world, place)
+    assert await world.names() == ["there"]
+
+
+async def writing(world: World, place: str) -> None:
+    """Save a thing in this way."""
+    thing = world.Thing(thingId="late")
+    conn = world.session.connection()
+    if place == "none":
+        await thing.save()
+    elif place == "conn":
+        await thing.save(conn=conn)
+    elif place == "begun":
+        async with conn.begin():
+            await thing.save(conn=conn)
+    else:
+        async with world.session.collected():
+            await thing.save()
+            if place == "collected and read":
+                await world.Thing.load("late")
+
+
+# ---- parts of a transaction ---------------------------------------------------------------------
+
+
+async def test_a_part_that_fails_is_undone_alone_while_nothing_of_it_is_sent(world: World) -> None:
+    first, second, third = (world.Thing(thingId=name) for name in ("first", "second", "third"))
+    async with world.session.collected():
+        await first.save()
+        with pytest.raises(ZeroDivisionError):
+            async with world.session.whole():
+                await second.save()
+                await third.save()
+                raise ZeroDivisionError
+        with pytest.raises(KeyError):
+            async with world.session.whole():
+                raise KeyError  # it wrote nothing: nothing has to be undone
+    assert await world.names() == ["first"]
+    await second.save()  # it knows that it was not stored
+    assert await world.names() == ["first", "second"]
+
+
+async def test_a_part_that_fails_after_a_read_undoes_all(world: World) -> None:
+    with pytest.raises(TransactionEnded, match="could not be undone alone"):
+        async with world.session.collected():
+            await world.Thing(thingId="first").save()
+            await world.Thing.load("first")
+            with pytest.raises(ZeroDivisionError):
+                async with world.session.whole():
+                    await world.Thing(thingId="second").save()
+                    raise ZeroDivisionError
+    assert await world.names() == []
+
+
+async def test_an_error_of_a_block_reaches_its_end_as_it_was_raised(world: World) -> None:
+    for context in (world.session.collected(), world.session.connection().begin()):
+        with pytest.raises(ZeroDivisionError) as caught:
+            async with context:
+                await world.Thing.retrieve()
+                raise ZeroDivisionError("by zero")
+        assert caught.value.args == ("by zero",)
+
+
 # ---- how long it may hold the writer ----------------------------------------------------------
 
 
@@ -209,7 +382,8 @@ async def test_who_awaits_something_else_for_too_long_is_rolled_back(
                 await world.Thing(thingId="a").save(conn=conn)
                 await asyncio.sleep(0.6)
     assert await world.names() == []
-    assert any(getattr(record, "action", "") == "transaction_too_long" for record in caplog.records)
+    [record] = [one for one in caplog.records if getattr(one, "action", "") == "transaction_too_long"]
+    assert "a transaction was rolled back: it held the writer for more than 0.2 s" in record.getMessage()
 
 
 @pytest.mark.usefixtures("_short")
@@ -226,8 +400,6 @@ async def test_a_loop_that_did_not_turn_is_not_the_transactions_fault(world: Wor
 
 @pytest.mark.parametrize("held", [False, True])
 async def test_columns_of_one_name_both_come_back(world: World, held: bool) -> None:
-    from sqlalchemy import select
-
     await world.Thing(thingId="a", name="x").save()
     await world.Thing(thingId="b", name="x").save()
     one, two = world.model.Thing.alias("one"), world.model.Thing.alias("two")
@@ -239,3 +411,30 @@ async def test_columns_of_one_name_both_come_back(world: World, held: bool) -> N
             await world.Thing(thingId="c").save(conn=conn)
         result = await conn.execute(statement)
     assert result.fetchall() == [("a", "b")]
+
+
+async def test_a_result_gives_its_rows_in_each_form(world: World) -> None:
+    await world.Thing(thingId="a", name="x").save()
+    await world.Thing(thingId="b", name="y").save()
+    table = world.model.Thing
+    columns = select(table.c.thingId, table.c.name).order_by(table.c.thingId)
+    async with world.model.aiodb() as conn:
+        found = await conn.execute(columns)
+        nothing = await conn.execute(columns.where(table.c.name == "z"))
+        changed = await conn.execute(table.update().values(name="new"))
+    assert found.fetchall() == list(found) == [("a", "x"), ("b", "y")]
+    assert found.columns == ("thingId", "name")
+    assert (len(found), found.first(), found.scalar()) == (2, ("a", "x"), "a")
+    assert found.mappings() == [{"thingId": "a", "name": "x"}, {"thingId": "b", "name": "y"}]
+    assert (len(nothing), nothing.first(), nothing.scalar(), nothing.mappings()) == (0, None, None, [])
+    assert changed.rowcount == 2
+
+
+async def test_a_select_waits_for_the_writer_only_in_a_transaction_that_holds_it(world: World) -> None:
+    table = world.model.Thing
+    async with world.model.aiodb() as conn, conn.begin():
+        assert (await conn.execute(select(table.c.thingId))).fetchall() == []
+        await world.Thing(thingId="mine").save(conn=conn)
+        assert (await conn.execute(select(table.c.thingId))).fetchall() == [("mine",)]
+    async with world.model.aiodb() as conn:
+        assert (await conn.execute(select(table.c.thingId))).fetchall() == [("mine",)]
