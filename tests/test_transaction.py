@@ -203,7 +203,7 @@ async def test_nobody_waits_for_the_transaction_that_he_stands_in(world: World) 
 async def test_for_update_needs_a_transaction(world: World, read: str) -> None:
     conn = world.session.connection()
     for place in (None, conn):
-        with pytest.raises(TransactionHeld, match="for_update needs (a|the) transaction"):
+        with pytest.raises(TransactionHeld, match=r"for_update needs (a|the) transaction"):
             await reading(world, read, place, for_update=True)
 
 
