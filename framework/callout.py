@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from framework import contentcoding, jsontext, tls
 from framework.errors import FrameworkError
+from framework.homeloop import HomeLoop
 from framework.request_id import HEADER, REQUEST_ID
 
 if TYPE_CHECKING:
@@ -52,10 +53,15 @@ class Callout:
     """What scripts call as ``callout(...)``. Owns a pooled client; ``close`` it with the runtime."""
 
     def __init__(self) -> None:
+        self._home = HomeLoop()
         self._inside: Inside | None = None
         self._joined: tuple[str, str] | None = None
         self._client: aiohttp.ClientSession | None = None
         self._contexts = tls.Contexts()
+
+    def open(self) -> None:
+        """Belong to the event loop that runs now."""
+        self._home = HomeLoop()
 
     def connect(self, inside: Inside | None) -> None:
         """The gateway that ``path`` means; None when this process has none."""
@@ -112,6 +118,7 @@ class Callout:
 
         Raises ``FrameworkError`` for what can be no request: no path, files of ``ca_certs`` that are none.
         """
+        self._home.require()
         _scenario(scenario)
         if not isinstance(max_body, int) or max_body < 0:
             raise FrameworkError(f"callout: max_body is a number of bytes, or 0 for no limit: {max_body!r}")

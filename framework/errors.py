@@ -27,6 +27,7 @@
     │   ├── Reject             raised in a block: the item can never be worked off
     │   └── Retry              raised in a block: the item is to be tried again later
     ├── AccountError           a verb on an account or role that is not there, or not allowed
+    ├── WrongLoop              a call from the event loop of another thread: nothing was done
     └── Stopping               the runtime is shutting down
 
 A mistake in a definition is no exception but a value: see ``framework.definitions.problem``.
@@ -250,6 +251,10 @@ class Retry(FifoError):
 
 class AccountError(FrameworkError):
     """An account's name or role is not there, or not allowed; nothing was changed."""
+
+
+class WrongLoop(FrameworkError):
+    """The database, a FIFO or a callout was used on an event loop that is not the server's; nothing was done."""
 
 
 class Stopping(FrameworkError):

@@ -89,6 +89,7 @@ class Runtime:
         if serving:
             await self._record_policies(storage)
         self.session.bind(storage)
+        self.callout.open()
         self.debug.connect(storage.broadcast)
         self.snapshot.atoms.define_methods(self.snapshot.scope)
         self.snapshot.scope["context"].run_modules()

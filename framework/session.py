@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, Table
 
 from framework.errors import TransactionHeld, Unavailable
+from framework.homeloop import HomeLoop
 from framework.looks import Looks
 from framework.storage.contract import Orphaned, Storage
 from framework.storage.operations import Claim, Operation
@@ -82,15 +83,19 @@ class Session:
 
     def __init__(self) -> None:
         self._storage: Storage | None = None
+        self._home = HomeLoop()
         self._stop = asyncio.Event()
 
     def bind(self, storage: Storage) -> None:
-        """Use this open storage from now on."""
+        """Use this open storage from now on, on the event loop that runs now."""
         self._storage = storage
+        self._home = HomeLoop()
         self._stop = asyncio.Event()
 
     @property
     def storage(self) -> Storage:
+        """The storage, for the event loop that it was opened on; ``WrongLoop`` for another one."""
+        self._home.require()
         if self._storage is None:
             raise Unavailable(
                 "no database is open: a definition's code ran before the start or after the stop"
@@ -125,6 +130,7 @@ class Session:
 
         ``undo`` is called when the transaction that it was written in is not stored after all.
         """
+        self._home.require()
         place = conn or self._joined()
         if place is not None:
             return await place.write(operations, undo)
@@ -142,6 +148,7 @@ class Session:
         for_update: bool = False,
     ) -> Awaitable[Row | None]:
         """One row by a unique column, or ``None``; sees what ``conn`` or the script's transaction wrote."""
+        self._home.require()
         place = conn or JOINED.get()
         if place is not None:
             return place.load(table, key_column, key, for_update=for_update)
@@ -158,6 +165,7 @@ class Session:
         for_update: bool = False,
     ) -> list[Row]:
         """The rows of a statement; sees what ``conn`` or the script's transaction wrote."""
+        self._home.require()
         place = conn or JOINED.get()
         if place is not None:
             return await place.select(statement, parameters, for_update=for_update)
@@ -167,6 +175,7 @@ class Session:
 
     async def gather(self, plan: Plan[T], conn: Place | None = None, *, for_update: bool = False) -> T:
         """What a plan comes to; sees what ``conn`` or the script's transaction wrote."""
+        self._home.require()
         place = conn or JOINED.get()
         if place is not None:
             return await place.gather(plan, for_update=for_update)
@@ -176,6 +185,7 @@ class Session:
 
     async def deliver(self, operations: Sequence[Operation], orphaned: Orphaned) -> list[Any]:
         """A delivery: a unit by itself always, since its claim must be seen by everybody."""
+        self._home.require()
         begun = BEGUN.get()
         if JOINED.get() is not None or (begun is not None and not begun.ended):
             raise TransactionHeld(
@@ -193,6 +203,7 @@ class Session:
 
         In `conn.begin()` they are stored or not with that, as everything there.
         """
+        self._home.require()
         joined, begun = JOINED.get(), BEGUN.get()
         if joined is not None:
             with joined.part():
@@ -205,7 +216,7 @@ class Session:
 
     def connection(self) -> Connection:
         """A connection for explicit transactions."""
-        return Connection(self.storage, CLAIMS.get)
+        return Connection(self.storage, CLAIMS.get, self._home)
 
     def require_free(self, what: str) -> None:
         """``TransactionHeld`` if this task holds a transaction, which ``what`` would wait for."""

@@ -24,6 +24,7 @@ from sqlalchemy import Executable, Select, Table
 
 from framework import trace
 from framework.errors import TransactionEnded, TransactionHeld
+from framework.homeloop import HomeLoop
 from framework.storage.contract import Storage, Transaction
 from framework.storage.operations import Claim, Execute, Executed, Operation
 from framework.storage.plans import Plan, Row
@@ -258,15 +259,17 @@ class Connection:
     was started gets ``TransactionEnded``.
     """
 
-    def __init__(self, storage: Storage, claims: Callable[[], Sequence[Claim]]) -> None:
+    def __init__(self, storage: Storage, claims: Callable[[], Sequence[Claim]], home: HomeLoop) -> None:
         self._storage = storage
         self._claims = claims
+        self._home = home
         self._begun: Begun | None = None
         self._closed = False
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Self]:
         """A transaction: committed at the end of the block, rolled back when it raises."""
+        self._home.require()
         self._require_free()
         if self._begun is not None:
             raise TransactionHeld(
@@ -335,6 +338,7 @@ class Connection:
 
     def _current(self) -> Begun | None:
         """The transaction that the caller stands in; ``TransactionEnded`` for one who has outlived it."""
+        self._home.require()
         inherited = BEGUN.get()
         if self._closed or (inherited is not None and inherited.ended):
             raise TransactionEnded

@@ -31,7 +31,7 @@ LAYERS = (
         "outbox",
         "definitions",
     ),
-    ("durations",),
+    ("durations", "homeloop"),
     ("logs",),
     (
         "mu",
