@@ -21,6 +21,7 @@
     │   ├── ItemRefused        an item or a FIFO name that is not allowed              (HTTP 422)
     │   ├── FifoFull           a put into a FIFO that has reached its max_length        (HTTP 503)
     │   ├── InWork             a verb that may not touch the item in work
+    │   ├── NotEmpty           a FIFO that is to be forgotten, and holds something
     │   ├── Nested             a FIFO entered inside a block of the same FIFO
     │   ├── NotInBlock         something asked of a delivery outside its block
     │   ├── ClaimLost          another process owns the item now: nothing was changed
@@ -220,6 +221,10 @@ class FifoFull(FifoError):
 
 class InWork(FifoError):
     """The item is in work at this moment; nothing was changed."""
+
+
+class NotEmpty(FifoError):
+    """The FIFO holds items or dead letters; it was not forgotten."""
 
 
 class Nested(FifoError):

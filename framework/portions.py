@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-FIRST, LARGEST = 200, 20_000  # rows
+LEAST, FIRST, LARGEST = 50, 200, 20_000  # rows
 SHORT, LONG = 0.01, 0.03  # seconds that a portion is to take: the next one is larger, or smaller
 
 
@@ -38,5 +38,5 @@ async def in_portions(
 def next_limit(limit: int, took: float) -> int:
     """How many rows the next portion is to have, when the last one took so long."""
     if took > LONG:
-        return max(int(limit * SHORT / took), 1)
+        return max(int(limit * SHORT / took), LEAST)
     return min(limit * 2, LARGEST) if took < SHORT else limit

@@ -81,7 +81,8 @@ class BatchThread(Generic[C]):
     ``run_batch`` waits for whatever it has to, as long as any unit is ``wanted``, calls ``start`` for those that
     are, leaves a ``result`` or an ``error`` on each, and returns them. A unit that has not started ``patience`` seconds
     after it was handed in fails with ``late()``, and is never run. ``done`` is told which FIFOs changed;
-    ``after_batch`` runs in the thread when the batch was answered, and must not raise.
+    ``after_batch(connection, idle)`` runs in the thread when the batch was answered, and must not raise. If it
+    answers a number, it is called again when nothing has come for so many seconds, with ``idle``.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class BatchThread(Generic[C]):
         patience: float,
         late: Callable[[], Exception],
         done: Callable[[set[str]], None] | None = None,
-        after_batch: Callable[[C], None] | None = None,
+        after_batch: Callable[[C, bool], float | None] | None = None,
     ) -> None:
         self._connect = connect
         self._run_batch = run_batch
@@ -202,18 +203,30 @@ class BatchThread(Generic[C]):
             return
         self._tell(_set_result, self._opened)
         try:
-            while (batch := self._take()) is not None:
+            pause: float | None = None
+            while True:
+                try:
+                    batch = self._take(pause)
+                except queue.Empty:
+                    assert self._after_batch is not None
+                    pause = self._after_batch(connection, True)
+                    continue
+                if batch is None:
+                    break
                 ran = self._run_batch(connection, Waiting(batch, self._deciding))
                 self._tell(self._answer, ran)
                 if self._after_batch is not None:
-                    self._after_batch(connection)
+                    pause = self._after_batch(connection, False)
         finally:
             connection.close()
             self._tell(_set_result, self._ended)
 
-    def _take(self) -> list[Unit[C]] | None:
-        """All units that wait, at least one; None when it was closed and nothing is left."""
-        first = self._kept or self._queue.get()
+    def _take(self, pause: float | None) -> list[Unit[C]] | None:
+        """All units that wait, at least one; None when it was closed and nothing is left.
+
+        ``queue.Empty`` when nothing has come for ``pause`` seconds.
+        """
+        first = self._kept or self._queue.get(timeout=pause)
         self._kept = None
         if first is None:
             return None

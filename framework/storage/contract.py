@@ -98,13 +98,22 @@ class Storage(Protocol):
     async def fifo_state(self, fifo: str) -> FifoState | None:
         """A FIFO as it stands; None when there is none of this name."""
 
-    async def peek(self, fifo: str, limit: int) -> list[ItemState]:
-        """The first items, in order, the one in work included."""
+    async def fifo_states(self, after: str, limit: int) -> list[FifoState]:
+        """The first ``limit`` FIFOs by name, of those whose name follows ``after``."""
+
+    async def peek(self, fifo: str, limit: int, after: int = 0) -> list[ItemState]:
+        """The first items with an id above ``after``, in order, the one in work included."""
 
     async def dead_letters(
-        self, fifo: str | None, limit: int, dead_id: int | None = None
+        self, fifo: str | None, limit: int, dead_id: int | None = None, after: int = 0
     ) -> list[DeadLetter]:
-        """The dead letters of one FIFO or of all, in the order of their death."""
+        """The dead letters of one FIFO or of all, with an id above ``after``, in the order of their death."""
+
+    async def last_ids(self, fifo: str) -> tuple[int, int]:
+        """The id of the last item and of the last dead letter of a FIFO; 0 where there is none."""
+
+    async def count_dead(self, fifo: str, before: float) -> int:
+        """How many dead letters of a FIFO died before a time."""
 
     async def age(self) -> Age:
         """The database's own clock as it stands now; nothing is written."""

@@ -12,6 +12,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Executable, Table
 
+ALL = 2**63 - 1
+"""As a limit: no limit."""
+
 OWNER, POSITION, TARGET = "owner", "position", "target"
 """The columns of a table of links: who refers, in which place, and to whom."""
 
@@ -210,29 +213,52 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """All waiting items away for good, but for one in work; answers how many."""
+    """All waiting items away for good, but for one in work; answers how many.
+
+    With ``upto`` none with a larger id, with ``limit`` only so many, the first ones first.
+    """
 
     fifo: str
+    upto: int | None = None
+    limit: int = ALL
 
 
 @dataclass(frozen=True, slots=True)
 class Redrive:
     """Dead letters to the tail, with new ids, attempt 0 and their original times; answers the new ids.
 
-    One by its number, or all of the FIFO in the order of their death.
+    One by its number, or all of the FIFO in the order of their death. ``upto`` and ``limit`` as in ``Purge``.
     """
 
     fifo: str
     dead_id: int | None = None
+    upto: int | None = None
+    limit: int = ALL
 
 
 @dataclass(frozen=True, slots=True)
 class PurgeDead:
-    """Dead letters away for good: one by its number, or all of the FIFO that died before ``before``."""
+    """Dead letters away for good: one by its number, or all of the FIFO that died before ``before``.
+
+    ``upto`` and ``limit`` as in ``Purge``.
+    """
 
     fifo: str
     dead_id: int | None = None
     before: float | None = None
+    upto: int | None = None
+    limit: int = ALL
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """A FIFO that holds nothing away, with what is known of it; ``NotEmpty`` says what it holds.
+
+    Answers False while there are more than ``limit`` keys of its puts to delete first.
+    """
+
+    fifo: str
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +387,7 @@ Operation = (
     | Purge
     | Redrive
     | PurgeDead
+    | Forget
     | Prune
     | Audit
     | AuditMore

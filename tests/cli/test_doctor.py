@@ -244,3 +244,51 @@ def test_what_the_version_means(version: tuple[int, ...], level: str, word: str)
     assert finding.level == level
     assert word in finding.message
     assert ("bug" in finding.message) == (version in ((3, 37, 0), (3, 51, 2)))
+
+
+def test_a_large_log_names_who_reads_now_and_blames_nobody_for_what_is_past(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if sys.platform != "linux":
+        pytest.skip("only Linux tells who holds a lock")
+    monkeypatch.setattr(sqlite_report, "_LARGE_WAL", 100_000)
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READER, str(database.file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert reader.stdin is not None
+    assert reader.stdout is not None
+    try:
+        assert reader.stdout.readline() == "reads\n"
+        for _ in range(3):
+            database.put("orders", *("x" * 1000 for _ in range(100)))
+        [finding] = [one for one in json.loads(_doctor(database)) if one["check"] == "files"]
+        assert finding["data"]["readers"] == [reader.pid]
+        assert f"process {reader.pid} (python" in finding["message"]
+        reader.stdin.write("\n")
+        reader.stdin.flush()
+        assert reader.stdout.readline() == "done\n"
+        [finding] = [one for one in json.loads(_doctor(database)) if one["check"] == "files"]
+        assert finding["data"]["readers"] == []
+        assert "does so no more" in finding["message"]
+    finally:
+        reader.communicate("\n", timeout=10)
+
+
+def _doctor(database: Database) -> str:
+    return database.invoke("doctor", "--format", "json").out
+
+
+READER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN")
+connection.execute("SELECT * FROM _framework_fifo").fetchall()
+print("reads", flush=True)
+sys.stdin.readline()
+connection.execute("COMMIT")
+print("done", flush=True)
+sys.stdin.readline()
+"""

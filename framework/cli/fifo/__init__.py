@@ -22,7 +22,16 @@ def fifo(context: click.Context, database: str) -> None:
 
 for command in (look.list_, look.show, look.peek):
     fifo.add_command(command)
-for command in (steer.put, steer.pause, steer.resume, steer.retry, steer.skip, steer.drop, steer.purge):
+for command in (
+    steer.put,
+    steer.pause,
+    steer.resume,
+    steer.retry,
+    steer.skip,
+    steer.drop,
+    steer.purge,
+    steer.forget,
+):
     fifo.add_command(command)
 fifo.add_command(dead.dead)
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from framework.cli import options, verbs
-from framework.cli.fifo import access, records, text
+from framework import durations
+from framework.cli import lists, options, verbs
+from framework.cli.fifo import access, large, records, text
 
 if TYPE_CHECKING:
     from framework.storage import Storage
     from framework.storage.operations import DeadLetter
-
-_ALL = 2**63 - 1
 
 number = click.argument("dead_id", metavar="[ID]", type=int, required=False)
 every = click.option("--all", "name", metavar="NAME", help="All dead letters of this FIFO instead of one.")
@@ -28,25 +27,33 @@ def dead() -> None:
 
 @dead.command("list")
 @click.argument("name", metavar="[NAME]", required=False)
+@lists.limit
+@lists.after
 @access.format_
 @verbs.database
 @click.pass_obj
-def list_(url: str, name: str | None, format_: str) -> None:
-    """List the dead letters of one FIFO or of all, in the order of their death."""
+def list_(url: str, name: str | None, limit: int | None, after: int, format_: str) -> None:
+    """List the dead letters of one FIFO or of all, in the order of their death.
 
-    async def work(storage: Storage) -> list[dict[str, Any]]:
+    Any number of them: they are printed as they are read.
+    """
+
+    async def work(storage: Storage) -> None:
         if name is not None:
             await access.known(storage, name)
-        return [records.dead_record(letter) for letter in await storage.dead_letters(name, _ALL)]
+        letters = lists.pages(
+            lambda limit, after: storage.dead_letters(name, limit, after=after),
+            lambda letter: letter.id,
+            after=after,
+            limit=limit,
+        )
+        found = (records.dead_record(letter) async for letter in letters)
+        if format_ == "json":
+            await lists.print_json(found)
+        elif not await lists.print_lines(found, text.dead_line):
+            click.echo("no dead letters" if not after else f"no dead letters behind {after}")
 
-    found = verbs.look(url, work)
-    if format_ == "json":
-        options.print_json(found)
-        return
-    for record in found:
-        click.echo(text.dead_line(record))
-    if not found:
-        click.echo("no dead letters")
+    verbs.look(url, work)
 
 
 @dead.command()
@@ -73,29 +80,49 @@ def show(url: str, dead_id: int, format_: str) -> None:
 @verbs.database
 @click.pass_obj
 def redrive(url: str, dead_id: int | None, name: str | None) -> None:
-    """Put one dead letter, or all of a FIFO, to the tail: a new id, attempt 0, the original times kept."""
-    _require_one(dead_id, name)
+    """Put one dead letter, or all of a FIFO, to the tail: a new id, attempt 0, the original times kept.
 
-    async def work(storage: Storage) -> tuple[str, list[int]]:
-        from framework import audit
+    Many are put there in portions, in their order; other items may come between two portions. One that dies
+    again meanwhile is not taken again.
+    """
+    _require_one(dead_id, name)
+    progress = large.Progress("dead letters")
+    ids: list[int] = []
+
+    def count(new: list[int]) -> int:
+        ids[1:] = [*ids[1:], *new][-1:] if ids else []
+        if not ids and new:
+            ids.extend((new[0], new[-1]))
+        return len(new)
+
+    async def work(storage: Storage) -> tuple[str, int]:
         from framework.storage.operations import Redrive
 
         fifo = await _fifo(storage, dead_id, name)
-        async with verbs.transaction(storage) as transaction:
-            [ids] = await transaction.write([Redrive(fifo, dead_id)])
-            if dead_id is not None and not ids:
-                raise _unknown(dead_id)  # another was faster
-            noted = audit.entry("fifo dead redrive", fifo, letter=dead_id, affected=len(ids))
-            await transaction.write([noted])
-        return fifo, ids
+        _, last = await storage.last_ids(fifo)
+        total = 1 if dead_id is not None else (await access.known(storage, fifo)).dead
+        done = await large.change(
+            storage,
+            progress,
+            total,
+            lambda limit: Redrive(fifo, dead_id, last, limit),
+            ("fifo dead redrive", fifo, {"letter": dead_id}),
+            count=count,
+        )
+        if dead_id is not None and not done:
+            raise _unknown(dead_id)  # another was faster
+        return fifo, done
 
-    fifo, ids = verbs.run(url, work)
-    if not ids:
+    try:
+        fifo, done = verbs.run(url, work)
+    except KeyboardInterrupt:
+        raise large.broken_off(progress) from None
+    if not done:
         click.echo(f"FIFO {fifo} has no dead letters")
     elif dead_id is not None:
         click.echo(f"dead letter {dead_id} is item {ids[0]} of FIFO {fifo} now")
     else:
-        click.echo(f"{len(ids)} dead letter(s) of FIFO {fifo} are items again, from {ids[0]} to {ids[-1]}")
+        click.echo(f"{done} dead letter(s) of FIFO {fifo} are items again, from {ids[0]} to {ids[-1]}")
 
 
 @dead.command()
@@ -108,33 +135,46 @@ def redrive(url: str, dead_id: int | None, name: str | None) -> None:
 @verbs.database
 @click.pass_obj
 def purge(url: str, dead_id: int | None, name: str | None, yes: bool, older: float | None) -> None:
-    """Delete one dead letter, or all of a FIFO, for good."""
+    """Delete one dead letter, or all of a FIFO, for good; many in portions."""
     _require_one(dead_id, name)
     if older is not None and name is None:
         raise click.UsageError("--older goes with --all NAME")
     before = None if older is None else time.time() - older
+    progress = large.Progress("dead letters")
 
     async def count(storage: Storage) -> int:
         fifo = await _fifo(storage, dead_id, name)
-        letters = await storage.dead_letters(fifo, _ALL, dead_id)
-        return sum(before is None or letter.died_at < before for letter in letters)
+        return 1 if dead_id is not None else await _number(storage, fifo, before)
 
     async def delete(storage: Storage) -> int:
-        from framework import audit
         from framework.storage.operations import PurgeDead
 
         fifo = await _fifo(storage, dead_id, name)
-        async with verbs.transaction(storage) as transaction:
-            [deleted] = await transaction.write([PurgeDead(fifo, dead_id, before)])
-            noted = audit.entry("fifo dead purge", fifo, letter=dead_id, affected=deleted)
-            await transaction.write([noted])
-        return int(deleted)
+        _, last = await storage.last_ids(fifo)
+        age = None if older is None else durations.shown(older)
+        return await large.change(
+            storage,
+            progress,
+            1 if dead_id is not None else await _number(storage, fifo, before),
+            lambda limit: PurgeDead(fifo, dead_id, before, last, limit),
+            ("fifo dead purge", fifo, {"letter": dead_id, "older": age}),
+        )
 
     if not yes:
         options.cannot_run(
             f"this would delete {verbs.look(url, count)} dead letter(s) for good: add --yes if that is meant"
         )
-    click.echo(f"{verbs.run(url, delete)} dead letter(s) deleted")
+    try:
+        click.echo(f"{verbs.run(url, delete)} dead letter(s) deleted")
+    except KeyboardInterrupt:
+        raise large.broken_off(progress) from None
+
+
+async def _number(storage: Storage, fifo: str, before: float | None) -> int:
+    """How many dead letters of the FIFO are meant."""
+    if before is not None:
+        return await storage.count_dead(fifo, before)
+    return (await access.known(storage, fifo)).dead
 
 
 def _require_one(dead_id: int | None, name: str | None) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from framework.cli import options, verbs
+from framework.cli import lists, options, verbs
 from framework.cli.fifo import access, records, text
 
 if TYPE_CHECKING:
@@ -22,18 +23,28 @@ def list_(url: str, format_: str) -> None:
 
     In JSON one array with a record as `show` gives it for each FIFO.
     """
-    found = verbs.look(url, _all)
-    if format_ == "json":
-        options.print_json(found)
-    elif not found:
-        click.echo("no FIFOs yet; one is there from its first put on")
-    else:
-        click.echo("\n".join(text.fifo_table(found)))
+    rows = text.FifoTable()
+
+    async def work(storage: Storage) -> None:
+        records = _all(storage)
+        if format_ == "json":
+            await lists.print_json(records)
+            return
+        async for record in records:
+            rows.add(record)
+
+    verbs.look(url, work)
+    if format_ == "text":
+        click.echo("\n".join(rows.lines()) or "no FIFOs yet; one is there from its first put on")
 
 
-async def _all(storage: Storage) -> list[dict[str, Any]]:
-    states = [await storage.fifo_state(name) for name in await storage.fifo_names()]
-    return [records.fifo_record(state) for state in states if state is not None]
+async def _all(storage: Storage) -> AsyncIterator[dict[str, Any]]:
+    """Of 10,000 FIFOs too: a page is one question."""
+    after = ""
+    while states := await storage.fifo_states(after, lists.PAGE):
+        for state in states:
+            yield records.fifo_record(state)
+        after = states[-1].name
 
 
 @click.command()
@@ -60,22 +71,26 @@ def show(url: str, name: str, format_: str) -> None:
 @click.command()
 @verbs.name
 @click.option("-n", "--number", type=click.IntRange(1), default=10, show_default=True, help="How many items.")
+@lists.after
 @access.format_
 @verbs.database
 @click.pass_obj
-def peek(url: str, name: str, number: int, format_: str) -> None:
+def peek(url: str, name: str, number: int, after: int, format_: str) -> None:
     """Look at the first items of a FIFO, in order, the one in work included; they stay where they are."""
 
-    async def work(storage: Storage) -> tuple[int | None, list[dict[str, Any]]]:
+    async def work(storage: Storage) -> None:
         state = await access.known(storage, name)
-        items = [records.item_record(name, item) for item in await storage.peek(name, number)]
-        return state.in_work.item_id if state.in_work else None, items
+        in_work = state.in_work.item_id if state.in_work else None
+        items = lists.pages(
+            lambda limit, after: storage.peek(name, limit, after),
+            lambda item: item.id,
+            after=after,
+            limit=number,
+        )
+        found = (records.item_record(name, item) async for item in items)
+        if format_ == "json":
+            await lists.print_json(found)
+        elif not await lists.print_lines(found, lambda record: text.item_line(record, in_work)):
+            click.echo(f"FIFO {name} is empty" if not after else f"FIFO {name} has no item behind {after}")
 
-    in_work, found = verbs.look(url, work)
-    if format_ == "json":
-        options.print_json(found)
-        return
-    for record in found:
-        click.echo(text.item_line(record, in_work))
-    if not found:
-        click.echo(f"FIFO {name} is empty")
+    verbs.look(url, work)

@@ -1,4 +1,4 @@
-"""``framework fifo put, pause, resume, retry, skip, drop, purge``. A running server knows of it at once."""
+"""``framework fifo put, pause, resume, retry, skip, drop, purge, forget``. A running server knows of it at once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from framework.cli import options, verbs
-from framework.cli.fifo import access
+from framework.cli.fifo import access, large
 
 if TYPE_CHECKING:
     from framework.storage import Storage
     from framework.storage.operations import Operation
+
+_KEYS_AT_ONCE = 10_000
 
 
 @click.command()
@@ -139,12 +141,20 @@ def drop(url: str, name: str, item_id: int) -> None:
 @verbs.database
 @click.pass_obj
 def purge(url: str, name: str, yes: bool) -> None:
-    """Delete all waiting items of a FIFO for good; one in work stays."""
-    from framework.storage.operations import Purge
+    """Delete all waiting items of a FIFO for good; one in work stays.
 
-    if yes:
-        click.echo(f"{_change(url, 'purge', name, Purge(name))} item(s) of FIFO {name} deleted")
-        return
+    Many are deleted in portions, the first ones first, while others go on writing. What is put meanwhile stays.
+    """
+    progress = large.Progress("items")
+
+    async def delete(storage: Storage) -> int:
+        from framework.storage.operations import Purge
+
+        state = await access.known(storage, name)
+        last, _ = await storage.last_ids(name)
+        return await large.change(
+            storage, progress, state.length, lambda limit: Purge(name, last, limit), ("fifo purge", name, {})
+        )
 
     async def waiting(storage: Storage) -> tuple[int, str]:
         state = await access.known(storage, name)
@@ -152,10 +162,42 @@ def purge(url: str, name: str, yes: bool) -> None:
         stays = f"; item {state.in_work.item_id} is in work and stays" if state.in_work else ""
         return state.length - bool(stays), stays
 
-    number, stays = verbs.look(url, waiting)
-    options.cannot_run(
-        f"this would delete {number} item(s) of FIFO {name} for good{stays}: add --yes if that is meant"
-    )
+    if not yes:
+        number, stays = verbs.look(url, waiting)
+        options.cannot_run(
+            f"this would delete {number} item(s) of FIFO {name} for good{stays}: add --yes if that is meant"
+        )
+    try:
+        click.echo(f"{verbs.run(url, delete)} item(s) of FIFO {name} deleted")
+    except KeyboardInterrupt:
+        raise large.broken_off(progress) from None
+
+
+@click.command()
+@verbs.name
+@verbs.database
+@click.pass_obj
+def forget(url: str, name: str) -> None:
+    """Take an empty FIFO out of the list, with its pause and its recorded policy. Refused while it holds anything.
+
+    The next put makes it again, and a running server goes on with its policy. FIFOs that nobody uses vanish by
+    themselves in time.
+    """
+
+    async def work(storage: Storage) -> None:
+        from framework import audit
+        from framework.storage.operations import Forget
+
+        await access.known(storage, name)
+        gone = False
+        while not gone:
+            async with verbs.transaction(storage) as transaction:
+                [gone] = await transaction.write([Forget(name, _KEYS_AT_ONCE)])
+                if gone:
+                    await transaction.write([audit.entry("fifo forget", name)])
+
+    verbs.run(url, work)
+    click.echo(f"FIFO {name} is forgotten")
 
 
 def _change(
@@ -170,14 +212,12 @@ def _change(
 
     async def work(storage: Storage) -> Any:
         from framework import audit
-        from framework.storage.operations import Purge
 
         await access.known(storage, name)
         async with verbs.transaction(storage) as transaction:
             [answer] = await transaction.write([operation])
             check(answer)
-            affected = answer if isinstance(operation, Purge) else None
-            await transaction.write([audit.entry(f"fifo {verb}", name, affected=affected, **arguments)])
+            await transaction.write([audit.entry(f"fifo {verb}", name, **arguments)])
         return answer
 
     return verbs.run(url, work)

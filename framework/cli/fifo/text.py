@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 _WIDTH = 70  # of a payload that shares its line
 
 
-def fifo_table(records: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """A line a FIFO."""
-    rows = [("NAME", "LENGTH", "DEAD", "STATE")]
-    rows += [(r["name"], str(r["length"]), str(r["dead"]), _mark(r) + r["why"]) for r in records]
-    width = max(len(row[0]) for row in rows)
-    return (f"{name:<{width}}  {length:>7}  {dead:>6}  {state}" for name, length, dead, state in rows)
+class FifoTable:
+    """A line a FIFO. Only what it shows is kept of a record."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[str, str, str, str]] = []
+
+    def add(self, record: dict[str, Any]) -> None:
+        row = record["name"], str(record["length"]), str(record["dead"]), _mark(record) + record["why"]
+        self._rows.append(row)
+
+    def lines(self) -> Iterator[str]:
+        """With a head over it; none where there is no FIFO."""
+        if not self._rows:
+            return
+        rows = [("NAME", "LENGTH", "DEAD", "STATE"), *self._rows]
+        width = max(len(row[0]) for row in rows)
+        for name, length, dead, state in rows:
+            yield f"{name:<{width}}  {length:>7}  {dead:>6}  {state}"
 
 
 def fifo_page(record: dict[str, Any]) -> Iterator[str]:

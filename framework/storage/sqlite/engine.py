@@ -101,7 +101,7 @@ class SqliteStorage:
             patience=WRITE_WAIT,
             late=self._turns.late,
             done=self._committed,
-            after_batch=Checkpoints(self._turns).after_batch,
+            after_batch=Checkpoints(self._turns, path).after_batch,
         )
         self._lookups = Lookups(path, self._connecting)
         self._readers: list[aiosqlite.Connection] = []
@@ -249,15 +249,27 @@ class SqliteStorage:
         """See the contract."""
         return await sqlite_views.fifo_state(self._read, fifo, self._locks.alive)
 
-    async def peek(self, fifo: str, limit: int) -> list[ItemState]:
+    async def fifo_states(self, after: str, limit: int) -> list[FifoState]:
         """See the contract."""
-        return await sqlite_views.items(self._read, fifo, limit)
+        return await sqlite_views.fifo_states(self._read, self._locks.alive, after, limit)
+
+    async def peek(self, fifo: str, limit: int, after: int = 0) -> list[ItemState]:
+        """See the contract."""
+        return await sqlite_views.items(self._read, fifo, limit, after)
 
     async def dead_letters(
-        self, fifo: str | None, limit: int, dead_id: int | None = None
+        self, fifo: str | None, limit: int, dead_id: int | None = None, after: int = 0
     ) -> list[DeadLetter]:
         """See the contract."""
-        return await sqlite_views.dead_letters(self._read, fifo, limit, dead_id)
+        return await sqlite_views.dead_letters(self._read, fifo, limit, dead_id, after)
+
+    async def last_ids(self, fifo: str) -> tuple[int, int]:
+        """See the contract."""
+        return await sqlite_views.last_ids(self._read, fifo)
+
+    async def count_dead(self, fifo: str, before: float) -> int:
+        """See the contract."""
+        return await sqlite_views.count_dead(self._read, fifo, before)
 
     async def age(self) -> Age:
         """See the contract."""

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from framework.errors import ClaimLost, FifoFull, InWork
+from framework.errors import ClaimLost, FifoFull, InWork, NotEmpty
 from framework.storage.operations import (
+    ALL,
     Acknowledge,
     Bury,
     Claim,
@@ -21,6 +22,7 @@ from framework.storage.operations import (
     Delivery,
     Drop,
     Failure,
+    Forget,
     Pause,
     Purge,
     PurgeDead,
@@ -98,14 +100,23 @@ _BURY = """
 _PAUSE = "UPDATE _framework_fifo SET paused = ?, idle_since = NULL WHERE name = ?"
 _POLICY = "UPDATE _framework_fifo SET policy = ?, idle_since = NULL WHERE name = ?"
 _DROP = "DELETE FROM _framework_item WHERE id = ? AND fifo = ?"
-_PURGE = "DELETE FROM _framework_item WHERE fifo = ? AND id IS NOT ?"
-_DEAD = "SELECT id FROM _framework_dead WHERE fifo = ? AND (? IS NULL OR id = ?) ORDER BY id"
+_PURGE = """
+    DELETE FROM _framework_item WHERE id IN (
+        SELECT id FROM _framework_item WHERE fifo = ? AND id IS NOT ? AND id <= ? ORDER BY id LIMIT ?)"""
+_DEAD = """
+    SELECT id FROM _framework_dead
+    WHERE fifo = ? AND (? IS NULL OR id = ?) AND id <= ? ORDER BY id LIMIT ?"""
+_HELD = """
+    SELECT length, (SELECT count(*) FROM _framework_dead WHERE fifo = f.id) FROM _framework_fifo f WHERE f.id = ?"""
 _REDRIVE = """
     INSERT INTO _framework_item (fifo, payload, put_at, request_id, first_at, last_at)
     SELECT fifo, payload, put_at, request_id, first_at, last_at FROM _framework_dead WHERE id = ?"""
 _DELETE_DEAD = "DELETE FROM _framework_dead WHERE id = ?"
 _PURGE_DEAD = """
-    DELETE FROM _framework_dead WHERE fifo = ? AND (? IS NULL OR id = ?) AND (? IS NULL OR died_at < ?)"""
+    DELETE FROM _framework_dead WHERE id IN (
+        SELECT id FROM _framework_dead
+        WHERE fifo = ? AND (? IS NULL OR id = ?) AND (? IS NULL OR died_at < ?) AND id <= ?
+        ORDER BY id LIMIT ?)"""
 
 
 def missing_triggers(connection: Connection) -> dict[str, str]:
@@ -140,6 +151,7 @@ class FifoOperations:
             Purge: self._purge,
             Redrive: self._redrive,
             PurgeDead: self._purge_dead,
+            Forget: self._forget,
             RecordPolicy: self._record_policy,
         }
 
@@ -278,20 +290,33 @@ class FifoOperations:
 
     def _purge(self, connection: Connection, op: Purge) -> int:
         fifo_id, in_work = self._idle_head(connection, op.fifo)
-        return connection.execute(_PURGE, (fifo_id, in_work)).rowcount
+        return connection.execute(_PURGE, (fifo_id, in_work, _upto(op), op.limit)).rowcount
 
     def _redrive(self, connection: Connection, op: Redrive) -> list[int]:
         fifo_id, _ = self._idle_head(connection, op.fifo)
         new_ids = []
-        for (dead_id,) in connection.execute(_DEAD, (fifo_id, op.dead_id, op.dead_id)).fetchall():
+        sought = (fifo_id, op.dead_id, op.dead_id, _upto(op), op.limit)
+        for (dead_id,) in connection.execute(_DEAD, sought).fetchall():
             new_ids.append(connection.execute(_REDRIVE, (dead_id,)).lastrowid or 0)
             connection.execute(_DELETE_DEAD, (dead_id,))
         return new_ids
 
     def _purge_dead(self, connection: Connection, op: PurgeDead) -> int:
         fifo_id, _ = self._idle_head(connection, op.fifo)
-        values = (fifo_id, op.dead_id, op.dead_id, op.before, op.before)
+        values = (fifo_id, op.dead_id, op.dead_id, op.before, op.before, _upto(op), op.limit)
         return connection.execute(_PURGE_DEAD, values).rowcount
+
+    def _forget(self, connection: Connection, op: Forget) -> bool:
+        fifo_id, _ = self._idle_head(connection, op.fifo)
+        if fifo_id is None:
+            return True
+        length, dead = connection.execute(_HELD, (fifo_id,)).fetchone()
+        held = [
+            f"{number:,} {what}" for number, what in ((length, "item(s)"), (dead, "dead letter(s)")) if number
+        ]
+        if held:
+            raise NotEmpty(f"FIFO {op.fifo!r} holds {' and '.join(held)}; it was not forgotten")
+        return bool(ages.forget(connection, fifo_id, op.limit))
 
     def _record_policy(self, connection: Connection, op: RecordPolicy) -> None:
         if op.policy is not None:
@@ -319,6 +344,10 @@ def _move_to_dead(connection: Connection, item_id: int, failure: Failure) -> Non
     values = (failure.reason, failure.traceback, failure.at, ages.lived(connection), item_id)
     connection.execute(_BURY, values)
     connection.execute(_DELETE, (item_id,))
+
+
+def _upto(op: Purge | Redrive | PurgeDead) -> int:
+    return ALL if op.upto is None else op.upto
 
 
 def _remaining(not_before: float, delay: float) -> float:

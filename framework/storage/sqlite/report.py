@@ -11,6 +11,7 @@ import os
 import shutil
 import sqlite3
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from framework.storage import tables
 from framework.storage.changes import Plan
 from framework.storage.findings import Finding
+from framework.storage.sqlite import holders
 from framework.storage.sqlite import plan as sqlite_plan
 from framework.storage.sqlite.backup import connect, sync_file
 from framework.storage.sqlite.engine import OLDEST, _connect_writer
@@ -35,7 +37,8 @@ _SYNCS = 20
 _SLOW_SYNC = 0.02  # seconds: fewer than 50 commits a second
 _LITTLE_SPACE = 1 << 30  # bytes
 _NO_SPACE = 16 << 20
-_LARGE_WAL = 64 << 20
+_LARGE_WAL = 128 << 20  # more than what a server leaves
+_LOOKS, _BETWEEN_LOOKS = 5, 0.05
 _NEWBORN = 5.0  # seconds: a process of this age may be taking its lock at this moment; leave it in peace
 _WAIT = 5.0
 
@@ -218,11 +221,39 @@ def _files(database: Path) -> Finding:
     sizes = {end or "database": _size(database.with_name(database.name + end)) for end in ("", "-wal")}
     size, wal = sizes["database"], sizes["-wal"]
     message = f"{database}: {_bytes(size)}, write-ahead log {_bytes(wal)}"
-    data = {"database": size, "wal": wal}
+    data: dict[str, object] = {"database": size, "wal": wal}
     if wal > _LARGE_WAL:
-        message += ": larger than it should grow; something reads in one transaction for a long time"
-        return Finding("files", "warning", message, data)
+        readers = _long_readers(database)
+        data["readers"] = readers
+        return Finding("files", "warning", f"{message}: {_why_large(readers)}", data)
     return Finding("files", "ok", message, data)
+
+
+def _long_readers(database: Path) -> list[int]:
+    """The processes that read in one transaction all the time that we look."""
+    found = set(holders.readers(str(database)))
+    for _ in range(_LOOKS):
+        if found:
+            time.sleep(_BETWEEN_LOOKS)
+            found &= set(holders.readers(str(database)))
+    return sorted(found)
+
+
+def _why_large(readers: Sequence[int]) -> str:
+    if readers:
+        who = ", ".join(holders.named(pid) for pid in readers)
+        return (
+            f"{who} reads in one transaction for a long time; the log cannot be written back before that ends"
+        )
+    if sys.platform == "linux":
+        return (
+            "somebody read in one transaction for a long time, and does so no more. A server on this database "
+            "truncates it within a minute; without one, the next start and stop does"
+        )
+    return (
+        "something reads in one transaction for a long time, or did; if nothing does any more, a server on this "
+        "database truncates it within a minute"
+    )
 
 
 def _size(path: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from typing import Any
 
 from framework.storage.operations import DeadLetter, FifoState, InWorkState, ItemState
@@ -11,19 +12,40 @@ from framework.storage.operations import DeadLetter, FifoState, InWorkState, Ite
 Read = Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]]
 
 _NAMES = "SELECT name FROM _framework_fifo ORDER BY name"
-_STATE = """
-    SELECT f.length, (SELECT count(*) FROM _framework_dead WHERE fifo = f.id), f.paused, f.item,
-           f.owner, p.host, p.pid, f.worker, f.since, f.policy
-    FROM _framework_fifo f LEFT JOIN _framework_process p ON p.id = f.owner WHERE f.name = ?"""
+# With its head, if it has one.
+_STATES = """
+    SELECT f.name, f.length, (SELECT count(*) FROM _framework_dead WHERE fifo = f.id), f.paused, f.item,
+           f.owner, p.host, p.pid, f.worker, f.since, f.policy,
+           i.id, i.payload, i.key, i.put_at, i.attempts, i.crashes, i.held, i.not_before, i.delay,
+           i.first_at, i.last_at, i.reason, i.traceback, i.request_id
+    FROM _framework_fifo f
+    LEFT JOIN _framework_process p ON p.id = f.owner
+    LEFT JOIN _framework_item i ON i.id = (SELECT min(id) FROM _framework_item WHERE fifo = f.id)
+    WHERE {which}"""
+_STATE = _STATES.format(which="f.name = ?")
+_PAGE = _STATES.format(which="f.name > ? ORDER BY f.name LIMIT ?")
 _ITEMS = """
     SELECT i.id, i.payload, i.key, i.put_at, i.attempts, i.crashes, i.held, i.not_before, i.delay,
            i.first_at, i.last_at, i.reason, i.traceback, i.request_id
-    FROM _framework_item i JOIN _framework_fifo f ON f.id = i.fifo WHERE f.name = ? ORDER BY i.id LIMIT ?"""
+    FROM _framework_item i JOIN _framework_fifo f ON f.id = i.fifo
+    WHERE f.name = ? AND i.id > ? ORDER BY i.id LIMIT ?"""
+_ENDS = """
+    SELECT (SELECT max(id) FROM _framework_item WHERE fifo = f.id),
+           (SELECT max(id) FROM _framework_dead WHERE fifo = f.id)
+    FROM _framework_fifo f WHERE f.name = ?"""
+_DEAD_BEFORE = """
+    SELECT count(*) FROM _framework_dead d JOIN _framework_fifo f ON f.id = d.fifo
+    WHERE f.name = ? AND d.died_at < ?"""
 _DEAD = """
     SELECT d.id, f.name, d.item, d.payload, d.attempts, d.crashes, d.reason, d.put_at, d.first_at,
            d.last_at, d.died_at, d.traceback, d.request_id
     FROM _framework_dead d JOIN _framework_fifo f ON f.id = d.fifo
-    WHERE (? IS NULL OR f.name = ?) AND (? IS NULL OR d.id = ?) ORDER BY d.id LIMIT ?"""
+    WHERE (? IS NULL OR f.name = ?) AND (? IS NULL OR d.id = ?) AND d.id > ? ORDER BY d.id LIMIT ?"""
+_DEAD_OF = """
+    SELECT d.id, f.name, d.item, d.payload, d.attempts, d.crashes, d.reason, d.put_at, d.first_at,
+           d.last_at, d.died_at, d.traceback, d.request_id
+    FROM _framework_fifo f JOIN _framework_dead d ON d.fifo = f.id
+    WHERE f.name = ? AND d.id > ? ORDER BY d.id LIMIT ?"""
 
 
 async def fifo_names(read: Read) -> list[str]:
@@ -34,22 +56,61 @@ async def fifo_names(read: Read) -> list[str]:
 async def fifo_state(read: Read, fifo: str, alive: Callable[[int], bool]) -> FifoState | None:
     """See the contract."""
     rows = await read(_STATE, (fifo,))
-    if not rows:
-        return None
-    length, dead, paused, item, owner, host, pid, worker, since, policy = rows[0]
-    in_work = None if item is None else InWorkState(item, host, pid, worker, since, alive(owner))
-    head = await items(read, fifo, 1)
-    return FifoState(fifo, length, dead, bool(paused), in_work, head[0] if head else None, policy)
+    return _state(alive, *rows[0]) if rows else None
 
 
-async def items(read: Read, fifo: str, limit: int) -> list[ItemState]:
-    """See ``peek`` of the contract."""
-    return [_item(*row) for row in await read(_ITEMS, (fifo, limit))]
-
-
-async def dead_letters(read: Read, fifo: str | None, limit: int, dead_id: int | None) -> list[DeadLetter]:
+async def fifo_states(read: Read, alive: Callable[[int], bool], after: str, limit: int) -> list[FifoState]:
     """See the contract."""
-    return [DeadLetter(*row) for row in await read(_DEAD, (fifo, fifo, dead_id, dead_id, limit))]
+    alive = cache(alive)  # many FIFOs may have one owner
+    return [_state(alive, *row) for row in await read(_PAGE, (after, limit))]
+
+
+async def items(read: Read, fifo: str, limit: int, after: int) -> list[ItemState]:
+    """See ``peek`` of the contract."""
+    return [_item(*row) for row in await read(_ITEMS, (fifo, after, limit))]
+
+
+async def dead_letters(
+    read: Read, fifo: str | None, limit: int, dead_id: int | None, after: int
+) -> list[DeadLetter]:
+    """See the contract."""
+    if fifo is not None and dead_id is None:
+        rows = await read(_DEAD_OF, (fifo, after, limit))
+    else:
+        rows = await read(_DEAD, (fifo, fifo, dead_id, dead_id, after, limit))
+    return [DeadLetter(*row) for row in rows]
+
+
+async def last_ids(read: Read, fifo: str) -> tuple[int, int]:
+    """See the contract."""
+    rows = await read(_ENDS, (fifo,))
+    return (rows[0][0] or 0, rows[0][1] or 0) if rows else (0, 0)
+
+
+async def count_dead(read: Read, fifo: str, before: float) -> int:
+    """See the contract."""
+    [[count]] = await read(_DEAD_BEFORE, (fifo, before))
+    return int(count)
+
+
+def _state(
+    alive: Callable[[int], bool],
+    name: str,
+    length: int,
+    dead: int,
+    paused: int,
+    item: int | None,
+    owner: int,
+    host: str | None,
+    pid: int | None,
+    worker: str | None,
+    since: float | None,
+    policy: str | None,
+    *head: Any,
+) -> FifoState:
+    in_work = None if item is None else InWorkState(item, host, pid, worker, since, alive(owner))
+    first = None if head[0] is None else _item(*head)
+    return FifoState(name, length, dead, bool(paused), in_work, first, policy)
 
 
 def _item(
