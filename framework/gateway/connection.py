@@ -25,6 +25,7 @@ logger = logging.getLogger("framework.gateway")
 
 _MOST_PIPELINED = 32  # requests that wait behind the one that is answered; the connection ends after them
 _LINGER = 2.0  # seconds that a client gets to read the last answer while what it sends is thrown away
+_LONGEST_LINGER = 30.0  # the same for one that goes on sending the body of a request that was answered early
 _DRAINED = 65536  # bytes of an unread body that are worth waiting for: more of it, and the connection ends
 
 _WRONG = {
@@ -64,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._pipeline: deque[Exchange] = deque()
         self._last_word: tuple[int, Response, str] | None = None  # said when those before it are answered
         self._deaf = False  # what comes is thrown away
+        self._linger_end = 0.0  # until then, what comes gives the client more time to read the last answer
         # what the client takes
         self._written = 0
         self._taken = 0
@@ -171,6 +173,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._deaf or self._last_word is not None:
+            if self._linger_end:
+                self._deadline = min(self._loop.time() + _LINGER, self._linger_end)
             return
         reading, body = self._reading, self._body_size
         exact = self._in_header or reading is None
@@ -269,7 +273,7 @@ class Connection(asyncio.Protocol):
         exchange.feed(body)
         if exchange.complete:
             if self._body_size > _DRAINED:
-                self._linger()
+                self._linger(longest=_LONGEST_LINGER)
         elif exchange.waiting > HIGH_WATER:
             self.pause_reading()
 
@@ -313,7 +317,7 @@ class Connection(asyncio.Protocol):
             if exchange.received and not self._pipeline and self._last_word is None:
                 self._transport.close()
             else:
-                self._linger()
+                self._linger(longest=_LONGEST_LINGER)
         elif self._pipeline:
             self._start(self._pipeline.popleft())
             if not self._pipeline:
@@ -361,8 +365,11 @@ class Connection(asyncio.Protocol):
         self.write(refusal(code, response, id_, self.date))
         self._linger()
 
-    def _linger(self) -> None:
-        """End the connection so that the client can read the last answer, whatever it still sends."""
+    def _linger(self, *, longest: float = 0.0) -> None:
+        """End the connection so that the client can read the last answer, whatever it still sends.
+
+        Many clients send their whole body before they read. One that goes on gets up to ``longest`` seconds.
+        """
         self._deaf = True
         self._drop_pipeline()
         if self._transport.is_closing():
@@ -370,7 +377,9 @@ class Connection(asyncio.Protocol):
         self.resume_reading()
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        self._deadline = self._loop.time() + _LINGER
+        now = self._loop.time()
+        self._deadline = now + _LINGER
+        self._linger_end = now + longest if longest else 0.0
 
     def _drop_pipeline(self) -> None:
         while self._pipeline:

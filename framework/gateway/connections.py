@@ -18,6 +18,7 @@ from yarl import URL
 
 from framework.gateway import framing
 from framework.gateway.outgoing import Outgoing, ResponseCut, TargetFailed, Unanswered, Unsent
+from framework.gateway.remainder import Connector, RememberingTLS, Response
 
 # A connection that was idle for longer is not used again (seconds): many servers close theirs after 5.
 KEPT_IDLE = 4.0
@@ -34,8 +35,9 @@ class Pool:
     def __init__(self) -> None:
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._client = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_IDLE, ttl_dns_cache=DNS_KEPT),
+            connector=Connector(limit=0, keepalive_timeout=KEPT_IDLE, ttl_dns_cache=DNS_KEPT),
             request_class=_Request,
+            response_class=Response,
             cookie_jar=_Jar(),
             skip_auto_headers=_UNASKED,
             auto_decompress=False,
@@ -47,7 +49,9 @@ class Pool:
     @functools.cached_property
     def _tls(self) -> ssl.SSLContext:
         """Verifies against what the system trusts, or ``SSL_CERT_FILE`` of the environment."""
-        return ssl.create_default_context()
+        context = ssl.create_default_context()
+        context.sslobject_class = RememberingTLS
+        return context
 
     async def close(self) -> None:
         await self._client.close()
@@ -127,6 +131,9 @@ class Incoming:
     def close(self) -> None:
         """Give the connection back; one whose response is not at its end is closed."""
         self._response.close()
+        remainder = getattr(self._response, "remainder", None)
+        if remainder is not None:
+            remainder.close()
 
 
 class _Stale(aiohttp.ServerDisconnectedError):
@@ -139,6 +146,7 @@ class _Request(aiohttp.ClientRequest):
     async def send(self, conn: Any) -> ClientResponse:
         if conn.protocol is None or conn.protocol.should_close:
             raise _Stale
+        conn.protocol.hold(body=bool(self.body))
         return await super().send(conn)
 
 

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from framework.gateway import failures
+from framework.gateway.outgoing import ResponseCut
 from framework.gateway.responses import WITHOUT_BODY, Response
 from framework.request_id import REQUEST_ID
 
@@ -88,8 +89,22 @@ class Exchange:
             await app(self.scope, self.receive, self.send)
             if not self.complete and not self.gone:
                 raise RuntimeError("the application ended without a complete response")
+        except ResponseCut as error:
+            self._cut(error)
         except BaseException as error:
             self._failed(error)
+
+    def _cut(self, error: ResponseCut) -> None:
+        """The target broke off in the middle: so does the client's connection, and nothing is wrong with us."""
+        method, path = self.scope["method"], self.scope.get("template", "-")
+        logger.error(
+            "%s %s: the target's response is cut off: %s",
+            method,
+            path,
+            error,
+            extra={"action": "response_cut"},
+        )
+        self._connection.abort()
 
     def _failed(self, error: BaseException) -> None:
         """The application could not answer: it was cancelled at the end of a stop's grace, or there is a bug.

@@ -161,7 +161,7 @@ class Forwarded:
         return told or self._call.scope.get("http_version") != "1.0"
 
     async def send(self, send: Any) -> None:
-        """Pass it on. Where it breaks off, so does the client's connection: nothing is sent after it."""
+        """Pass it on. ``ResponseCut`` where it breaks off: then so must the client's connection."""
         try:
             whole = b"" if self._bare else self._incoming.whole
             headers = self.headers.raw
@@ -175,16 +175,8 @@ class Forwarded:
                 await self._stream(send)
             else:
                 await send({"type": "http.response.body", "body": whole})
-        except (ResponseCut, TimeoutError) as error:
-            reason = str(error) or "it takes too long"
-            route = self._call.route.path
-            logger.error(
-                "%s %s: the target's response is cut off: %s",
-                self._call.scope["method"],
-                route,
-                reason,
-                extra={"action": "response_cut"},
-            )
+        except TimeoutError:
+            raise ResponseCut("it takes too long") from None
         finally:
             self._incoming.close()
 

@@ -15,6 +15,7 @@ from .conftest import Origin
 from .wire import Wire, exchange, marker, request
 
 MEGABYTE = 1024 * 1024
+BEGUN = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n"
 
 
 def headers_of(seen: dict[str, object]) -> dict[str, list[str]]:
@@ -171,6 +172,47 @@ def test_a_target_may_answer_before_it_has_the_body(gateway: Server, origin: Ori
         assert (reply.code, reply.body, reply.whole) == (413, b"no", True)
 
 
+REFUSES = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno"
+UNAUTHORISED = b"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n"
+BODY = b"x" * 3 * MEGABYTE
+
+
+@pytest.mark.parametrize("then", ["close", "reset", "half", "keep", "hold"])
+@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
+def test_an_early_answer_reaches_every_client(
+    gateway: Server, origin: Origin, then: str, expect: bytes
+) -> None:
+    """The target answers with the body unread, and closes, which resets the connection; or it leaves it open."""
+    for path, reply in (("/x", REFUSES), ("/held", UNAUTHORISED)):
+        body = BODY if path == "/x" else BODY[:1_000_000]  # a script holds it, and it is sent in one go
+        if then == "hold":  # the target hears no further request on this connection
+            reply = reply.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+        head = request(path, reply=reply, then=then, before="slow").replace(b"GET", b"POST")
+        head = head.replace(b"Connection: close\r\n", expect + b"Content-Length: %d\r\n" % len(body))
+        for _ in range(8):
+            with Wire(gateway.address) as wire:
+                wire.send(head)
+                wire.send(body)
+                got = wire.reply()
+                got = wire.reply() if got.code == 100 else got
+                assert (got.code, got.body, got.whole) == (int(reply[9:12]), b"no", True)
+    assert "Traceback" not in gateway.err
+
+
+def test_a_client_that_sends_all_before_it_reads_gets_an_early_answer(
+    gateway: Server, origin: Origin
+) -> None:
+    """Longer than an ended connection is listened to when nothing comes."""
+    head = request("/x", reply=REFUSES, then="close", before="slow").replace(b"GET", b"POST")
+    with Wire(gateway.address) as wire:
+        wire.send(head.replace(b"Connection: close\r\n", b"Content-Length: 1000000000\r\n"))
+        for _ in range(7):
+            time.sleep(0.5)
+            wire.socket.sendall(b"x" * 100_000)  # fails where the gateway has reset the connection
+        got = wire.reply()
+        assert (got.code, got.body, got.whole) == (413, b"no", True)
+
+
 def test_a_body_is_passed_on_as_it_comes(gateway: Server, origin: Origin) -> None:
     """The target has the first piece before the client has sent the last, and the client likewise."""
     with Wire(gateway.address) as wire:
@@ -205,6 +247,19 @@ def test_a_client_that_goes_away_ends_the_call_of_the_target(gateway: Server, or
     time.sleep(0.3)  # so that it has gone on
     wire.socket.close()
     assert "cut off" in origin.until("malformed")["malformed"]
+
+
+@pytest.mark.parametrize("then", ["close", "reset", "garble"])
+def test_a_target_that_breaks_off_is_told_of_once(gateway: Server, origin: Origin, then: str) -> None:
+    before = len(gateway.err)
+    reply = exchange(gateway.address, request("/x", reply=BEGUN, then=then))
+    assert (reply.code, reply.whole) == (200, False)
+    assert exchange(gateway.address, request("/x")).code == 200  # the log is written in order
+    until(lambda: "cut off" in gateway.err[before:])
+    told = gateway.err[before:]
+    assert told.count("cut off") == 1
+    assert "without a complete response" not in told
+    assert "Traceback" not in told
 
 
 def test_a_client_that_goes_away_while_both_talk_is_no_error(gateway: Server, origin: Origin) -> None:
@@ -302,7 +357,6 @@ def test_a_thousand_bad_ends_leak_nothing(gateway: Server, origin: Origin, then:
     bad_ends(gateway, then, 1000)
 
 
-BEGUN = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n"
 ENDLESS = b"HTTP/1.1 200 OK\r\n\r\nx"
 
 
