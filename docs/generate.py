@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from framework import callout, durations, fifo, items, reflector, retention, tokens, transaction
+from framework import callout, durations, fifo, items, reflector, retention, shutdown, tokens, transaction
 from framework.cli import main as command_line
 from framework.definitions import check, load, render
 from framework.definitions.kinds import Kind
@@ -53,7 +53,7 @@ LIMITS: tuple[tuple[str, object, str], ...] = (
     ("a worker that found nothing is called again after", reflector.WATCH_INTERVAL, "s"),
     ("wait after an error outside a FIFO block, at first", reflector.ERROR_WAIT_FIRST, "s"),
     ("the same, at most", reflector.ERROR_WAIT_LAST, "s"),
-    ("work in progress may take this long at a stop", reflector.SHUTDOWN_GRACE, "s"),
+    ("work in progress may take this long at a stop, without `--stop-timeout`", shutdown.GRACE, "s"),
     ("a transaction may await something else for", transaction.TRANSACTION_HOLD, "s"),
     ("a token from `/-/logon` is valid for", logon.DEFAULT_EXPIRY, "s"),
     ("a token or role that was found is believed for", tokens.BELIEVED_FOR, "s"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 from contextvars import ContextVar
+from typing import Any, NamedTuple
 
 from framework import trace
 from framework.definitions import FifoPolicy
@@ -18,6 +20,13 @@ logger = logging.getLogger("framework.fifo")
 BLOCKS: ContextVar[tuple[Block, ...]] = ContextVar("blocks", default=())
 
 
+class Handed(NamedTuple):
+    """Work that a block has handed to a thread or a process, and where."""
+
+    future: concurrent.futures.Future[Any]
+    place: str | None
+
+
 class Block:
     """Begins where it is made, in the task that works; ``leave`` must be called in the same task."""
 
@@ -25,6 +34,7 @@ class Block:
         self.delivery = delivery
         self.claim: Claim = delivery.claim
         self.acknowledged = False
+        self.handed_over: list[Handed] = []
         self._policy = policy
         self._overdue = False
         CLAIMS.set((*CLAIMS.get(), delivery.claim))
@@ -36,6 +46,11 @@ class Block:
         self._began = loop.time()
         self._slow = loop.call_later(policy.slow_after, self._warn)
         self._limit = loop.call_later(policy.timeout, self._expire) if policy.timeout is not None else None
+
+    @property
+    def left_running(self) -> list[Handed]:
+        """What it has handed to threads or processes and has not ended."""
+        return [handed for handed in self.handed_over if not handed.future.done()]
 
     def acknowledge(self) -> None:
         self.acknowledged = True

@@ -8,10 +8,13 @@ LONGEST = 3650 * 86400.0  # ten years
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def seconds(text: str, *, least: str | None = None, most: str | None = None) -> float:
-    """The length of time in seconds; ``ValueError`` says what is wrong with it, after its quotation."""
+def seconds(text: str, *, zero: bool = False, least: str | None = None, most: str | None = None) -> float:
+    """The length of time in seconds; ``ValueError`` says what is wrong with it, after its quotation.
+
+    Zero is none, unless ``zero`` gives it a meaning.
+    """
     match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)", text.strip(), re.ASCII)
-    if not match or float(match[1]) == 0:
+    if not match or (float(match[1]) == 0 and not zero):
         raise ValueError(f"{text!r} is no duration; write 90s, 15m, 12h or 30d")
     found = float(match[1]) * _UNITS[match[2] or "s"]
     if found > LONGEST:

@@ -21,14 +21,13 @@ from framework.errors import Reject, Retry, StorageError
 from framework.looks import Looks
 from framework.request_id import REQUEST_ID
 from framework.session import CLAIMS, RUN, SCRIPT, Charge, Run, Session, script_of
+from framework.shutdown import GRACE, LAST_WORD
 from framework.storage.operations import RecordProblem
 from framework.supervision import Supervised
 
 logger = logging.getLogger("framework.reflector")
 
 WATCH_INTERVAL = 1.0  # seconds until a function that found nothing is called again
-SHUTDOWN_GRACE = 8.0  # seconds that blocks in work get at a stop before they are cancelled
-_LAST_WORD = 2.0  # seconds that a cancelled worker gets to end
 
 # An error outside of any FIFO block: the worker waits this long, doubling up to the last.
 ERROR_WAIT_FIRST = 0.1
@@ -69,8 +68,11 @@ class Reflector:
         """Why workers cannot run at the moment, by their tasks' names. A worker whose items fail does run."""
         return {task.name: task.problem for task in self._running if task.problem is not None}
 
-    async def stop(self, grace: float = SHUTDOWN_GRACE) -> None:
-        """Wait for the blocks in work, then cancel what is left. The session must have been stopped."""
+    async def stop(self, grace: float | None = GRACE) -> None:
+        """Wait for the blocks in work, then cancel what is left. The session must have been stopped.
+
+        ``grace`` None waits as long as it takes.
+        """
         tasks = [task for task in (running.release() for running in self._running) if task is not None]
         self._running.clear()
         if not tasks:
@@ -80,7 +82,7 @@ class Reflector:
             logger.warning("%s is still at work after %g s and is cancelled", task.get_name(), grace)
             task.cancel()
         if late:
-            _, deaf = await asyncio.wait(late, timeout=_LAST_WORD)
+            _, deaf = await asyncio.wait(late, timeout=LAST_WORD)
             for task in deaf:
                 logger.error("%s does not end; its item is offered again at the next start", task.get_name())
                 self.deaf = True

@@ -18,6 +18,7 @@ from framework.block import Block
 from framework.callout import Callout
 from framework.debug import DebugChannel
 from framework.definitions import Definitions
+from framework.errors import Stopping
 from framework.fifo import Fifos
 from framework.gateway import logon
 from framework.gateway.app import Gateway
@@ -26,10 +27,11 @@ from framework.gateway.forwarding import Forwarding
 from framework.gateway.limits import DEFAULTS, Limits
 from framework.housekeeping import keep_house
 from framework.policies import Policies, to_json
-from framework.reflector import SHUTDOWN_GRACE, Reflector
+from framework.reflector import Reflector
 from framework.roles import Roles
 from framework.session import Session
 from framework.settings import Settings
+from framework.shutdown import GRACE
 from framework.snapshot import Snapshot, bind
 from framework.storage import Storage, open_storage
 from framework.storage.operations import RecordPolicy, Release
@@ -74,6 +76,7 @@ class Runtime:
         self._housekeeping: asyncio.Task[None] | None = None
         self._audit: asyncio.Task[None] | None = None
         self._watchdog: Watchdog | None = None
+        self._left_running = False  # blocks that have ended have left threads that go on
 
     async def start(
         self, storage: Storage, *, workers: bool = True, gateway: bool = True, limits: Limits = DEFAULTS
@@ -141,8 +144,8 @@ class Runtime:
 
     @property
     def deaf(self) -> bool:
-        """Did a worker not end although it was cancelled? Then only the end of the process ends it."""
-        return self._reflector is not None and self._reflector.deaf
+        """Did a worker not end although it was cancelled, or its thread? Then only the end of the process ends it."""
+        return self._left_running or (self._reflector is not None and self._reflector.deaf)
 
     def ask_to_stop(self) -> None:
         """``Runtime.running()`` turns false and everybody who waits wakes; nothing is cancelled yet."""
@@ -150,8 +153,8 @@ class Runtime:
             self.session.stop()
             self.session.storage.wake_all()
 
-    async def stop(self, grace: float = SHUTDOWN_GRACE) -> None:
-        """Let the blocks in work end, cancel what takes longer than ``grace`` seconds, settle.
+    async def stop(self, grace: float | None = GRACE) -> None:
+        """Let the blocks in work end, cancel what takes longer than ``grace`` seconds (None: never), settle.
 
         Requests may still be in work: what their scripts use stays open until ``close``. May be called
         again: what was owed since then is settled.
@@ -164,7 +167,20 @@ class Runtime:
             if self._reflector is not None:
                 await self._reflector.stop(grace)
 
-        await _each({"the wait of the workers": asked, "the workers": workers, "the FIFOs": self._settle})
+        async def threads() -> None:
+            left = None if over is None else max(0.0, over - loop.time())
+            self._left_running = not await self._fifos.settlements.join(left)
+
+        loop = asyncio.get_running_loop()
+        over = None if grace is None else loop.time() + grace
+        await _each(
+            {
+                "the wait of the workers": asked,
+                "the workers": workers,
+                "what blocks have left running": threads,
+                "the FIFOs": self._settle,
+            }
+        )
 
     async def close(self) -> None:
         """Close what requests and workers used; both have ended. May be called again."""
@@ -225,19 +241,22 @@ async def open_runtime(
     *,
     workers: bool = True,
     gateway: bool = True,
-    grace: float = SHUTDOWN_GRACE,
+    grace: float | None = GRACE,
     logon_expiry: float = logon.DEFAULT_EXPIRY,
     limits: Limits = DEFAULTS,
     statements: Statements | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[tuple[Runtime, Gateway | None]]:
     """A runtime on the database behind ``url``, stopped and closed with the block.
 
-    ``statements`` reports what is sent to the database.
+    ``statements`` reports what is sent to the database. ``Stopping`` if ``stopping()`` came true during the start.
     """
     runtime = Runtime(definitions, logon_expiry=logon_expiry)
     async with open_storage(url, statements=statements) as storage:
         try:
             app = await runtime.start(storage, workers=workers, gateway=gateway, limits=limits)
+            if stopping():  # while a module's top level ran, say: no worker has taken anything yet
+                raise Stopping("a stop was asked for during the start")
             yield runtime, app
         finally:
             try:

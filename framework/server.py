@@ -1,6 +1,6 @@
 """The server: a runtime, its gateway on a port, and the signals that stop both.
 
-The first SIGTERM or SIGINT lets requests and blocks in work end; a second one stops at once.
+The first signal lets requests and blocks in work end, a second one stops at once: ``framework.shutdown`` sees them.
 """
 
 from __future__ import annotations
@@ -9,33 +9,29 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import os
-import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import cast
 
 import uvicorn
 
 from framework.definitions import Definitions
-from framework.errors import CannotOpen
+from framework.errors import CannotOpen, Stopping
 from framework.gateway.accesslog import AccessLog
 from framework.gateway.app import Gateway
 from framework.gateway.connection import Connection, protocol
 from framework.gateway.limits import DEFAULTS, Limits
 from framework.gateway.listening import Listening
 from framework.gateway.logon import DEFAULT_EXPIRY
-from framework.reflector import SHUTDOWN_GRACE
 from framework.runtime import Runtime, open_runtime
+from framework.shutdown import FORCED, LAST_WORD, Shutdown
 
 logger = logging.getLogger("framework.server")
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_STOPPED_AT_ONCE = 130
 _LOOK_EVERY = 5  # ticks of uvicorn, a tenth of a second each
-_LAST_WORD = 2.0  # seconds that cancelled requests get to end
 
 
 class _Uvicorn(uvicorn.Server):
@@ -91,21 +87,14 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def stop_at_eof_of(number: int) -> None:
-    """Ask this process to stop when nobody holds the other end of this file any more.
-
-    One that does not stop then is ended: its loop may be blocked, and nobody is left who could kill it.
-    """
+def stop_at_eof_of(number: int, shutdown: Shutdown) -> None:
+    """Ask this process to stop when nobody holds the other end of this file any more."""
 
     def watch() -> None:
-        try:
+        with contextlib.suppress(OSError):
             while os.read(number, 4096):
                 pass
-        except OSError:
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(SHUTDOWN_GRACE + _LAST_WORD + _LAST_WORD)
-        os._exit(1)
+        shutdown.ask("standard input has ended")
 
     threading.Thread(target=watch, name="framework-stop-at-eof", daemon=True).start()
 
@@ -117,13 +106,16 @@ async def serve(
     listener: socket.socket | None,
     workers: bool,
     started: Callable[[Runtime], None],
+    shutdown: Shutdown,
     logon_expiry: float = DEFAULT_EXPIRY,
     limits: Limits = DEFAULTS,
     access_log: AccessLog | None = None,
 ) -> int:
-    """Serve until a signal comes; the exit code. ``listener`` is None for a process without a gateway."""
+    """Serve until a stop is asked for; the exit code. ``listener`` is None for a process without a gateway."""
     stop = asyncio.Event()
-    _on_signal(stop)
+    shutdown.attach(stop.set)
+    if listener is not None:
+        shutdown.children.listens(listener.getsockname()[1])
     code = 0
     try:
         opened = open_runtime(
@@ -131,11 +123,14 @@ async def serve(
             url,
             workers=workers,
             gateway=listener is not None,
+            grace=shutdown.grace,
             logon_expiry=logon_expiry,
             limits=limits,
+            stopping=lambda: shutdown.asked,
         )
         async with opened as (runtime, app):
-            server = _start(app, listener, Listening(limits, access_log))
+            shutdown.holds(runtime.session.storage.give_back)
+            server = _start(app, listener, Listening(limits, access_log), shutdown.grace)
             if server is not None:
                 await _until_up(server)
             # What the start has made stays for ever: the collector need not look through it again and again.
@@ -143,20 +138,26 @@ async def serve(
             gc.freeze()
             started(runtime)
             await _first(stop.wait(), server)
-            logger.info("stopping: requests and blocks in work may end within %g s", SHUTDOWN_GRACE)
+            asked = shutdown.asked
+            shutdown.ask("the gateway has ended")
             runtime.ask_to_stop()
             if server is not None:
                 server.uvicorn.should_exit = True
                 # The workers end beside the requests; what both use is closed after them.
-                await asyncio.gather(server.ended(), runtime.stop())
-                code = server.code(asked=stop.is_set())
+                await asyncio.gather(server.ended(), runtime.stop(shutdown.grace))
+                code = server.code(asked=asked)
             else:
-                await runtime.stop()
+                await runtime.stop(shutdown.grace)
             if runtime.deaf or (server is not None and server.deaf):
-                _end_the_process()  # while the storage is open: what the deaf one works on is still ours
+                # While the storage is open: what is in work is given back, and nothing can work on it any more.
+                shutdown.end(FORCED, "the process is ended by force: a script does not end by itself")
+    except Stopping as error:
+        logger.info("stopped: %s", error, extra={"action": "stop"})
     finally:
         if listener is not None:
             listener.close()
+        shutdown.ending()
+        shutdown.detach()
     return code
 
 
@@ -175,7 +176,7 @@ class _Serving:
             await self.uvicorn.shutdown()  # it has left its sockets open
         cancelled = set(self.uvicorn.server_state.tasks)
         if cancelled:
-            _, deaf = await asyncio.wait(cancelled, timeout=_LAST_WORD)
+            _, deaf = await asyncio.wait(cancelled, timeout=LAST_WORD)
             self.deaf = bool(deaf)
 
     def code(self, *, asked: bool) -> int:
@@ -190,14 +191,9 @@ class _Serving:
         return 0 if asked and error is None else 1
 
 
-def _end_the_process() -> None:
-    """A script that swallows its cancellation would keep the process for ever; nothing else is left to do."""
-    logger.error("the process is ended: a script does not end by itself", extra={"action": "ended_by_force"})
-    logging.shutdown()
-    os._exit(1)
-
-
-def _start(app: Gateway | None, listener: socket.socket | None, listening: Listening) -> _Serving | None:
+def _start(
+    app: Gateway | None, listener: socket.socket | None, listening: Listening, grace: float | None
+) -> _Serving | None:
     if app is None or listener is None:
         return None
     config = uvicorn.Config(
@@ -211,7 +207,7 @@ def _start(app: Gateway | None, listener: socket.socket | None, listening: Liste
         http=protocol(app, listening),
         loop="none",
         ws="none",
-        timeout_graceful_shutdown=int(SHUTDOWN_GRACE),
+        timeout_graceful_shutdown=None if grace is None else max(1, math.ceil(grace)),
         backlog=2048,
     )
     return _Serving(_Uvicorn(config, listening), listener)
@@ -230,16 +226,3 @@ async def _first(stop: object, server: _Serving | None) -> None:
     if server is not None:
         waiting.add(server.task)
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-
-
-def _on_signal(stop: asyncio.Event) -> None:
-    def handle(number: int) -> None:
-        if stop.is_set():
-            logger.warning("stopped at once by a second %s", signal.Signals(number).name)
-            logging.shutdown()
-            os._exit(_STOPPED_AT_ONCE)
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, handle, number)

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 
+from framework.block import Handed
 from framework.errors import ClaimLost
 from framework.session import Session
 from framework.storage.operations import Acknowledge, Bury, Release
@@ -28,6 +32,7 @@ class Settlements:
         self._session = session
         self._owed: dict[str, Settlement] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: set[asyncio.Task[None]] = set()
 
     def hand_in(self, settlement: Settlement) -> None:
         """Owe it; it is written as soon as the event loop turns, unless ``take`` comes first."""
@@ -36,6 +41,38 @@ class Settlements:
             self._start(fifo, other)  # of an item that was acknowledged before its block ended
         self._owed[fifo] = settlement
         asyncio.get_running_loop().call_soon(self._start, fifo, settlement)
+
+    def hand_in_after(self, running: Sequence[Handed], settlement: Settlement) -> None:
+        """Owe it when this work has ended: a thread that still calls the back end must not meet the next attempt."""
+        if not running or settlement.settled:
+            self.hand_in(settlement)
+            return
+        claim = settlement.claim
+        logger.warning(
+            "FIFO %s: the block of item %d has ended, but not what it runs in a thread or a process%s; "
+            "the item stays in work until then",
+            claim.fifo,
+            claim.item_id,
+            "".join(f", begun at {handed.place}" for handed in running[:1] if handed.place),
+            extra={"action": "left_running", "fifo": claim.fifo},
+        )
+        task = asyncio.create_task(self._after(running, settlement), name=f"wait for threads of {claim.fifo}")
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    async def _after(self, running: Sequence[Handed], settlement: Settlement) -> None:
+        loop = asyncio.get_running_loop()
+        for handed in running:
+            ended = asyncio.Event()
+            handed.future.add_done_callback(partial(_tell, loop, ended))
+            await ended.wait()
+        self.hand_in(settlement)
+
+    async def join(self, timeout: float | None) -> bool:
+        """Wait for the work that blocks have left running, so many seconds at most; has all of it ended?"""
+        if self._waiting:
+            await asyncio.wait(self._waiting, timeout=timeout)
+        return not self._waiting
 
     def take(self, fifo: str) -> Settlement | None:
         """What is owed to this FIFO, now the caller's to write or to hand in again."""
@@ -83,3 +120,8 @@ class Settlements:
                 )
             await asyncio.sleep(delay)
             delay = min(delay * 2, RETRY_LAST)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Event, _: object) -> None:
+    with suppress(RuntimeError):  # the loop has ended meanwhile, and the process does
+        loop.call_soon_threadsafe(ended.set)

@@ -8,7 +8,7 @@ import traceback
 from types import FrameType, TracebackType
 from typing import Any
 
-_ENDINGS = (".yaml", ".yml")
+ENDINGS = (".yaml", ".yml")
 
 
 def place(error: BaseException) -> str | None:
@@ -22,7 +22,7 @@ def suspended_at(task: asyncio.Task[Any]) -> str | None:
     waiting: Any = task.get_coro()
     while waiting is not None:
         frame = getattr(waiting, "cr_frame", None) or getattr(waiting, "ag_frame", None)
-        if frame is not None and frame.f_code.co_filename.endswith(_ENDINGS):
+        if frame is not None and frame.f_code.co_filename.endswith(ENDINGS):
             found = f"{shown(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_name}"
         waiting = getattr(waiting, "cr_await", None) or getattr(waiting, "ag_await", None)
     return found
@@ -30,7 +30,7 @@ def suspended_at(task: asyncio.Task[Any]) -> str | None:
 
 def running_at(stack: traceback.StackSummary) -> str | None:
     """``path:line in function`` of the innermost YAML line of a running stack; None if there is none."""
-    found = [frame for frame in stack if frame.filename.endswith(_ENDINGS)]
+    found = [frame for frame in stack if frame.filename.endswith(ENDINGS)]
     return f"{shown(found[-1].filename)}:{found[-1].lineno} in {found[-1].name}" if found else None
 
 
@@ -48,7 +48,7 @@ def of_script(error: BaseException, place: tuple[str, int] | None = None) -> str
     refused. ``place`` is the file and line of a frame that has ended already.
     """
     told = traceback.TracebackException.from_exception(error)
-    frames = [frame for frame in told.stack if frame.filename.endswith(_ENDINGS)]
+    frames = [frame for frame in told.stack if frame.filename.endswith(ENDINGS)]
     if not frames and place is not None:
         frames = [traceback.FrameSummary(*place, "script")]
     told.stack = traceback.StackSummary.from_list(frames)
@@ -84,7 +84,7 @@ def script_frames(error: BaseException) -> list[tuple[FrameType, int]]:
     found = []
     trace = error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename.endswith(_ENDINGS):
+        if trace.tb_frame.f_code.co_filename.endswith(ENDINGS):
             found.append((trace.tb_frame, trace.tb_lasti))
         trace = trace.tb_next
     return found
@@ -92,6 +92,6 @@ def script_frames(error: BaseException) -> list[tuple[FrameType, int]]:
 
 def _from_script(trace: TracebackType | None) -> TracebackType | None:
     first = trace
-    while first is not None and not first.tb_frame.f_code.co_filename.endswith(_ENDINGS):
+    while first is not None and not first.tb_frame.f_code.co_filename.endswith(ENDINGS):
         first = first.tb_next
     return first or trace

@@ -12,6 +12,7 @@ import pytest
 from framework import server
 from framework.definitions import Definitions
 from framework.runtime import Runtime, open_runtime
+from framework.shutdown import Shutdown
 
 pytestmark = pytest.mark.anyio
 
@@ -88,7 +89,12 @@ async def test_a_gateway_that_ends_by_itself_is_logged_and_the_exit_code_is_1(
     monkeypatch.setattr(server._Uvicorn, "main_loop", main_loop)
     with server.listen("127.0.0.1", 0) as listener:
         code = await server.serve(
-            define(APP), url=url, listener=listener, workers=False, started=lambda runtime: None
+            define(APP),
+            url=url,
+            listener=listener,
+            workers=False,
+            started=lambda runtime: None,
+            shutdown=Shutdown(),
         )
     assert code == 1
     assert said in caplog.text

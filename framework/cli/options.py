@@ -45,11 +45,15 @@ def output_format(help_: str) -> Callable[[Any], Any]:
 
 
 class Duration(click.ParamType[float]):
-    """``90s``, ``15m``, ``12h``, ``30d``; a bare number is seconds. Ten years at most, or what is given."""
+    """``90s``, ``15m``, ``12h``, ``30d``; a bare number is seconds. Ten years at most, or what is given.
+
+    Zero is none, unless ``zero`` gives it a meaning.
+    """
 
     name = "duration"
 
-    def __init__(self, *, least: str | None = None, most: str | None = None) -> None:
+    def __init__(self, *, least: str | None = None, most: str | None = None, zero: bool = False) -> None:
+        self._zero = zero
         self._least = least
         self._most = most
 
@@ -57,7 +61,7 @@ class Duration(click.ParamType[float]):
         if isinstance(value, int | float):
             return float(value)
         try:
-            return durations.seconds(value, least=self._least, most=self._most)
+            return durations.seconds(value, zero=self._zero, least=self._least, most=self._most)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import shlex
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from framework.definitions.problem import Problem
     from framework.logs import Log
     from framework.runtime import Runtime
+    from framework.shutdown import Shutdown
 
 
 logger = logging.getLogger("framework.server")
@@ -37,6 +39,15 @@ logger = logging.getLogger("framework.server")
     default="12h",
     show_default=True,
     help="How long a token from POST /-/logon is valid: 1m to 30d.",
+)
+@click.option(
+    "--stop-timeout",
+    type=options.Duration(zero=True),
+    envvar="FRAMEWORK_STOP_TIMEOUT",
+    show_envvar=True,
+    default="8s",
+    show_default=True,
+    help="How long work in progress may take at a stop before it is cancelled; 0: as long as it takes.",
 )
 @click.option(
     "--stop-at-eof",
@@ -61,6 +72,7 @@ def serve(
     no_workers: bool,
     no_gateway: bool,
     logon_expires: float,
+    stop_timeout: float,
     stop_at_eof: bool,
     log_format: str,
     no_access_log: bool,
@@ -68,34 +80,49 @@ def serve(
     """Serve the definitions in DIR (default: ./definitions).
 
     Checks them first; a mistake stops the start. Definitions are trusted code: they run with the rights of
-    this process. Stops on SIGTERM or Ctrl-C: work in progress gets 8 s to end; a second signal stops at once.
+    this process.
+
+    SIGTERM, Ctrl-C, SIGHUP and SIGQUIT stop it: nothing new is begun, and work in progress gets --stop-timeout to
+    end. A second signal stops at once.
+
+    Exit code 0: stopped as asked; 1: mistakes, an error, or the stop had to be forced; 2: it could not start;
+    130: stopped by a second signal.
     """
-    from framework import logs, trace
-    from framework.errors import FrameworkError
+    from framework import logs
+    from framework.shutdown import Shutdown
 
     log = logs.configure(log_format)
     cannot_run = _not_started if log_format == "json" else options.cannot_run
     if no_workers and no_gateway:
         cannot_run("--no-workers and --no-gateway together leave nothing to run")
-    checked = _checked(folder, host, port, log_format, cannot_run)
-    listener = None
-    try:
+    with Shutdown(stop_timeout or None) as shutdown, _failures(log_format, cannot_run):
+        checked = _checked(folder, host, port, log_format, cannot_run)
+
         from framework.server import listen, stop_at_eof_of
 
         if stop_at_eof:
-            stop_at_eof_of(0)
-
-        listener = None if no_gateway else listen(host, port)
+            stop_at_eof_of(0, shutdown)
         _run(
             checked.definitions,
             database,
-            listener,
+            None if no_gateway else listen(host, port),
+            shutdown,
             workers=not no_workers,
             logon_expiry=logon_expires,
             log_format=log_format,
             log=log,
             no_access_log=no_access_log,
         )
+
+
+@contextmanager
+def _failures(log_format: str, cannot_run: Callable[[str], NoReturn]) -> Iterator[None]:
+    """Whatever a start or the server raises becomes its message and its exit code."""
+    from framework import trace
+    from framework.errors import FrameworkError
+
+    try:
+        yield
     except BaseException as error:
         place = trace.place(error)
         if place is not None:  # the top level of a module or worker: a mistake in the definitions
@@ -158,6 +185,7 @@ def _run(
     definitions: Definitions,
     database: str,
     listener: socket.socket | None,
+    shutdown: Shutdown,
     *,
     workers: bool,
     logon_expiry: float,
@@ -166,6 +194,7 @@ def _run(
     no_access_log: bool,
 ) -> None:
     from framework import eventloop
+    from framework.executors import ServerLoop
     from framework.gateway import limits
     from framework.gateway.accesslog import AccessLog
     from framework.server import serve as serve_definitions
@@ -182,7 +211,7 @@ def _run(
             logger.info("started", extra={"action": "started", "address": address, "database": database})
 
     try:
-        with printing.without_waiting(log.write if log is not None else None):
+        with printing.without_waiting(log.write if log is not None else None), shutdown.looping():
             code = eventloop.run(
                 serve_definitions(
                     definitions,
@@ -190,10 +219,12 @@ def _run(
                     listener=listener,
                     workers=workers,
                     started=started,
+                    shutdown=shutdown,
                     logon_expiry=logon_expiry,
                     limits=limits.from_environ(),
                     access_log=None if log is None or no_access_log else AccessLog(log, log_format),
-                )
+                ),
+                ServerLoop,
             )
     finally:
         for printer in printers:

@@ -24,6 +24,7 @@ from framework.block import Block
 from framework.debug import follow, printable
 from framework.definitions import Definitions
 from framework.errors import CannotOpen
+from framework.executors import StandardLoop
 from framework.repl import server, terminal
 from framework.repl.completion import Names
 from framework.repl.console import Console, Leave
@@ -61,7 +62,7 @@ def run(plan: Plan) -> int:
     """
     script = _script()
     # The stock loop: it runs Python's signal handlers where it waits, and leaves them alone elsewhere.
-    loop = asyncio.new_event_loop()
+    loop = StandardLoop()
     asyncio.set_event_loop(loop)
     try:
         code = _run(loop, _Session(plan, script))

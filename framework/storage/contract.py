@@ -130,5 +130,11 @@ class Storage(Protocol):
     def alone(self, name: str) -> AbstractAsyncContextManager[None]:
         """A lock that one holder in the whole installation has; waits for it; freed when its process dies."""
 
+    def give_back(self, patience: float) -> None:
+        """Release what this process has in work, within ``patience`` seconds: the last act before it ends by force.
+
+        From any thread: the event loop may be blocked. Raises when it cannot.
+        """
+
     async def close(self) -> None:
         """Finish what was handed in, give back every claim's lock, close all connections."""

@@ -50,6 +50,7 @@ from framework.storage.operations import (
 from framework.storage.plans import Plan, Row
 from framework.storage.signals import AUDITED, Signal, Signals
 from framework.storage.sqlite import ages as sqlite_ages
+from framework.storage.sqlite import giveback as sqlite_giveback
 from framework.storage.sqlite import schema as sqlite_schema
 from framework.storage.sqlite import views as sqlite_views
 from framework.storage.sqlite.batches import BUSY_WAIT, WRITE_WAIT, write_in_turn
@@ -290,6 +291,10 @@ class SqliteStorage:
     def alone(self, name: str) -> AbstractAsyncContextManager[None]:
         """See the contract."""
         return self._locks.alone(name)
+
+    def give_back(self, patience: float) -> None:
+        """See the contract."""
+        sqlite_giveback.give_back(self._path, self._operations, patience)
 
     async def close(self) -> None:
         """See the contract; may be called twice."""

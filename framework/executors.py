@@ -1,0 +1,75 @@
+"""Work that a FIFO block hands to a thread or a process, by ``asyncio.to_thread`` or ``loop.run_in_executor``.
+
+The one rule: **a block that failed is not over before the work that it has handed over is.** A thread cannot be
+stopped: after a time-out it still calls the back end, and the next attempt must not do the same beside it. Work
+that a script starts past the event loop (``threading.Thread``, ``pool.submit``) is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any
+
+import uvloop
+
+from framework import trace
+from framework.block import BLOCKS, Handed
+
+
+class HandsOver:
+    """A part of an event loop: each block knows what it has handed over."""
+
+    _pool: Executor | None = None
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[..., Any], *args: Any) -> Any:
+        blocks = BLOCKS.get()
+        if not blocks:
+            return super().run_in_executor(executor, func, *args)  # type: ignore[misc]
+        submitting = _Noting(executor or self._default())
+        future = super().run_in_executor(submitting, func, *args)  # type: ignore[misc]
+        for work in submitting.futures:
+            for block in blocks:
+                block.handed_over.append(Handed(work, _place()))
+        return future
+
+    def set_default_executor(self, executor: ThreadPoolExecutor) -> None:
+        self._pool = executor
+        super().set_default_executor(executor)  # type: ignore[misc]
+
+    def _default(self) -> Executor:
+        if self._pool is None:
+            self.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
+        assert self._pool is not None
+        return self._pool
+
+
+class _Noting(Executor):
+    """Hands work on to an executor, and keeps what will tell its end."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self.futures: list[Future[Any]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = self._executor.submit(fn, *args, **kwargs)
+        self.futures.append(future)
+        return future
+
+
+def _place() -> str | None:
+    """The definitions' line that hands the work over; walking is cheaper than a whole stack."""
+    frame = sys._getframe(2)
+    while frame is not None and not frame.f_code.co_filename.endswith(trace.ENDINGS):
+        frame = frame.f_back  # type: ignore[assignment]
+    return f"{trace.shown(frame.f_code.co_filename)}:{frame.f_lineno}" if frame is not None else None
+
+
+class ServerLoop(HandsOver, uvloop.Loop):  # type: ignore[misc]
+    """The event loop of a server."""
+
+
+class StandardLoop(HandsOver, asyncio.SelectorEventLoop):  # type: ignore[misc]
+    """The event loop of a REPL: Python's own."""

@@ -1,0 +1,310 @@
+"""The shutdown of a server: who sees the signals, runs the clock of a stop, and ends the process.
+
+The one rule: **a stop depends on nothing that a script can block.** Python hands each signal's number to a pipe at
+the moment it arrives, whatever the interpreter does. A thread of its own reads it, asks the event loop to stop,
+names the line that holds the stop up, and ends the process when the grace is over or a second signal comes.
+C code that keeps the interpreter's lock stops this thread too. Then ``faulthandler`` ends the process, which needs
+no lock. Before the first signal was seen even that is not armed: only SIGKILL ends such a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import logging
+import multiprocessing
+import os
+import select
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType, TracebackType
+from typing import NoReturn
+
+from framework import trace
+from framework.children import Children
+
+logger = logging.getLogger("framework.server")
+
+GRACE = 8.0  # seconds that work in progress gets at a stop before it is cancelled
+LAST_WORD = 2.0  # seconds that cancelled work gets to end
+SETTLING = 8.0  # seconds beyond that, for the ends of items to be written and the database to be closed
+AT_ONCE = 130  # the exit code of a stop by a second signal
+FORCED = 1  # the exit code of a stop that had to be forced
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+# A process group is told once for each of its members, and whoever started us may pass a signal on: signals that
+# come within this time ask for the same stop.
+_BLINK = 0.25
+_BLOCKED = 1.0  # seconds without an answer of the event loop until the log says so
+_LOOK = 0.1
+_TURN = 0.02  # seconds that the main thread leaves to this one when a signal has come
+_GIVE_BACK = 1.0
+
+
+class Shutdown:
+    """Made and entered on the main thread; leaving the block begins the end of the process.
+
+    One that is not entered passes ``ask`` on, and ends nothing.
+
+    ``grace`` is None where work in progress may take as long as it likes.
+    """
+
+    def __init__(self, grace: float | None = GRACE) -> None:
+        self.grace = grace
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        self._loops = -1  # where the event loop wants to be told of signals
+        self._ours = False  # do signals come to our pipe by themselves?
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: Callable[[], None] | None = None
+        self._give_back: Callable[[float], None] | None = None
+        self._asked_at: float | None = None
+        self._ended_at: float | None = None
+        self._code = 0
+        self._forcing = False
+        self._watches = False
+        self.children = Children(STOP_SIGNALS)
+        self._answered_at = 0.0  # when the event loop answered last
+        self._named: str | None = None  # the line that was named last
+
+    # ---- the main thread --------------------------------------------------------------------
+
+    def __enter__(self) -> Shutdown:
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._ours = True
+        for number in STOP_SIGNALS:
+            # Whoever started us with `nohup` wants us to live on.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
+                signal.siginterrupt(number, False)
+        signal.signal(signal.SIGALRM, self._on_signal)
+        self._watches = True
+        threading.Thread(target=self._run, name="framework-shutdown", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace_: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1
+        self.ending()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Python runs this between two instructions of the main thread, or where C code asks for it.
+
+        It leaves the interpreter to the thread for a moment: a long search by `re` would not.
+        """
+        if number == signal.SIGALRM:
+            time.sleep(_LOOK)
+        elif not self._ours:
+            self._tell(number)
+        time.sleep(_TURN)
+        while self._forcing:
+            time.sleep(_TURN)
+
+    def attach(self, stop: Callable[[], None]) -> None:
+        """From the running event loop: ``stop`` is to be called there when a stop is asked for, or was."""
+        self._loop = asyncio.get_running_loop()
+        self._answered_at = time.monotonic()
+        # The loop has taken the signals for itself. What it wants to know is passed on.
+        self._loops = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._ours = True
+        self._stop = stop
+        if self.asked:
+            stop()
+
+    def detach(self) -> None:
+        """The loop is about to end."""
+        if self._loop is not None:
+            self._ours = False
+            signal.set_wakeup_fd(self._loops)
+            self._loops, self._loop = -1, None
+
+    @contextmanager
+    def looping(self) -> Iterator[None]:
+        """An event loop runs in the block, which takes the signals for itself until ``attach``."""
+        self._ours = False
+        try:
+            yield
+        finally:
+            self._ours = True
+
+    def holds(self, give_back: Callable[[float], None] | None) -> None:
+        """How to give back what is in work, from any thread and within so many seconds; None when nothing is held."""
+        self._give_back = give_back
+
+    # ---- any thread -------------------------------------------------------------------------
+
+    @property
+    def asked(self) -> bool:
+        """Was a stop asked for?"""
+        return self._asked_at is not None
+
+    def ask(self, why: str) -> None:
+        """Ask for a stop without a signal."""
+        if not self.asked:
+            self._begin(why)
+
+    def ending(self) -> None:
+        """All is done. What still runs in threads gets the rest of the grace, or a last word."""
+        self._ended_at = self._ended_at or time.monotonic()
+        self.children.over()
+        self._give_back = None
+        self._tell(0)
+
+    def end(self, code: int, why: str) -> NoReturn:
+        """End the process now, whatever still runs in it: no ``finally``, no ``atexit``."""
+        logger.error("%s", why, extra={"action": "ended_by_force"})
+        self._end(code)
+
+    def _tell(self, number: int) -> None:
+        try:
+            os.write(self._writer, bytes([number]))
+        except OSError:
+            pass  # it is full: the thread has enough to wake up for
+
+    # ---- the thread -------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._reader, select.POLLIN)
+        while True:
+            waits = self._asked_at is not None or self._ended_at is not None
+            if poll.poll(_LOOK * 1000 if waits else None):
+                numbers = os.read(self._reader, 4096)
+                self._pass_on(numbers)
+                for number in numbers:
+                    if number in STOP_SIGNALS:
+                        self._signalled(signal.Signals(number))
+            self._look(time.monotonic())
+
+    def _pass_on(self, numbers: bytes) -> None:
+        loops = self._loops
+        if loops >= 0:
+            try:
+                os.write(loops, numbers)
+            except OSError:
+                pass  # it is full, or the loop has just ended
+
+    def _signalled(self, number: signal.Signals) -> None:
+        if self._asked_at is None:
+            self._begin(number.name)
+        # That a terminal is gone may be told again and again.
+        elif number != signal.SIGHUP and time.monotonic() - self._asked_at > _BLINK:
+            logger.warning(
+                "stopped at once by a second signal, %s", number.name, extra={"action": "stopped_at_once"}
+            )
+            self._end(AT_ONCE)
+
+    def _begin(self, why: str) -> None:
+        self._asked_at = time.monotonic()
+        self.children.stopping()
+        loop, stop = self._loop, self._stop
+        if loop is None or stop is None:
+            if self._ended_at is None:
+                logger.info("%s: stopped before anything was begun", why, extra={"action": "stop"})
+                self._end(0)
+            return
+        may = "may take as long as it likes" if self.grace is None else f"may take {self.grace:g} s"
+        logger.info("%s: stopping, work in progress %s", why, may, extra={"action": "stop"})
+        self._answered_at = self._asked_at
+        if self.grace is not None and self._watches:
+            self._arm(self.grace + LAST_WORD)
+        self._call(loop, stop)
+
+    def _look(self, now: float) -> None:
+        """Is it time to end the process?"""
+        if self._ended_at is not None:
+            self._look_at_threads(now)
+        elif self._asked_at is not None and self._loop is not None:
+            self._look_at_loop(now, self._loop)
+
+    def _look_at_loop(self, now: float, loop: asyncio.AbstractEventLoop) -> None:
+        assert self._asked_at is not None
+        self._call(loop, self._answer)
+        blocked = now - self._answered_at > _BLOCKED
+        if blocked:
+            self._name(f"the stop waits for {self._place()}, which blocks the event loop")
+        if self.grace is not None:
+            if now > self._asked_at + self.grace:
+                self.children.over()
+            over = self._asked_at + self.grace + LAST_WORD + (0.0 if blocked else SETTLING)
+            if now > over:
+                self._forcing = True  # the main thread must not go on meanwhile
+                self.end(FORCED, f"the process is ended by force: {self._place()} does not end by itself")
+
+    def _look_at_threads(self, now: float) -> None:
+        assert self._ended_at is not None
+        over = self._ended_at + LAST_WORD
+        if now > over and self._asked_at is not None:
+            if self.grace is None:
+                self._name(f"the end of the process waits for {_threads() or 'what is to be closed'}")
+                return
+            over = max(over, self._asked_at + self.grace)
+        if now > over:
+            left = _threads() or f"{self._place()} still runs"
+            self.end(self._code or FORCED, f"the process is ended by force: {left}")
+
+    def _name(self, text: str) -> None:
+        if text != self._named:
+            self._named = text
+            logger.warning("%s", text, extra={"action": "stop_waits"})
+
+    def _answer(self) -> None:
+        self._answered_at = time.monotonic()
+
+    def _call(self, loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
+        try:
+            loop.call_soon_threadsafe(what)
+        except RuntimeError:
+            pass  # the loop was closed just now
+
+    def _place(self) -> str:
+        """Where the main thread is: the definitions' line if it runs one."""
+        frame = sys._current_frames().get(threading.main_thread().ident or 0)
+        return _place(frame) if frame is not None else "the main thread"
+
+    def _arm(self, seconds: float) -> None:
+        """For C code that keeps the interpreter's lock: an alarm, for which a search by ``re`` lets us run.
+
+        The last resort is a thread of C, which ends the process even when nothing can run in Python any more.
+        """
+        signal.setitimer(signal.ITIMER_REAL, seconds + _LOOK)
+        with suppress(OSError, ValueError, RuntimeError):
+            faulthandler.dump_traceback_later(seconds + SETTLING + LAST_WORD, exit=True, file=2)
+
+    def _end(self, code: int) -> NoReturn:
+        self._forcing = True
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
+            try:
+                give_back(_GIVE_BACK)
+            except Exception as error:
+                logger.error("what is in work is offered again at the next start: %s", error)
+        for child in multiprocessing.active_children():
+            child.kill()  # those of pools, which would wait for us for ever
+        logging.shutdown()
+        os._exit(code)
+
+
+def _place(frame: FrameType) -> str:
+    stack = traceback.StackSummary.extract(traceback.walk_stack(frame), lookup_lines=False)
+    stack.reverse()
+    found = trace.running_at(stack)
+    return found or f"{trace.shown(stack[-1].filename)}:{stack[-1].lineno} in {stack[-1].name}"
+
+
+def _threads() -> str:
+    """The threads that Python would wait for at its end, each with its line."""
+    frames = sys._current_frames()
+    left = [
+        f"thread {thread.name} at {_place(frames[thread.ident])}"
+        for thread in threading.enumerate()
+        if not thread.daemon and thread is not threading.main_thread() and thread.ident in frames
+    ]
+    return f"{', '.join(left)} still runs" if left else ""
