@@ -190,7 +190,9 @@ def test_a_point_in_time(database: Database, value: dt.datetime, zone: dt.timezo
     kept = database.kept("DateTime", value)
     assert set(kept) == {value}
     assert all(each.tzinfo is UTC for each in kept)
-    assert set(database.kept("DateTime", value.isoformat())) == {value}
+    offset = value.utcoffset()
+    if offset is not None and not offset % dt.timedelta(minutes=1):  # RFC 3339 writes no finer ones
+        assert set(database.kept("DateTime", value.isoformat())) == {value}
 
 
 @properties

@@ -20,7 +20,7 @@ from .formats import BadFormat, parse_format
 from .location import Location
 from .names import COMMON_NAMES
 from .nodes import ListNode, MapNode, Node, ScalarNode, plain
-from .problem import Report, did_you_mean, listed, quoted
+from .problem import Report, clipped, did_you_mean, listed, quoted
 from .script import Malformed, compile_expression
 from .seen import PLAIN_BUILTINS
 from .transition import Transition, parse_transitions
@@ -167,7 +167,7 @@ def _membership(enum: tuple[object, ...]) -> Callable[[object], None]:
 
     def check(value: object) -> None:
         if _identity(value) not in members:
-            raise FieldError("enum", f"must be {wanted}, not {value!r}")
+            raise FieldError("enum", f"must be {wanted}, not {clipped(repr(value))}")
 
     return check
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from .atom import AtomDefinition, Reference
 from .fields import Field
+from .location import Location
 from .method import Method
 from .problem import Report, quoted
 
@@ -82,6 +83,9 @@ class _Family:
             return None
         atom = self.known[name]
         if len(below) > _MOST:
+            return None  # the first of these that comes from too many says so
+        if len(atom.extends) > _MOST:
+            self._too_many(atom)
             return None
         parents = [
             self._type(one, (*below, name)) for one in dict.fromkeys(atom.extends) if one in self.known
@@ -100,18 +104,21 @@ class _Family:
             made = None  # the schema has said that this is no name
         if made is not None and len(made.__mro__) > _MOST + 2:
             made = None
-            self.report.error(
-                atom.location, "extends", f"{quoted(name)} comes from more than {_MOST} classes"
-            )
+            self._too_many(atom)
         self._types[name] = made
         return made
 
+    def _too_many(self, atom: AtomDefinition) -> None:
+        message = f"{quoted(atom.name)} comes from more than {_MOST} classes"
+        self.report.error(atom.location, "extends", message)
+
     def _no_parent_twice(self, atom: AtomDefinition) -> None:
-        for number, (name, location) in enumerate(zip(atom.extends, atom.extends_at, strict=True)):
-            if name in atom.extends[:number]:
+        first: dict[str, Location] = {}
+        for name, location in zip(atom.extends, atom.extends_at, strict=True):
+            before = first.setdefault(name, location)
+            if before is not location:
                 message = f"{quoted(atom.name)} extends {quoted(name)} twice"
-                related = (atom.extends_at[atom.extends.index(name)],)
-                self.report.error(location, "extends", message, related=related)
+                self.report.error(location, "extends", message, related=(before,))
 
     # what goes together
 

@@ -19,7 +19,7 @@ from .nodes import ListNode, MapNode, Node, ScalarNode
 from .problem import CannotRun, Report, quoted
 from .source import Source
 
-MAX_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 1024 * 1024
 """How long a file may be."""
 
 SUFFIXES = (".yaml", ".yml")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import islice
 
 import yaml
 
@@ -20,7 +21,9 @@ from .yamlerror import report_yaml_error
 
 MAX_DEPTH = 64
 MAX_EXPANDED = 100_000
-"""How many nodes the aliases of one file may stand for."""
+"""How many values the aliases of one file may stand for."""
+_TEXT_OF_A_VALUE = 16
+"""So many characters of a text count as one more value: an alias of a script is compiled each time."""
 
 _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -42,16 +45,22 @@ _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 # An exponent must carry its sign, as in every dump of PyYAML: there a plain `1.0e5` is text.
 _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+][0-9]+)?")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_HIDDEN = re.compile("[\x85\u2028\u2029\ufeff]")
+_LONE_RETURN = re.compile(r"\r(?!\n)")
+_HIDDEN_NAMES = {
+    "\x85": ("the line break U+0085", r"\N"),
+    "\u2028": ("the line break U+2028", r"\L"),
+    "\u2029": ("the line break U+2029", r"\P"),
+    "\r": ("a carriage return without a line feed, among lines that end otherwise,", r"\r"),
+    "\ufeff": ("a byte order mark (U+FEFF) that is not at the start", r"\uFEFF"),
+}
+_MOST_TOLD = 20
 _TAGS = {f"tag:yaml.org,2002:{name}": name for name in ("str", "int", "float", "bool", "null", "seq", "map")}
 
 
 def documents(source: Source, report: Report) -> tuple[list[Node], bool]:
     """The documents of a file, and whether all of it could be read; what could not is in the report."""
-    bad = _UNPRINTABLE.search(source.text)
-    if bad:
-        name = f"U+{ord(bad.group()):04X}"
-        message = f"the control character {name} is not allowed in a YAML file"
-        report.error(source.location(bad.start()), "yaml", message, hint='write it as an escape in "..."')
+    if not _is_plain_to_see(source, report):
         return [], False
     builder = _Builder(source, report)
     try:
@@ -63,6 +72,28 @@ def documents(source: Source, report: Report) -> tuple[list[Node], bool]:
     except _Stop:
         return builder.documents, False
     return builder.documents, not builder.failed
+
+
+def _is_plain_to_see(source: Source, report: Report) -> bool:
+    """Whether the lines of the file are the same for YAML, for Python and in an editor; if not, report it.
+
+    YAML ends a line at U+0085, U+2028 and U+2029 as well, so that a comment of a script could hide code.
+    """
+    bad = _UNPRINTABLE.search(source.text)
+    if bad is not None:
+        name = f"U+{ord(bad.group()):04X}"
+        message = f"the control character {name} is not allowed in a YAML file"
+        report.error(source.location(bad.start()), "yaml", message, hint='write it as an escape in "..."')
+        return False
+    found = list(islice(_HIDDEN.finditer(source.text), _MOST_TOLD))
+    if "\r" in source.text and "\n" in source.text:
+        found += islice(_LONE_RETURN.finditer(source.text), _MOST_TOLD)
+    for hidden in found:
+        what, escape = _HIDDEN_NAMES[hidden.group()]
+        message = f"{what} is not allowed in a YAML file: editors do not show it as YAML reads it"
+        hint = f'remove it, or write it as an escape in double quotes: "{escape}"'
+        report.error(source.location(hidden.start()), "yaml", message, hint=hint)
+    return not found
 
 
 def _index(event: yaml.Event, *, end: bool = False) -> int:
@@ -101,7 +132,7 @@ class _Builder:
 
     def take(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.ScalarEvent):
-            self._add(self._scalar(event), event.anchor, 1, 1)
+            self._add(self._scalar(event), event.anchor, 1 + len(event.value) // _TEXT_OF_A_VALUE, 1)
         elif isinstance(event, yaml.CollectionStartEvent):
             self._open(event)
         elif isinstance(event, yaml.CollectionEndEvent):

@@ -7,7 +7,8 @@ logs for it; only what keeps the check from running at all is an exception (`Can
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -102,6 +103,14 @@ _ECHOES = frozenset(("wrong-type", "wrong-value", "missing-key", "not-a-mapping"
 """What is not told of a value that YAML itself has been refused at the same place."""
 
 
+_LONGEST = 60  # characters of a value that a message quotes
+_HEAD, _TAIL = 42, 15
+_MOST_LISTED = 12
+_LONGEST_WORD = 100  # a longer one is no misspelt name
+_MOST_COMPARED = 2_000_000  # letters of words
+_ESCAPED = {10: "\\n", 13: "\\r", 9: "\\t", 0: "\\0"}
+
+
 class CannotRun(Exception):
     """The check could not run at all; the message says why."""
 
@@ -123,6 +132,7 @@ class Report:
     """Collects the problems of one run; the same problem is kept once."""
 
     _problems: dict[Problem, None] = field(default_factory=dict)
+    _compared: int = 0
 
     def error(
         self,
@@ -148,6 +158,11 @@ class Report:
         """Add something that is worth a look and stops nothing."""
         self._problems[Problem(location, "warning", code, message, hint, related)] = None
 
+    def did_you_mean(self, word: str, known: Collection[str]) -> str | None:
+        """As the function of that name. In a run that has compared too many words there are no more hints."""
+        self._compared += len(known) * len(word)
+        return did_you_mean(word, known) if self._compared <= _MOST_COMPARED else None
+
     def extend(self, other: Report) -> None:
         """Add everything that another report has collected."""
         self._problems |= other._problems
@@ -164,25 +179,62 @@ class Report:
 
 
 def quoted(value: object) -> str:
-    """A value as a message quotes it: in backticks, on one line, and not longer than a line."""
-    text = value if isinstance(value, str) else repr(value)
-    text = text.translate({10: "\\n", 13: "\\r", 9: "\\t", 0: "\\0"})
-    return f"`{text if len(text) <= 60 else text[:57] + '...'}`"
+    """A value as a message quotes it: in backticks, on one line, and shortened in the middle."""
+    text = value if isinstance(value, str) else clipped(repr(value))
+    return f"`{clipped(text).translate(_ESCAPED)}`"
+
+
+def clipped(text: str) -> str:
+    """A text of at most one line's length: its middle is left out where it is longer."""
+    return text if len(text) <= _LONGEST else f"{text[:_HEAD]}...{text[-_TAIL:]}"
 
 
 def listed(values: Iterable[object]) -> str:
-    """Values as a message lists them: `a`, `b` or `c`."""
-    names = [quoted(value) for value in values]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}" if names else "nothing"
+    """Values as a message lists them: `a`, `b` or `c`; of many the first, and how many more there are."""
+    named = [*values]
+    shown = [quoted(value) for value in named[:_MOST_LISTED]]
+    if len(named) > len(shown):
+        return f"{', '.join(shown)} or one of {len(named) - len(shown)} more"
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}" if shown else "nothing"
 
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """The known word that was probably meant; a higher ``cutoff`` (0 to 1) asks for a closer one."""
-    choices = sorted(set(known) - {word})
-    found = difflib.get_close_matches(word, choices, n=1, cutoff=cutoff)
-    if found:
-        return found[0]
-    return next((choice for choice in choices if choice.lower() == word.lower()), None)
+    if len(word) > _LONGEST_WORD:
+        return None
+    matcher = difflib.SequenceMatcher()
+    matcher.set_seq2(word)
+    letters, best, alike = _letters(word), (0.0, ""), []
+    for choice in {*known} - {word}:
+        if choice.lower() == word.lower():
+            alike.append(choice)
+        least = max(cutoff, best[0])
+        if _may_be(len(word), letters, choice, least):
+            matcher.set_seq1(choice)
+            if matcher.quick_ratio() >= least:
+                best = max(best, (matcher.ratio(), choice))
+    if best[0] >= cutoff:
+        return best[1]
+    return min(alike, default=None)
+
+
+def _may_be(length: int, letters: int, choice: str, cutoff: float) -> bool:
+    """Whether two words can be as close as that: a quick upper bound, from their lengths and letters."""
+    mine = len(choice)
+    if not 0 < mine <= _LONGEST_WORD:
+        return False
+    others = _letters(choice)
+    common = min(length - (letters & ~others).bit_count(), mine - (others & ~letters).bit_count())
+    return 2.0 * common >= cutoff * (length + mine)
+
+
+@functools.lru_cache(maxsize=4096)
+def _letters(word: str) -> int:
+    """The letters of a word as the bits of a number."""
+    found = 0
+    for character in word:
+        found |= 1 << (ord(character) & 127)
+    return found
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

@@ -75,11 +75,7 @@ def _excerpt(location: Location, sources: dict[str, Source]) -> list[str]:
     source = sources.get(location.path)
     if source is None:
         return []
-    line = source.line(location.line)
-    before = line[: location.column - 1]
-    if len(line) > _LONGEST:
-        start = max(0, len(before) - _LONGEST // 2)
-        before, line = line[start : len(before)], line[start : start + _LONGEST]
+    before, line = source.around(location, _LONGEST)
     if not line.strip():
         return []
     pad = "".join("\t" if character == "\t" else " " * _width(character) for character in before)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections import Counter
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
@@ -222,7 +223,7 @@ def template_mistake(text: str) -> str | None:
     if odd:
         return f"has the character {quoted(odd.group())}, which a path template cannot have"
     names = variables(text)
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     return f"has the variable {quoted(twice)} twice" if twice is not None else None
 
 

@@ -6,18 +6,19 @@ consequence: names that a broken file was to define count as defined.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from .atom import AtomDefinition
+from .circles import in_circles
 from .definitions import Definitions
 from .fields import FieldType
 from .flow import open_end
 from .location import Location
 from .module import SETTINGS
-from .problem import Report, did_you_mean, quoted
+from .problem import Report, quoted
 from .queues import Queues, queues
 from .routing import RouteDefinition, shape
 from .script import Compiled, Script
@@ -38,9 +39,14 @@ class Rules:
     port: int
     report: Report
     classes: set[str] = field(init=False)
+    persistent: set[str] = field(init=False)
+    modules: set[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.classes = {atom.name for atom in self.definitions.atoms}
+        atoms = self.definitions.atoms
+        self.classes = {atom.name for atom in atoms}
+        self.persistent = {atom.name for atom in atoms if atom.persistent and not atom.abstract}
+        self.modules = {module.name for module in self.definitions.modules} | {SETTINGS}
 
     def apply(self) -> None:
         """Report everything that does not hold."""
@@ -102,7 +108,7 @@ class Rules:
     def _need_class(self, name: str, location: Location, where: str) -> None:
         if not self._is_class(name):
             message = f"there is no ATOM class {quoted(name)}, which {where}"
-            hint = did_you_mean(name, self.classes)
+            hint = self.report.did_you_mean(name, self.classes)
             self.report.error(location, "no-such-class", message, hint=hint)
 
     def _classes_of(self, atom: AtomDefinition) -> None:
@@ -122,8 +128,9 @@ class Rules:
 
     def _cycles(self) -> None:
         parents = {atom.name: atom.extends for atom in self.definitions.atoms}
+        around = in_circles(parents)
         for atom in self.definitions.atoms:
-            if _reaches(atom.name, atom.name, parents):
+            if atom.name in around:
                 message = f"the class {quoted(atom.name)} extends itself"
                 self.report.error(atom.location, "extends-cycle", message)
 
@@ -134,21 +141,23 @@ class Rules:
         if not is_foreseeable(found, compiled.tree):
             return
         guarded = guarded_lines(compiled.tree) if "NameError" in compiled.script.text else ()
+        bound: set[str] | None = None
         for use in found:
             if use.line in guarded:
                 continue
             if use.name not in compiled.names:
                 if not is_always_seen(use.name):
-                    self._unseen(compiled, use)
+                    bound = variables_of(compiled.script.code) if bound is None else bound
+                    self._unseen(compiled, use, bound)
             elif use.attribute is not None:
                 self._attribute(compiled, use, use.attribute)
 
-    def _unseen(self, compiled: Compiled, use: Use) -> None:
+    def _unseen(self, compiled: Compiled, use: Use, bound: set[str]) -> None:
         location = compiled.source.byte_location(use.line, use.offset)
-        known = {*compiled.names, *PLAIN_BUILTINS, *variables_of(compiled.script.code)}
+        known = {*compiled.names, *PLAIN_BUILTINS, *bound}
         if use.attribute is not None and use.attribute in self.classes:
             known = {"atom", "model", *known}
-        hint = did_you_mean(use.name, known)
+        hint = self.report.did_you_mean(use.name, known)
         if use.name in self.classes:
             hint = f"write `atom.{use.name}`"
         self.report.error(
@@ -163,27 +172,27 @@ class Rules:
             return
         location = compiled.source.byte_location(use.attribute_line, use.attribute_offset)
         if use.name == "atom" and not self._is_class(attribute):
-            hint = did_you_mean(attribute, self.classes)
+            hint = self.report.did_you_mean(attribute, self.classes)
             message = f"there is no ATOM class {quoted(attribute)}"
             self.report.error(location, "no-such-class", message, hint=hint)
         elif use.name == "model":
             self._model(location, attribute)
         elif use.name == "context":
-            modules = {module.name for module in self.definitions.modules} | {SETTINGS}
+            modules = self.modules
             if attribute not in modules and attribute not in self.broken:
                 message = f"there is no module {quoted(attribute)}"
-                hint = did_you_mean(attribute, modules)
+                hint = self.report.did_you_mean(attribute, modules)
                 self.report.error(location, "no-such-module", message, hint=hint)
 
     def _model(self, location: Location, attribute: str) -> None:
-        persistent = {a.name for a in self.definitions.atoms if a.persistent and not a.abstract}
+        persistent = self.persistent
         if attribute in persistent or attribute in _OF_MODEL or attribute in self.broken:
             return
         if self._is_class(attribute):
             message, hint = f"the class {quoted(attribute)} is not stored and has no table", None
         else:
             message = f"there is no ATOM class {quoted(attribute)}"
-            hint = did_you_mean(attribute, persistent | _OF_MODEL)
+            hint = self.report.did_you_mean(attribute, persistent | _OF_MODEL)
         self.report.error(location, "no-such-class", message, hint=hint)
 
     # requests that are answered
@@ -243,7 +252,7 @@ class Rules:
                 if name not in read and name not in warned:
                     warned.add(name)
                     message = f"the FIFO {quoted(name)} is filled here and never read in this folder"
-                    hint = did_you_mean(name, read)
+                    hint = self.report.did_you_mean(name, read)
                     self.report.warning(compiled.location(node), "fifo-unread", message, hint=hint)
 
     def _shared(self, found: list[tuple[Compiled, Queues]]) -> None:
@@ -261,19 +270,6 @@ class Rules:
                     message = f"the workers {both} both read the FIFO {quoted(name)}"
                     hint = "one item is in work at a time all the same; one worker is enough"
                     self.report.warning(here, "fifo-shared", message, hint=hint, related=(before[1],))
-
-
-def _reaches(start: str, goal: str, parents: Mapping[str, tuple[str, ...]]) -> bool:
-    """Whether a class is among its own forebears."""
-    waiting, seen = list(parents.get(start, ())), set[str]()
-    while waiting:
-        name = waiting.pop()
-        if name == goal:
-            return True
-        if name not in seen:
-            seen.add(name)
-            waiting.extend(parents.get(name, ()))
-    return False
 
 
 def _is_gateway(authority: str, host: str, port: int) -> bool:

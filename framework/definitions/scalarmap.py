@@ -44,7 +44,7 @@ class ScalarMap:
         self.source: Source = scalar.source
         self._starts = [0, *(found.end() for found in _LINE.finditer(scalar.text))]
         self._length = len(scalar.text)
-        self._lines = scalar.text.split("\n") if scalar.style == "|" else []
+        self._lines = scalar.text.split("\n") if scalar.style == "|" and scalar.text else []
         self._first, self._offsets = _literal(scalar, self._lines) if self._lines else (0, [])
         self._begins: list[int] = []
         self._ends: list[int] = []

@@ -20,12 +20,14 @@ from .location import Location
 from .nodes import ScalarNode
 from .problem import Report, quoted
 from .scalarmap import ScalarMap
-from .source import Source
+from .source import ByteColumns, Source
 
 _NO_FILE = "<script>"
 """What the parser is given for a file: it would read its own error's line, and columns, from the YAML."""
 
 _ABSURD = (ValueError, RecursionError, MemoryError, OverflowError)
+
+_TOLD_LINE = re.compile(r"\b((?:on|at) line )(\d+)\b")
 
 _NAMESPACE = "<namespace>"
 """The metaclass of the class statement around a method: it hands out what was bound, and makes no class."""
@@ -197,6 +199,7 @@ class _Compiler:
         self.report = report
         self.map = ScalarMap(scalar)
         self._lines = re.split(r"\r\n|\r|\n", scalar.text)
+        self._columns: dict[int, ByteColumns] = {}
 
     def compile(
         self, name: str, names: frozenset[str], parameters: tuple[str, ...], owner: str | None
@@ -228,7 +231,7 @@ class _Compiler:
         try:
             tree = ast.parse(self.scalar.text, _NO_FILE)
         except SyntaxError as error:
-            self._refuse(self._told_location(error), error.msg)
+            self._refuse(self._told_location(error), self._told_message(error.msg))
             return None
         except _ABSURD as error:
             self._refuse(self._location(), _absurd(error))
@@ -265,8 +268,20 @@ class _Compiler:
             column = len(self._lines[told - 1]) - len(self._lines[told - 1].lstrip())
         if error.msg.startswith("f-string") and sys.version_info < (3, 12):
             told, column = self._in_f_string(error, told)
+        if not any(line.strip() for line in self._lines[told - 1 :]):  # behind the end of the script
+            told, column = self._last_line()
         line, column = self.map.begin(told, column)
         return Location(self.source.path, line, column + 1)
+
+    def _last_line(self) -> tuple[int, int]:
+        """Where the last line that has text begins."""
+        number = max((n for n, line in enumerate(self._lines, 1) if line.strip()), default=1)
+        text = self._lines[number - 1]
+        return number, len(text) - len(text.lstrip())
+
+    def _told_message(self, said: str) -> str:
+        """Python's words, with the lines of the file for those of the script."""
+        return _TOLD_LINE.sub(lambda found: f"{found[1]}{self.map.begin(int(found[2]), 0)[0]}", said)
 
     def _in_f_string(self, error: SyntaxError, line: int) -> tuple[int, int]:
         """Up to Python 3.11 an f-string's expression is parsed apart: look for it in the script."""
@@ -293,8 +308,11 @@ class _Compiler:
 
     def _characters(self, line: int, offset: int) -> int:
         """The column in characters of a byte offset in a line of the script's own text."""
-        text = self._lines[line - 1] if 0 < line <= len(self._lines) else ""
-        return offset if text.isascii() else len(text.encode()[:offset].decode(errors="ignore"))
+        found = self._columns.get(line)
+        if found is None:
+            text = self._lines[line - 1] if 0 < line <= len(self._lines) else ""
+            found = self._columns[line] = ByteColumns(text)
+        return found.of_byte(offset)
 
     def _has_no_yield(self, tree: ast.Module) -> bool:
         waiting: list[ast.AST] = list(tree.body)

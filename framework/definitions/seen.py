@@ -10,13 +10,28 @@ from __future__ import annotations
 import ast
 import builtins
 import dis
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType
 
-_LOADS = frozenset(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"))
-_ATTRIBUTES = frozenset(("LOAD_ATTR", "LOAD_METHOD"))
-_STORES = frozenset(("STORE_GLOBAL", "DELETE_GLOBAL"))
+
+def _codes(*names: str) -> frozenset[int]:
+    return frozenset(dis.opmap[name] for name in names if name in dis.opmap)
+
+
+_LOADS = _codes("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+_ATTRIBUTES = _codes("LOAD_ATTR", "LOAD_METHOD")
+_STORES = _codes("STORE_GLOBAL", "DELETE_GLOBAL")
+_OWN_STORES = _codes("STORE_NAME", "DELETE_NAME")
+_STORE_NAME = _codes("STORE_NAME")
+_SKIPPED = _codes("CACHE", "EXTENDED_ARG")
+# Of these the lowest bit of the argument is a flag, and the rest the number of the name.
+_FLAGGED = _codes("LOAD_GLOBAL", *(("LOAD_ATTR",) if sys.version_info >= (3, 12) else ()))
+
+_Position = tuple[int | None, int | None, int | None, int | None]
+_Instruction = tuple[int, int, _Position]
+"""The code of an operation, its argument, and (line, end line, column, end column) in the source."""
 _UNFORESEEABLE = frozenset(("exec", "globals", "vars", "locals"))
 _ALWAYS = frozenset(dir(builtins)) | {
     "__annotations__",
@@ -101,30 +116,46 @@ def _parts(code: CodeType) -> Iterator[CodeType]:
             yield from _parts(constant)
 
 
-def _scan(code: CodeType) -> list[tuple[CodeType, list[dis.Instruction]]]:
+def _scan(code: CodeType) -> list[tuple[CodeType, list[_Instruction]]]:
     """A script's code and that of all its functions and classes, with the instructions."""
-    return [(part, list(dis.get_instructions(part))) for part in _parts(code)]
+    return [(part, list(instructions(part))) for part in _parts(code)]
 
 
-def _bound(scanned: list[tuple[CodeType, list[dis.Instruction]]]) -> set[str]:
+def instructions(code: CodeType) -> Iterator[_Instruction]:
+    """What ``dis.get_instructions`` gives, but in a time that grows with the code and not with its square."""
+    extended = 0
+    for index, position in enumerate(code.co_positions()):
+        operation, argument = code.co_code[2 * index], code.co_code[2 * index + 1] | extended
+        extended = argument << 8 if operation == dis.EXTENDED_ARG else 0
+        if operation not in _SKIPPED:
+            yield operation, argument, position
+
+
+def _name(code: CodeType, instruction: _Instruction) -> str:
+    """The name that an instruction loads or stores."""
+    operation, argument, _ = instruction
+    return code.co_names[argument >> 1 if operation in _FLAGGED else argument]
+
+
+def _bound(scanned: list[tuple[CodeType, list[_Instruction]]]) -> set[str]:
     """The global names that a script binds."""
-    top = {i.argval for i in scanned[0][1] if i.opname in ("STORE_NAME", "DELETE_NAME")}
-    return top.union(i.argval for _, instructions in scanned for i in instructions if i.opname in _STORES)
+    code, top = scanned[0]
+    found = {_name(code, one) for one in top if one[0] in _OWN_STORES}
+    return found.union(_name(part, one) for part, those in scanned for one in those if one[0] in _STORES)
 
 
-def _uses_of(code: CodeType, instructions: list[dis.Instruction], bound: set[str]) -> Iterator[Use]:
-    own = {i.argval for i in instructions if i.opname == "STORE_NAME"}.union(code.co_varnames)
-    for index, instruction in enumerate(instructions):
-        if instruction.opname not in _LOADS or instruction.argval in bound or instruction.argval in own:
+def _uses_of(code: CodeType, found: list[_Instruction], bound: set[str]) -> Iterator[Use]:
+    own = {_name(code, one) for one in found if one[0] in _STORE_NAME}.union(code.co_varnames)
+    for index, instruction in enumerate(found):
+        if instruction[0] not in _LOADS:
             continue
-        name, place = str(instruction.argval), instruction.positions
-        if place is None or place.lineno is None:
+        name, (line, _, column, _) = _name(code, instruction), instruction[2]
+        if name in bound or name in own or line is None:
             continue
-        use = Use(name, place.lineno, place.col_offset or 0)
-        following = instructions[index + 1] if index + 1 < len(instructions) else None
-        if following is not None and following.opname in _ATTRIBUTES and following.positions is not None:
-            attribute, after = str(following.argval), following.positions
-            line = after.end_lineno or place.lineno
-            offset = max((after.end_col_offset or 0) - len(attribute.encode()), 0)
-            use = Use(name, place.lineno, place.col_offset or 0, attribute, line, offset)
+        use = Use(name, line, column or 0)
+        following = found[index + 1] if index + 1 < len(found) else None
+        if following is not None and following[0] in _ATTRIBUTES:
+            attribute, (_, last, _, end) = _name(code, following), following[2]
+            offset = max((end or 0) - len(attribute.encode()), 0)
+            use = Use(name, line, column or 0, attribute, last or line, offset)
         yield use

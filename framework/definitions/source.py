@@ -7,12 +7,43 @@ further line breaks that YAML 1.1 knows (NEL, U+2028, U+2029) do not count.
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from .location import Location
 
 _BREAK = re.compile(r"\r\n|\r|\n")
+
+
+class ByteColumns:
+    """The columns of one line in characters and in UTF-8 bytes, both from 0.
+
+    The line is measured once: a line may hold as many nodes as characters, and each asks.
+    """
+
+    __slots__ = ("_ends", "_length")
+
+    def __init__(self, text: str) -> None:
+        self._length = len(text)
+        sizes = () if text.isascii() else map(_utf8_length, text)
+        self._ends = array("I", accumulate(sizes))
+
+    def of_character(self, column: int) -> int:
+        """The byte at which a character starts."""
+        if not self._ends or column <= 0:
+            return column
+        return self._ends[min(column, self._length) - 1]
+
+    def of_byte(self, offset: int) -> int:
+        """The character that starts at a byte, or in which the byte lies."""
+        return bisect_right(self._ends, offset) if self._ends else offset
+
+
+def _utf8_length(character: str) -> int:
+    code = ord(character)
+    return 1 if code < 0x80 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +54,7 @@ class Source:
     file: str
     text: str = field(repr=False)
     starts: tuple[int, ...] = field(init=False, repr=False)
+    _columns: dict[int, ByteColumns] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         starts = (0, *(found.end() for found in _BREAK.finditer(self.text)))
@@ -40,18 +72,35 @@ class Source:
 
     def line(self, number: int) -> str:
         """A line's text without its line break, and nothing for a line that does not exist."""
+        first, end = self._bounds(number)
+        return self.text[first:end].rstrip("\r\n")
+
+    def _bounds(self, number: int) -> tuple[int, int]:
+        """Where a line starts and where the next one does; nothing for a line that does not exist."""
         if not 0 < number <= len(self.starts):
-            return ""
+            return 0, 0
         end = self.starts[number] if number < len(self.starts) else len(self.text)
-        return self.text[self.starts[number - 1] : end].rstrip("\r\n")
+        return self.starts[number - 1], end
+
+    def around(self, location: Location, longest: int) -> tuple[str, str]:
+        """What stands before a place in its line, and the line: of a longer one the part around the place."""
+        first, end = self._bounds(location.line)
+        place = min(first + location.column - 1, end)
+        if end - first > longest:
+            first = max(first, place - longest // 2)
+            end = min(end, first + longest)
+        return self.text[first:place], self.text[first:end].rstrip("\r\n")
 
     def byte_column(self, line: int, column: int) -> int:
         """The UTF-8 byte offset of a column (both from 0), as Python's syntax trees count."""
-        text = self.line(line)
-        return column if text.isascii() else len(text[:column].encode())
+        return self._columns_of(line).of_character(column)
 
     def byte_location(self, line: int, offset: int) -> Location:
         """The location of a UTF-8 byte offset (from 0) in a line."""
-        text = self.line(line)
-        column = offset if text.isascii() else len(text.encode()[:offset].decode(errors="ignore"))
-        return Location(self.path, line, column + 1)
+        return Location(self.path, line, self._columns_of(line).of_byte(offset) + 1)
+
+    def _columns_of(self, line: int) -> ByteColumns:
+        found = self._columns.get(line)
+        if found is None:
+            found = self._columns[line] = ByteColumns(self.line(line))
+        return found

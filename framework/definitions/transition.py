@@ -110,7 +110,7 @@ class _Reader:
         try:
             return self.accept(value)
         except FieldError as error:
-            hint = did_you_mean(value, self.states) if isinstance(value, str) else None
+            hint = self.report.did_you_mean(value, self.states) if isinstance(value, str) else None
             message = f"a state of the transition {quoted(name)} {error.message}"
             self.report.error(node.location, "transition", message, hint=hint)
             return None

@@ -6,11 +6,11 @@ JSON Schema would pass over in silence, such as a misspelt keyword or an unknown
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .nodes import ListNode, MapNode, Node, plain
+from .nodes import ListNode, MapNode, Node, ScalarNode, plain
 from .problem import Report, did_you_mean, listed, quoted
 from .schema import descend, tell
 
@@ -144,10 +144,11 @@ def _schema(node: MapNode, key: str, report: Report) -> Schema | None:
         parts = list(_schemas(found))
         anchors = (part.text(key) for part in parts for key in ("$anchor", "$dynamicAnchor"))
         names = {name for name in anchors if name is not None}
+        there = [*(f"#/$defs/{name}" for name in schema.get("$defs", ())), *(f"#{name}" for name in names)]
         for part in parts:
             _check_words(part, own)
             _check_patterns(part, own)
-            _check_references(part, schema, names, own)
+            _check_references(part, schema, names, there, own)
         if not own.errors():
             _try(found, schema, own)
     report.extend(own)
@@ -158,6 +159,9 @@ def _check_form(node: MapNode, schema: Schema, report: Report) -> None:
     """Report what the schema of schemas does not allow."""
     from jsonschema import Draft202012Validator
 
+    named = [item for part in _schemas(node) for item in part.items("required")]
+    if _report_no_text(named, report):
+        return  # the library compares every two of them
     for error in Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema):
         if error.validator == "anyOf":  # of `type` alone: one name or a list of them
             place = descend(node, list(error.absolute_path))
@@ -167,6 +171,16 @@ def _check_form(node: MapNode, schema: Schema, report: Report) -> None:
             report.error(place.location, "wrong-value", message, hint=hint)
         else:
             tell(error, node, report)
+
+
+def _report_no_text(named: Iterable[Node], report: Report) -> bool:
+    """Report what is no text among names that must be there; whether there was any."""
+    wrong = [item for item in named if not (isinstance(item, ScalarNode) and isinstance(item.value, str))]
+    for item in wrong:
+        message = f"a name in `required` must be text, not {quoted(plain(item))}"
+        hint = f'quote it: "{item.text}"' if isinstance(item, ScalarNode) and item.text else None
+        report.error(item.location, "wrong-type", message, hint=hint)
+    return bool(wrong)
 
 
 def _schemas(node: Node) -> Iterator[MapNode]:
@@ -222,8 +236,13 @@ def _check_patterns(node: MapNode, report: Report) -> None:
             report.error(place, "json-schema", f"{quoted(pattern)} is not a regular expression")
 
 
-def _check_references(node: MapNode, whole: Schema, names: Collection[str], report: Report) -> None:
-    """Report what refers out of the schema, or to nothing in it. ``names`` are its anchors."""
+def _check_references(
+    node: MapNode, whole: Schema, names: Collection[str], there: Collection[str], report: Report
+) -> None:
+    """Report what refers out of the schema, or to nothing in it.
+
+    ``names`` are its anchors, and ``there`` is what is probably meant.
+    """
     for key in ("$ref", "$dynamicRef"):
         reference = node.text(key)
         if reference is None:
@@ -234,9 +253,8 @@ def _check_references(node: MapNode, whole: Schema, names: Collection[str], repo
             hint = "put it under `$defs`, and refer to `#/$defs/NAME`"
             report.error(place, "json-schema", message, hint=hint)
         elif reference != "#" and reference[1:] not in names and resolve(whole, reference) is None:
-            there = [*(f"#/$defs/{name}" for name in whole.get("$defs", ())), *(f"#{name}" for name in names)]
             message = f"the schema refers to {quoted(reference)}, which it does not have"
-            report.error(place, "json-schema", message, hint=did_you_mean(reference, there))
+            report.error(place, "json-schema", message, hint=report.did_you_mean(reference, there))
 
 
 def resolve(schema: Any, reference: str) -> Any:

@@ -93,6 +93,9 @@ def test_what_pyyaml_dumps_is_read_as_it_was(
 ) -> None:
     text = yaml.safe_dump(value, default_style=style, default_flow_style=flow, allow_unicode=unicode)
     found, problems = read(text)
+    if any(hidden in text for hidden in "\x85\u2028\u2029\ufeff"):
+        assert problems  # a line that ends where no editor shows it
+        return
     if found != [value]:
         assume(yaml.safe_load(text) == value)  # PyYAML does not read all of its own output back
     assert problems == []
@@ -420,3 +423,23 @@ def test_the_package_is_light_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("hidden", ["\x85", "\u2028", "\u2029", "\ufeff", "\r"])
+@pytest.mark.parametrize(
+    "text", ["a: b{}c\n", "a: 'b{}c'\n", "a: |\n  b{}  c\n", "# b{}c\na: 1\n", "a: [b,{}c]\n"]
+)
+def test_a_line_ends_where_an_editor_shows_it_or_the_place_is_told(hidden: str, text: str) -> None:
+    report = Report()
+    whole = text.format(hidden)
+    documents(Source("a.yaml", "/a.yaml", whole), report)
+    [problem] = report.problems()
+    before = whole[: whole.index(hidden)]
+    assert (problem.code, problem.location.line) == ("yaml", before.count("\n") + 1)
+    assert problem.location.column == len(before.rpartition("\n")[2]) + 1
+
+
+def test_what_is_written_as_an_escape_is_text() -> None:
+    found, problems = read(r'a: "\N\L\P\uFEFF\r"' + "\n")
+    assert (found, problems) == ([{"a": "\x85\u2028\u2029\ufeff\r"}], [])
+    assert read("a: 1\rb: 2\r") == ([{"a": 1, "b": 2}], [])  # all lines end in this way

@@ -407,7 +407,7 @@ async def test_a_query_that_means_nothing_is_told(serving: Serving) -> None:
             ("litres=nan", "`litres` is of type number"),
             ("litres=1e999", "finite"),
             ("hot=yes", "`hot` is of type boolean"),
-            ("at=now", "`at` in the query: must be ISO 8601"),
+            ("at=now", "`at` in the query: must be RFC 3339"),
             ("size=huge", "`size` in the query: must be `small` or `large`"),
             ("extras=1", "`extras` cannot be looked for"),
             ("kind=a&kind=b", "`kind` stands in the query more than once"),

@@ -1,0 +1,57 @@
+"""Names that lead back to themselves, in a graph of names.
+
+The rule: Tarjan's algorithm, without recursion: a chain of any length takes a time that grows with its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+
+def in_circles(leads: Mapping[str, Iterable[str]]) -> set[str]:
+    """The names from which a way leads back to them, directly or through others."""
+    found: set[str] = set()
+    order: dict[str, int] = {}  # by which name was met when
+    low: dict[str, int] = {}  # the earliest name that can be reached
+    open_: dict[str, None] = {}  # met, and not yet given to a component
+    for start in leads:
+        waiting: list[tuple[str, Iterator[str]]] = []
+        name: str | None = None if start in order else start
+        while name is not None or waiting:
+            if name is not None:
+                order[name] = low[name] = len(order)
+                open_[name] = None
+                waiting.append((name, iter([one for one in leads[name] if one in leads])))
+            here, following = waiting[-1]
+            name = next((one for one in following if _is_new(one, here, order, low, open_)), None)
+            if name is None:
+                waiting.pop()
+                if waiting:
+                    above = waiting[-1][0]
+                    low[above] = min(low[above], low[here])
+                if low[here] == order[here]:
+                    component = _taken(open_, here)
+                    if len(component) > 1 or here in leads[here]:
+                        found.update(component)
+    return found
+
+
+def _is_new(
+    name: str, here: str, order: Mapping[str, int], low: dict[str, int], open_: Mapping[str, None]
+) -> bool:
+    """Whether a name is met for the first time; if not, note what it leads to."""
+    if name not in order:
+        return True
+    if name in open_:
+        low[here] = min(low[here], order[name])
+    return False
+
+
+def _taken(open_: dict[str, None], last: str) -> list[str]:
+    """The names that were met since `last`, and `last` itself."""
+    component = []
+    while True:
+        name, _ = open_.popitem()
+        component.append(name)
+        if name == last:
+            return component
