@@ -1,12 +1,13 @@
 """``python -m mutation [PART…]``: mutate the core's modules and see whether their tests notice.
 
 Each part is copied to ``build/mutation/PART`` and mutated there by mutmut. A second run continues the first one:
-it tests only mutants of functions that have changed. ``--fresh`` begins anew.
+it tries those that were alive, and those of functions that have changed. ``--fresh`` begins anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 
 from mutation.parts import PARTS, Part
-from mutation.report import Report, render, to_json
+from mutation.report import KILLED, Report, render, to_json
 
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / "build" / "mutation"
@@ -65,6 +66,7 @@ def _run(part: Part, *, fresh: bool, jobs: int) -> None:
     if fresh:
         shutil.rmtree(place, ignore_errors=True)
     _copy(place)
+    _forget_alive(place, part)
     config = _CONFIG.format(
         modules=list(part.modules),
         copied=list(_COPIED),
@@ -85,6 +87,19 @@ def _run(part: Part, *, fresh: bool, jobs: int) -> None:
         tail = (place / "mutmut.log").read_text().replace("\r", "\n").splitlines()[-25:]
         print("\n".join(tail), file=sys.stderr)
         raise SystemExit(f"mutmut ended with {done.returncode} on {part.name}; see {place}/mutmut.log")
+
+
+def _forget_alive(place: Path, part: Part) -> None:
+    """Tests may have come that kill them: what was alive is tried again."""
+    for module in part.modules:
+        meta = place / "mutants" / f"{module}.meta"
+        if meta.exists():
+            known = json.loads(meta.read_text())
+            codes = known["exit_code_by_key"]
+            known["exit_code_by_key"] = {
+                name: code if code in KILLED else None for name, code in codes.items()
+            }
+            meta.write_text(json.dumps(known))
 
 
 def _copy(place: Path) -> None:

@@ -25,6 +25,9 @@ from mutation.parts import Part
 WANTED = 0.9  # of the mutants that change behaviour
 
 _EQUIVALENT = Path(__file__).parent / "equivalent.toml"
+# Exit codes as mutmut notes them: a test failed, pytest broke down, and several of a hang or a crash.
+KILLED = frozenset({1, 3, 36, -24, 24, 152, 255, -11, -9})
+
 _FATES = {0: "survived", 5: "no test", 33: "no test", 37: "refused", None: "not run"}
 _SUFFIX = " # type: ignore # mutmut generated"
 
@@ -176,7 +179,7 @@ def _mutants(mutated: Path, part: Part) -> Iterable[Mutant]:
                 name=name,
                 module=module,
                 function=stem.removeprefix("x_").removeprefix("xǁ").replace("ǁ", "."),
-                fate=_FATES.get(code, "killed"),
+                fate="killed" if code in KILLED else _FATES.get(code, "not run"),
                 before=change.before,
                 after=change.after,
                 logged=change.logged,
