@@ -17,6 +17,7 @@ from framework.cli import (
     check,
     debug,
     doctor,
+    drain,
     fifo,
     migrate,
     repl,
@@ -44,6 +45,7 @@ main.add_command(token.token)
 main.add_command(account.account)
 main.add_command(fifo.fifo)
 main.add_command(audit.audit)
+main.add_command(drain.drain)
 main.add_command(backup.backup)
 main.add_command(doctor.doctor)
 main.add_command(migrate.migrate)

@@ -130,6 +130,9 @@ class Storage(Protocol):
     def alone(self, name: str) -> AbstractAsyncContextManager[None]:
         """A lock that one holder in the whole installation has; waits for it; freed when its process dies."""
 
+    async def drained_at(self) -> float | None:
+        """When the drain in force was asked for, in seconds since 1970; None when there is none."""
+
     def give_back(self, patience: float) -> None:
         """Release what this process has in work, within ``patience`` seconds: the last act before it ends by force.
 

@@ -189,6 +189,17 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Drain:
+    """No new delivery from any FIFO to those who have the database open now; or, ``on=False``, as ever.
+
+    Whoever opens it later is not concerned, so that a restart ends the drain. Answers whether one was in force.
+    """
+
+    on: bool
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class RetryNow:
     """End the back-off or the hold of the head; answers whether there was one."""
 
@@ -381,6 +392,7 @@ Operation = (
     | Release
     | Bury
     | Pause
+    | Drain
     | RetryNow
     | Skip
     | Drop

@@ -201,6 +201,16 @@ PROBLEM = Table(
     Column("since", Double, nullable=False),
 )
 
+# A drain in force: who had the database open when it was asked for gets no new item. One row at most.
+DRAIN = Table(
+    "_framework_drain",
+    metadata,
+    # AUTOINCREMENT: whoever opens the database later knows the drains before by a smaller number.
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 REQUEST = Table(
     "_framework_request",
     metadata,

@@ -27,6 +27,10 @@ def list_(url: str, format_: str) -> None:
 
     async def work(storage: Storage) -> None:
         records = _all(storage)
+        at = await storage.drained_at()
+        if at is not None:
+            note = f"drained at {options.shown_time(at)}: servers that ran then deliver nothing new"
+            click.echo(f"framework: {note}; a restart or `framework drain --off` ends that", err=True)
         if format_ == "json":
             await lists.print_json(records)
             return

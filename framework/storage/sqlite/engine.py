@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, closing
 from functools import partial
@@ -34,6 +35,7 @@ from framework.storage.operations import (
     Claim,
     DeadLetter,
     Deliver,
+    Drain,
     Drop,
     Executed,
     FifoState,
@@ -138,6 +140,7 @@ class SqliteStorage:
             await self._lookups.start()
             for _ in range(_READERS):
                 self._readers.append(await _connect_reader(self._path, self._connecting))
+            await self._look_at_drain(reading=reading)
         except sqlite3.Error as error:
             raise cannot_open(self._path, error) from error
         except OSError as error:
@@ -146,6 +149,20 @@ class SqliteStorage:
             if isinstance(error.__cause__, sqlite3.Error):
                 raise cannot_open(self._path, error.__cause__) from error
             raise
+
+    async def _look_at_drain(self, *, reading: bool) -> None:
+        """A drain before our time is not for us, and over when nobody else is there whom it is for."""
+        [(number,)] = await self._read("SELECT max(id) FROM _framework_drain", ())
+        if number is None:
+            return
+        self._operations.fifos.drains_before = number
+        if not reading and not self._users.others():
+            await self.write([Drain(False, time.time())])
+
+    async def drained_at(self) -> float | None:
+        """See the contract."""
+        [(at,)] = await self._read("SELECT max(at) FROM _framework_drain", ())
+        return None if at is None else float(at)
 
     async def _is_prepared(self) -> bool:
         """Is everything there that a start would make?"""

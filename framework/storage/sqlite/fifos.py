@@ -20,6 +20,7 @@ from framework.storage.operations import (
     Claim,
     Deliver,
     Delivery,
+    Drain,
     Drop,
     Failure,
     Forget,
@@ -66,7 +67,9 @@ _FORGET_KEYS = """
     DELETE FROM _framework_key
     WHERE fifo = (SELECT id FROM _framework_fifo WHERE name = ?) AND lived_at <= ?"""
 
-_FIFO = "SELECT id, epoch, owner, item, paused FROM _framework_fifo WHERE name = ?"
+_FIFO = """
+    SELECT id, epoch, owner, item, paused, (SELECT max(id) FROM _framework_drain)
+    FROM _framework_fifo WHERE name = ?"""
 _HEAD = """
     SELECT id, payload, attempts, crashes, put_at, held, not_before, delay, request_id
     FROM _framework_item WHERE fifo = ? ORDER BY id LIMIT 1"""
@@ -138,6 +141,7 @@ class FifoOperations:
     def __init__(self, locks: Locks) -> None:
         self._locks = locks
         self.process: int | None = None  # the number that deliveries are claimed by
+        self.drains_before = 0  # the last drain when the database was opened
         self.runners: Mapping[type, Callable[[Connection, Any], Any]] = {
             Put: self._put,
             Deliver: self._deliver,
@@ -145,6 +149,7 @@ class FifoOperations:
             Release: self._release,
             Bury: self._bury,
             Pause: self._pause,
+            Drain: self._drain,
             RetryNow: self._retry_now,
             Skip: self._skip,
             Drop: self._drop,
@@ -192,13 +197,13 @@ class FifoOperations:
         fifo = connection.execute(_FIFO, (op.fifo,)).fetchone()
         if fifo is None:
             return Undelivered("empty")
-        fifo_id, epoch, owner, in_work, paused = fifo
+        fifo_id, epoch, owner, in_work, paused, drain = fifo
         if in_work is not None:
             if self._locks.alive(owner):
                 return Undelivered("busy")
             self._count_crash(connection, op, fifo_id, in_work)
             epoch += 1
-        if paused:
+        if paused or (drain is not None and drain > self.drains_before):
             return Undelivered("paused")
         head = connection.execute(_HEAD, (fifo_id,)).fetchone()
         if head is None:
@@ -263,6 +268,12 @@ class FifoOperations:
     def _pause(self, connection: Connection, op: Pause) -> None:
         connection.execute(_NEW_FIFO, (op.fifo,))
         connection.execute(_PAUSE, (op.paused, op.fifo))
+
+    def _drain(self, connection: Connection, op: Drain) -> bool:
+        before = connection.execute("DELETE FROM _framework_drain").rowcount > 0
+        if op.on:
+            connection.execute("INSERT INTO _framework_drain (at) VALUES (?)", (op.at,))
+        return before
 
     def _retry_now(self, connection: Connection, op: RetryNow) -> bool:
         fifo_id, _ = self._idle_head(connection, op.fifo)

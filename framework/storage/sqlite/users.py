@@ -53,13 +53,17 @@ class Users:
                 own[0].unlink(missing_ok=True)
             own[1].close()
 
+    def others(self) -> list[str]:
+        """Who else has it open."""
+        return sorted(self._others())
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Nobody opens the database while this lasts. ``CannotOpen`` names those who have it open."""
         gate = self._locks.lock(_GATE)
         try:
             free = gate.try_acquire()  # also not free for a moment while somebody enters
-            others = sorted(self._others())
+            others = self.others()
             if not free and not others:
                 pid = gate.signature().partition(" ")[0] or "?"
                 raise CannotOpen(f"process {pid} is changing the tables already; nothing was changed")
@@ -76,6 +80,8 @@ class Users:
     def _others(self) -> Iterator[str]:
         """Those who have it open; what dead ones left is taken away."""
         for path in self._locks.folder.glob(f"{_USER}*.lock"):
+            if self._own is not None and path == self._own[0]:
+                continue
             try:
                 probe = Lock(path, create=False)
             except FileNotFoundError:
