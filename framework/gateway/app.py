@@ -130,13 +130,16 @@ class Gateway:
             if isinstance(caller, Response):
                 return caller
             scope["account"] = caller.name
-            refused = self._in_flight.enter(scope, route)
+            refused = self._in_flight.refusal(route)  # the client need not send its body in vain
             if refused is not None:
                 return refused
             body = None
             if route.holds_body or inside:  # a script's call brings a body that is in memory anyway
                 most = (route.definition.max_body or self._max_body) if route.holds_body else sys.maxsize
                 body = await read_body(scope, receive, most)
+            refused = self._in_flight.enter(scope, route)
+            if refused is not None:
+                return refused
             named = parameters(scope["query_string"]) if route.scripted else {}
             call = Call(route, Request(scope, body, caller), resources, named, caller, scope, receive, body)
             if route.validation is not None:

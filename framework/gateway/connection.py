@@ -18,7 +18,7 @@ import httptools
 from framework.gateway.exchange import HIGH_WATER, Exchange, refusal
 from framework.gateway.head import NO_URL, Head, Unfit
 from framework.gateway.limits import LEAST_RATE
-from framework.gateway.listening import Listening
+from framework.gateway.listening import Admission, Listening, client_of
 from framework.gateway.responses import Response, problem
 
 logger = logging.getLogger("framework.gateway")
@@ -57,8 +57,9 @@ class Connection(asyncio.Protocol):
         self._head = Head(self._limits)
         self._unfinished = 0  # bytes of a header that is not complete yet
         self._reading: Exchange | None = None  # whose body is not complete yet
-        self._body_began = self._body_last = 0.0
+        self._body_began = 0.0
         self._body_size = 0
+        self._portion = 0  # its size when the last portion of it was complete, which gave it more time
         self._paused_at: float | None = None
         # the requests that are being answered
         self._answering: Exchange | None = None
@@ -70,6 +71,8 @@ class Connection(asyncio.Protocol):
         self._written = 0
         self._taken = 0
         self._taken_at = 0.0
+        self._owed_at = 0.0  # since then, something is there for it to take
+        self._client: str | None = None
 
     @property
     def date(self) -> bytes:
@@ -95,17 +98,20 @@ class Connection(asyncio.Protocol):
             "server": _address(transport.get_extra_info("sockname")),
             "client": _address(transport.get_extra_info("peername")),
         }
-        self._taken_at = now = self._loop.time()
+        self._taken_at = self._owed_at = now = self._loop.time()
         self._deadline = now + self._limits.header_timeout
-        self._listening.entered()
-        if self._listening.flooded:
+        peer = self._ends["client"]
+        self._client = client_of(peer[0] if peer is not None else None)
+        admission = self._listening.enter(self._client)
+        if admission is Admission.CUT:
             self.abort()
-        elif self._listening.full:
-            self._refuse(503, "the server has as many connections as it takes. Try again later.")
+        elif admission is not Admission.WELCOME:
+            who = "the server has" if admission is Admission.FULL else "this client has"
+            self._refuse(503, f"{who} as many connections as it may have. Try again later.")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state.connections.discard(self)
-        self._listening.left()
+        self._listening.left(self._client)
         self._deadline = inf
         self._deaf = True
         self.resume_writing()
@@ -134,7 +140,11 @@ class Connection(asyncio.Protocol):
             self._expired(now)
         unsent = self._transport.get_write_buffer_size()
         taken = self._written - unsent
-        if not unsent or taken - self._taken >= LEAST_RATE * self._limits.write_timeout:
+        if not unsent:
+            self._taken, self._taken_at, self._owed_at = taken, now, now
+        elif now - self._owed_at > self._limits.transfer_timeout:
+            self.abort()
+        elif taken - self._taken >= LEAST_RATE * self._limits.write_timeout:
             self._taken, self._taken_at = taken, now
         elif now - self._taken_at > self._limits.write_timeout:
             self.abort()
@@ -159,15 +169,18 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def _body_expired(self, exchange: Exchange, now: float) -> None:
-        timeout = self._limits.body_timeout
-        if self._paused_at is not None:  # we are the slow one
-            self._deadline = now + timeout
-            return
-        allowed = min(self._body_last + timeout, self._body_began + timeout + self._body_size / LEAST_RATE)
-        if now < allowed:
-            self._deadline = allowed
+        if self._paused_at is not None or exchange.waits_for_continue:  # we are the slow one
+            self._deadline = now + self._limits.body_timeout
         else:
             self._refuse(408, "the body came too slowly, or not at all")
+
+    def body_is_due(self) -> None:
+        """The client has time for the next portion of the body from now on, but not beyond the body's end."""
+        now = self._loop.time()
+        self._portion = self._body_size
+        self._deadline = min(
+            now + self._limits.body_timeout, self._body_began + self._limits.transfer_timeout
+        )
 
     # ---- what comes -------------------------------------------------------------------------
 
@@ -256,8 +269,8 @@ class Connection(asyncio.Protocol):
         self._in_header = False
         self._reading = exchange
         self._body_size = 0
-        self._body_began = self._body_last = self._loop.time()
-        self._deadline = self._body_began + self._limits.body_timeout
+        self._body_began = self._loop.time()
+        self.body_is_due()
         if self._answering is None:
             self._start(exchange)
         else:
@@ -269,7 +282,8 @@ class Connection(asyncio.Protocol):
         if exchange is None:
             return
         self._body_size += len(body)
-        self._body_last = self._loop.time()
+        if self._body_size - self._portion >= LEAST_RATE * self._limits.body_timeout:
+            self.body_is_due()
         exchange.feed(body)
         if exchange.complete:
             if self._body_size > _DRAINED:
@@ -284,7 +298,7 @@ class Connection(asyncio.Protocol):
         self._deadline = inf
         exchange.end()
         if exchange is not self._answering and exchange.complete:
-            self._deadline = self._body_last + self._limits.keep_alive_timeout
+            self._deadline = self._loop.time() + self._limits.keep_alive_timeout
 
     def eof_received(self) -> None:
         """The client sends no more: it is gone. Nothing tells a half-closed connection from a closed one."""
@@ -414,8 +428,9 @@ class Connection(asyncio.Protocol):
             return
         now = self._loop.time()
         self._body_began += now - self._paused_at
-        self._body_last = now
         self._paused_at = None
+        if self._reading is not None:
+            self.body_is_due()
         if self._in_header:
             self._deadline = now + self._limits.header_timeout
         if not self._transport.is_closing():

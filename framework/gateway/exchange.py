@@ -159,6 +159,7 @@ class Exchange:
         if self._expects and not self.received and not self.gone:
             self._expects = False
             self._connection.write(_CONTINUE)
+            self._connection.body_is_due()
         while not self.gone and not self.complete:
             if self._pieces or (self.received and not self._told):
                 pieces, self._pieces = self._pieces, []

@@ -1,6 +1,7 @@
 """How many requests of a route are in work: ``max_in_flight`` bounds what its script, or the target, has to bear.
 
-The one rule: **a request counts from before its body is read until its answer is sent**, callouts from inside too.
+The one rule: **a request counts while the script or the target works for it**, callouts from inside too. One whose
+body is still on its way to a script holds nobody else up, so a client that sends slowly cannot fill a route.
 """
 
 from __future__ import annotations
@@ -20,20 +21,26 @@ class InFlight:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
+    def refusal(self, route: Route) -> Response | None:
+        """The 503 for a request that would be one too many now."""
+        most = route.definition.max_in_flight
+        if most is None or self._counts[route.path] < most:
+            return None
+        refused = problem(
+            503, f"this route has {most} requests in work, as many as it takes. Try again later."
+        )
+        refused.headers["retry-after"] = str(RETRY_AFTER)
+        return refused
+
     def enter(self, scope: Any, route: Route) -> Response | None:
         """Count a request; the 503 that it is answered with if there are too many."""
-        most = route.definition.max_in_flight
-        if most is None:
+        if route.definition.max_in_flight is None:
             return None
-        if self._counts[route.path] >= most:
-            refused = problem(
-                503, f"this route has {most} requests in work, as many as it takes. Try again later."
-            )
-            refused.headers["retry-after"] = str(RETRY_AFTER)
-            return refused
-        self._counts[route.path] += 1
-        scope["in_flight"] = route.path
-        return None
+        refused = self.refusal(route)
+        if refused is None:
+            self._counts[route.path] += 1
+            scope["in_flight"] = route.path
+        return refused
 
     def leave(self, scope: Any) -> None:
         """The request has been answered, or never will be."""

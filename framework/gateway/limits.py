@@ -17,12 +17,13 @@ from framework.errors import CannotOpen
 _PREFIX = "FRAMEWORK_"
 _SPARE_FILES = 128  # open files that are not connections: the database, its locks, back ends
 
-# Whoever sends or takes less than this for longer than its time-out is too slow, however steady. Bytes a second.
+# So much for each second of a time-out must come, or be taken, before it is over, again and again. What came
+# before counts for nothing, so a large first piece buys no time.
 LEAST_RATE = 500
 
 
-def _limit(default: Any, unit: str, told: str) -> Any:
-    return field(default=default, metadata={"unit": unit, "told": told})
+def _limit(default: Any, unit: str, told: str, *, least: int = 1) -> Any:
+    return field(default=default, metadata={"unit": unit, "told": told, "least": least})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,12 @@ class Limits:
 
     max_connections: int = _limit(
         1000, "", "open connections; one more is answered 503. Never more than the limit on open files allows"
+    )
+    max_connections_per_client: int = _limit(
+        256,
+        "",
+        "open connections of one address, or of one IPv6 network (/64); one more is answered 503. 0: any number",
+        least=0,
     )
     max_url: int = _limit(8192, "bytes", "the URL of a request, its query included; else 414")
     max_header: int = _limit(32768, "bytes", "the header of a request; else 431")
@@ -42,12 +49,15 @@ class Limits:
         10.0, "s", "from the first byte of a request to the end of its header; else 408"
     )
     body_timeout: float = _limit(
-        20.0, "s", f"a silence within a body, or a body slower than {LEAST_RATE} bytes a second; else 408"
+        20.0,
+        "s",
+        f"{LEAST_RATE} bytes of a body for each second of this must come within it, whatever came before; else 408",
     )
     write_timeout: float = _limit(
-        30.0,
-        "s",
-        f"a client that takes less than {LEAST_RATE} bytes a second of its answer is cut off after this",
+        30.0, "s", "so much of an answer must be taken within this, by the same rule, or it is cut off"
+    )
+    transfer_timeout: float = _limit(
+        3600.0, "s", "a body must be complete after this, else 408; an answer must be taken, or it is cut off"
     )
     keep_alive_timeout: float = _limit(15.0, "s", "a connection without a request is closed after this")
 
@@ -66,7 +76,7 @@ def from_environ(environ: Mapping[str, str] = os.environ) -> Limits:
     for limit in fields(Limits):
         text = environ.get(variable(limit))
         if text is not None:
-            given[limit.name] = _number(variable(limit), text, whole=isinstance(limit.default, int))
+            given[limit.name] = _number(variable(limit), text, limit)
     limits = Limits(**given)
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if files != resource.RLIM_INFINITY and limits.max_connections > files - _SPARE_FILES:
@@ -75,11 +85,13 @@ def from_environ(environ: Mapping[str, str] = os.environ) -> Limits:
     return limits
 
 
-def _number(name: str, text: str, *, whole: bool) -> Any:
+def _number(name: str, text: str, limit: Field[Any]) -> Any:
+    whole, least = isinstance(limit.default, int), limit.metadata["least"]
     try:
         value = int(text) if whole else float(text)
-        if value > 0 and math.isfinite(value):
+        if (value >= least if whole else value > 0) and math.isfinite(value):
             return value
     except ValueError:
         pass
-    raise CannotOpen(f"{name}={text!r}: this must be a {'whole ' if whole else ''}number above 0")
+    kind = "whole number" if whole else "number"
+    raise CannotOpen(f"{name}={text!r}: this must be a {kind} {'above 0' if least else 'from 0 on'}")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import enum
+import ipaddress
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from email.utils import formatdate
 from typing import TYPE_CHECKING
@@ -18,6 +21,15 @@ logger = logging.getLogger("framework.gateway")
 _TOLD_AGAIN = 10.0  # seconds between two warnings of refused connections
 
 
+class Admission(enum.Enum):
+    """What becomes of a new connection."""
+
+    WELCOME = enum.auto()
+    FULL = enum.auto()  # it is one too many, and told so
+    CROWDED = enum.auto()  # it is one too many of its client, and told so
+    CUT = enum.auto()  # so many are being told that there is no time for politeness
+
+
 class Listening:
     """One for a server, on its event loop."""
 
@@ -26,30 +38,38 @@ class Listening:
         self.access_log = access_log
         self.stopping = False  # the server is shutting down
         self._open = 0
-        self._refused = 0
+        self._of: Counter[str] = Counter()  # open connections by client
+        self._refused: Counter[Admission] = Counter()
+        self._refused_last = ""  # the client that had too many
         self._told_at = float("-inf")
         self.date = _date()
 
     # ---- connections ------------------------------------------------------------------------
 
-    def entered(self) -> None:
-        """Count a new connection."""
+    def enter(self, client: str | None) -> Admission:
+        """Count a new connection; one that is refused counts too, until it has ended."""
         self._open += 1
-        self._refused += self.full
+        admission = _admission(self._open, self.limits.max_connections, Admission.FULL)
+        if client is not None:
+            self._of[client] += 1
+            most = self.limits.max_connections_per_client
+            if most and admission is Admission.WELCOME:
+                admission = _admission(self._of[client], most, Admission.CROWDED)
+                if admission is not Admission.WELCOME:
+                    self._refused_last = client
+                    self._refused[Admission.CROWDED] += 1
+                    return admission
+        if admission is not Admission.WELCOME:
+            self._refused[Admission.FULL] += 1
+        return admission
 
-    @property
-    def full(self) -> bool:
-        """There is one connection too many: it is told so, and ends."""
-        return self._open > self.limits.max_connections
-
-    @property
-    def flooded(self) -> bool:
-        """So many are being told that there is no time for politeness."""
-        return self._open > self.limits.max_connections * 1.25 + 16
-
-    def left(self) -> None:
-        """Count the end of a connection, of a refused one too."""
+    def left(self, client: str | None) -> None:
+        """Count the end of a connection."""
         self._open -= 1
+        if client is not None:
+            self._of[client] -= 1
+            if not self._of[client]:
+                del self._of[client]
 
     def look(self, connections: Iterable[Connection], now: float) -> None:
         """Called a few times a second: end what takes too long, and tell of what was refused."""
@@ -59,13 +79,44 @@ class Listening:
         if self.access_log is not None:
             self.access_log.nudge()
         if self._refused and now - self._told_at > _TOLD_AGAIN:
+            self._tell()
+            self._refused.clear()
+            self._told_at = now
+
+    def _tell(self) -> None:
+        full, crowded = self._refused[Admission.FULL], self._refused[Admission.CROWDED]
+        if full:
             logger.warning(
                 "%d connections were refused: %d are open, as many as FRAMEWORK_MAX_CONNECTIONS allows",
-                self._refused,
+                full,
                 self.limits.max_connections,
-                extra={"action": "connections_refused", "refused": self._refused},
+                extra={"action": "connections_refused", "refused": full},
             )
-            self._refused, self._told_at = 0, now
+        if crowded:
+            logger.warning(
+                "%d connections were refused: their client has %d open, as many as "
+                "FRAMEWORK_MAX_CONNECTIONS_PER_CLIENT allows; the last of them came from %s",
+                crowded,
+                self.limits.max_connections_per_client,
+                self._refused_last,
+                extra={"action": "client_refused", "refused": crowded},
+            )
+
+
+def _admission(there: int, most: int, refused: Admission) -> Admission:
+    if there <= most:
+        return Admission.WELCOME
+    return refused if there <= most * 1.25 + 16 else Admission.CUT
+
+
+def client_of(address: str | None) -> str | None:
+    """Whose connections are counted together: an IPv4 address, or the /64 network of an IPv6 one."""
+    if address is None or ":" not in address:
+        return address
+    whole = ipaddress.IPv6Address(address.partition("%")[0])
+    if whole.ipv4_mapped is not None:
+        return str(whole.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(whole) >> 64 << 64, 64)))
 
 
 def _date() -> bytes:

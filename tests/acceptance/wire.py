@@ -31,9 +31,16 @@ class Wire:
     """A connection; waits ``timeout`` seconds at most for whatever it waits for."""
 
     def __init__(
-        self, address: tuple[str, int], *, timeout: float = 20.0, receive: int | None = None
+        self,
+        address: tuple[str, int],
+        *,
+        timeout: float = 20.0,
+        receive: int | None = None,
+        source: str | None = None,
     ) -> None:
         self._socket = socket.socket()
+        if source is not None:  # the address of this client
+            self._socket.bind((source, 0))
         if receive is not None:  # a small buffer, for a client that does not read
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
         self._socket.settimeout(timeout)
