@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from framework import jsontext
+from framework.definitions.fifo import MAX_NAME_LENGTH
 from framework.errors import ItemRefused
 
-MAX_NAME_LENGTH = 200
 MAX_KEY_LENGTH = 1000
 MAX_ITEM_DEPTH = 200  # as deep as the JSON of a field; what is much deeper could not be delivered
 

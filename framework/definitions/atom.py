@@ -41,6 +41,13 @@ RESERVED_FIELDS = frozenset(
 """Names of the generated class and of its methods' arguments, which no field can have."""
 
 
+COLUMNS = frozenset(("instance", "xid", "xname"))
+"""The columns that every table has: in no case of letters can a field be called so."""
+
+RESERVED_CLASSES = frozenset(("aiodb", "records", "define_methods"))
+"""Names of `model` and `atom` themselves."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A field that refers to instances of another class. A `local` one stands among the local fields."""
@@ -220,6 +227,9 @@ def _check_names(definition: AtomDefinition, reading: Reading) -> None:
         message = f"{quoted(definition.name)} cannot be the name of a class: it is a word of Python"
         if definition.name.isidentifier():  # else the schema has said it
             reading.report.error(definition.location, "class-name", message)
+    elif definition.name in RESERVED_CLASSES or definition.name.startswith("__"):
+        message = f"{quoted(definition.name)} cannot be the name of a class: `atom` or `model` has one"
+        reading.report.error(definition.location, "class-name", message, hint="choose another name")
     elif definition.name.lower().startswith(_RESERVED_TABLES):
         message = f"{quoted(definition.name)} cannot be the name of a class: the database keeps such names to itself"
         reading.report.error(definition.location, "class-name", message)
@@ -229,13 +239,15 @@ def _check_names(definition: AtomDefinition, reading: Reading) -> None:
         if not _is_name(of.name):
             message = f"{quoted(of.name)} cannot be the name of a field: it must be a Python name"
             reading.report.error(of.location, "field-name", message, hint="use letters, digits and _")
-        elif of.name in RESERVED_FIELDS or of.name.startswith("_"):
+        elif of.name in RESERVED_FIELDS or key in COLUMNS or of.name.startswith("_"):
             message = (
                 f"{quoted(of.name)} cannot be the name of a field: every class has something of that name"
             )
-            hint = (
-                "a field's name cannot start with `_`" if of.name.startswith("_") else "choose another name"
-            )
+            hint = "choose another name"
+            if of.name.startswith("_"):
+                hint = "a field's name cannot start with `_`"
+            elif of.name not in RESERVED_FIELDS:
+                hint = f"a database does not tell it from {quoted(key)}: choose another name"
             reading.report.error(of.location, "field-name", message, hint=hint)
         elif key in seen:
             first = seen[key]

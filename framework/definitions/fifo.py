@@ -10,6 +10,7 @@ from typing import Literal
 
 from .location import Location
 from .nodes import MapNode
+from .problem import quoted
 from .reading import Reading
 
 
@@ -20,6 +21,10 @@ class Backoff:
     initial: float = 0.5
     factor: float = 2.0
     max: float = 60.0
+
+
+MAX_NAME_LENGTH = 200
+"""As many characters a FIFO's name may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,9 @@ def parse_fifo(node: MapNode, reading: Reading) -> FifoPolicy | None:
     name = node.text("fifo")
     if name is None:
         return None
+    if len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        message = f"a FIFO cannot be called {quoted(name)}: a name has at most {MAX_NAME_LENGTH} printable characters"
+        reading.report.error(node.value_location("fifo"), "wrong-value", message)
     backoff = node.map("backoff")
     return FifoPolicy(
         name=name,

@@ -5,6 +5,7 @@ The rule: the keys alone tell, never the file's name or its place. Exactly one k
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Literal
 
 from .nodes import ListNode, MapNode, ScalarNode
@@ -30,6 +31,16 @@ _SIGNS: dict[str, Kind] = {
     "code": "module",
     "authorities": "role",
 }
+
+
+_OF_EXPORTS = ("created_at", "update", "workspace", "version")
+_ELSEWHERE = {
+    **dict.fromkeys(("scenario", "scenarios"), "scenario"),
+    **dict.fromkeys(("daemon", "daemons"), "daemon"),
+    **dict.fromkeys(("test", "tests", "testcases"), "test"),
+}
+"""What the platform keeps in folders of these names."""
+_MOST_KEYS = 30
 
 
 def kind_of(node: MapNode, report: Report) -> Kind | None:
@@ -71,12 +82,23 @@ def _are_rights(node: MapNode) -> bool:
 
 def _no_kind(node: MapNode, report: Report) -> None:
     hint, place = None, node.location
+    exported = any(key in node.entries for key in _OF_EXPORTS)
+    folders = node.source.path.replace("\\", "/").lower().split("/")[:-1]
+    kind = next((_ELSEWHERE[name] for name in reversed(folders) if name in _ELSEWHERE), None)
+    if exported and kind is not None:
+        message = f"this is the export of a {kind} of the platform, which is not run here"
+        report.warning(place, "not-run-here", message, hint="move the file out of the folder")
+        return
     for key, (key_node, _) in node.entries.items():
         meant = nearest(key, _SIGNS)
         if meant and key not in _SIGNS:
             hint, place = f"did you mean `{meant}`?", key_node.location
             break
-    keys = ", ".join(quoted(key) for key in node.entries) or "none"
+    if hint is None and exported:
+        hint = "exports of scenarios, daemons and tests of the platform are not run here: move the file elsewhere"
+    shown = [quoted(key) for key in islice(node.entries, _MOST_KEYS)]
+    more = [f"and {len(node.entries) - _MOST_KEYS} more"] if len(node.entries) > _MOST_KEYS else []
+    keys = ", ".join(shown + more) or "none"
     report.error(
         place,
         "no-kind",

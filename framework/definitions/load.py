@@ -23,6 +23,10 @@ MAX_BYTES = 1024 * 1024
 """How long a file may be."""
 
 SUFFIXES = (".yaml", ".yml")
+"""How the name of a definition file ends, in capitals or not."""
+
+_ALMOST = re.compile(r"\.(ya?ml(\.te?xt|\s+)|ymal|yalm|yam|yaml\d)$", re.IGNORECASE)
+"""Names that were probably meant to end so. What editors leave behind (`.yaml~`, `.yaml.bak`) is none of them."""
 
 _NAME_LINE = re.compile(r"""^(?:- |  )?\s{0,2}(?:name|fifo):\s*["']?([^\s"'#]+)""", re.MULTILINE)
 
@@ -82,10 +86,14 @@ def _walk(folder: str, below: str, seen: set[tuple[int, int]], report: Report) -
         relative = os.path.join(below, name)
         if name.startswith((".", "_")):
             continue
-        wanted = name.endswith(SUFFIXES)
+        wanted = name.lower().endswith(SUFFIXES)
         if not os.path.isdir(os.path.join(folder, relative)):
             if wanted:
                 yield relative
+            elif _ALMOST.search(name):
+                place = Location(shown(_join(folder, relative)), 1, 1)
+                message = f"the file {quoted(name)} is not read: its name does not end in `.yaml` or `.yml`"
+                report.warning(place, "unread-file", message, hint="rename it, or move it elsewhere")
         elif wanted:
             place = Location(shown(_join(folder, relative)), 1, 1)
             report.error(

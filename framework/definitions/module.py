@@ -6,6 +6,7 @@ The rule: a module's code sees what every script sees and runs once in a process
 from __future__ import annotations
 
 import keyword
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .location import Location
@@ -16,7 +17,14 @@ from .reading import Reading
 from .script import Script
 
 SETTINGS = "settings"
-"""What `context.settings` is cannot be a module."""
+
+_TAKEN: Mapping[str, str] = {
+    SETTINGS: "it is what scripts read their settings from",
+    **dict.fromkeys(
+        ("run_modules", "_definitions", "_modules", "_scope"), "`context` has something of that name"
+    ),
+}
+"""What cannot be the name of a module, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +39,9 @@ class ModuleDefinition:
 def parse_module(node: MapNode, reading: Reading) -> ModuleDefinition | None:
     """The module that a mapping defines."""
     name, scalar = node.text("name"), node.scalar("code")
-    if name is not None and (name == SETTINGS or keyword.iskeyword(name)):
+    if name is not None and (name in _TAKEN or name.startswith("__") or keyword.iskeyword(name)):
         location = node.value_location("name")
-        taken = (
-            "it is what scripts read their settings from" if name == SETTINGS else "it is a word of Python"
-        )
+        taken = _TAKEN.get(name, "it is a word of Python")
         reading.report.error(location, "wrong-value", f"a module cannot be called {quoted(name)}: {taken}")
     if scalar is None or not isinstance(scalar.value, str):
         return None

@@ -22,6 +22,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         # files and YAML
         "unreadable": "the file or folder cannot be read",
         "not-a-file": "a folder, pipe or device carries the name of a definition file",
+        "unread-file": "a file whose name looks like that of a definition file, but for its end",
         "too-large": "the file, its nesting or what its aliases expand to is beyond the bounds",
         "encoding": "the file is not UTF-8 text",
         "yaml": "the text is not well-formed YAML",
@@ -35,6 +36,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         # kinds and keys
         "not-a-mapping": "a definition is not a mapping of keys to values",
         "no-kind": "the keys do not tell which kind of definition it is",
+        "not-run-here": "an export of the platform of a kind that this framework does not run",
         "two-kinds": "the keys belong to more than one kind of definition",
         "unknown-key": "a key that this kind of definition does not have",
         "missing-key": "a key that must be there is missing or empty",

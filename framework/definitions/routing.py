@@ -25,6 +25,12 @@ from .script import Script
 from .validation import RequestSchemas, parse_validation
 
 _ANSWERING = ("request_forbidden_process", "target", "authorities", "response_forbidden_process")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w-]+(\.[\w-]+)*\.?)(:[0-9]+)?")
+"""A name, an IPv4 address, or an IPv6 address in brackets; then perhaps a port."""
+_FOREIGN = re.compile(
+    r":([A-Za-z_]\w*)|<(?:\w+:)?([A-Za-z_]\w*)>|\{([A-Za-z_]\w*):[^{}]*\}|\*+([A-Za-z_]\w*)?|\{\*+([A-Za-z_]\w*)\}"
+)
+"""Variables as other frameworks write them: `:id`, `<int:id>`, `{id:int}`, `*`."""
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 
 
@@ -210,6 +216,12 @@ def template_mistake(text: str) -> str | None:
     segments = text.split("/")[1:]
     for segment in segments:
         found = _VARIABLE.fullmatch(segment)
+        foreign = _FOREIGN.fullmatch(segment)
+        if foreign is not None:
+            name = next(filter(None, foreign.groups()), "name")
+            return (
+                f"has the segment {quoted(segment)}: a variable is written `{{{name}}}`, and is one segment"
+            )
         if found is None:
             if "{" in segment or "}" in segment:
                 return f"has the segment {quoted(segment)}: a variable must be a whole segment, `{{name}}`"
@@ -264,9 +276,12 @@ def _authority(scalar: ScalarNode, scheme: str | None, reading: Reading) -> str 
             return None
     except ValueError:
         fine = False
-    if not fine or re.search(r"[\s\\]", url):
+    if not fine or re.search(r"[\s\\]", url) or not _HOST.fullmatch(urlsplit(url).netloc):
         message = f"{quoted(text)} is not the URL of a host"
         hint = "write scheme://host:port, as in `http://localhost:8080`; the path stands in `target.path`"
+        variable = re.search(r"\$([A-Za-z_][A-Za-z0-9_]*)", text)
+        if variable is not None:
+            hint = f"write `${{{variable[1]}}}` for the variable of the environment"
         reading.report.error(scalar.location, "authority", message, hint=hint)
         return None
     return url.rstrip("/")

@@ -31,6 +31,20 @@ _TYPES = {
     "array": "a list",
 }
 _WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+_TYPE_WORDS: Mapping[str, tuple[str, ...]] = {
+    "string": ("str", "text", "varchar", "char", "uuid", "email", "url", "enum", "bytes", "unicode"),
+    "integer": (
+        *("int", "int8", "int16", "int32", "int64", "uint", "uint32", "uint64", "long", "short"),
+        *("bigint", "smallint", "serial"),
+    ),
+    "number": ("float", "float32", "float64", "double", "real", "decimal", "numeric"),
+    "boolean": ("bool", "bit", "flag"),
+    "object": ("dict", "map", "mapping", "json", "jsonb", "struct", "record", "any"),
+    "array": ("list", "tuple", "set", "sequence", "json[]", "string[]", "list[str]"),
+    "DateTime": ("date", "datetime", "time", "timestamp", "timestamptz", "date-time", "datetime.datetime"),
+    "array<MU>": ("list<mu>", "mu[]", "array<object>", "list[dict]"),
+}
+_REFERENCE = re.compile(r"(array|list)?[<\[ ]*(?:AxisAtom|atom)\.([A-Za-z_][A-Za-z0-9_]*)[>\] ]*")
 _LIMITS = {"minimum": "at least", "exclusiveMinimum": "more than"}
 
 
@@ -181,6 +195,8 @@ class _Violation:
             known = bound if rule == "enum" else self.schema.get("examples", ())
             message = f"{self.what} must be {wanted}, not {quoted(value)}"
             hint = did_you_mean(value, known) if isinstance(value, str) else None
+            if isinstance(value, str) and self.what == "`field_type`":
+                hint = _type_hint(value) or hint
         elif rule in _LIMITS:
             message = f"{self.what} must be {_LIMITS[rule]} {bound}, not {quoted(value)}"
         elif rule in ("minLength", "minItems"):
@@ -188,6 +204,16 @@ class _Violation:
         else:
             message = f"{self.what}: {self.error.message}"
         self.report.error(self.node.location, "wrong-value", message, hint=hint)
+
+
+def _type_hint(written: str) -> str | None:
+    """What a type of another language or database is called here."""
+    found = _REFERENCE.fullmatch(written)
+    if found is not None:
+        return f"write `{'array' if found[1] else ''}<AxisAtom.{found[2]}>`"
+    word = re.sub(r"\(.*", "", written).strip().lower()
+    meant = next((name for name, words in _TYPE_WORDS.items() if word in words), None)
+    return f"write `{meant}`" if meant else None
 
 
 def _described(node: Node) -> str:

@@ -76,6 +76,38 @@ def _visible(source: Source, index: int) -> int:
     return index if index < len(source.text) else len(source.text.rstrip())
 
 
+_BLOCK = re.compile(r"\s*(?:- +)*[^#\s].*?[:-] +(?:[&!]\S* +)*[|>][-+0-9]*\s*(?:#.*)?")
+_KEY = re.compile(
+    r"""\s*(?:(?:- +)*(?:[\w.$-]+|"[^"]*"|'[^']*')\s*:(?:\s.*)?|-(?:\s.*)?|---.*|\.\.\..*|%.*)"""
+)
+
+
+def _ended_block(source: Source, error: yaml.YAMLError, report: Report) -> bool:
+    """Whether a line inside a script or text ended it by standing too far left; if so, report that line."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is None:
+        return False
+    last = source.place(_visible(source, mark.index))[0]
+    header = next((n for n in range(last - 1, 0, -1) if _BLOCK.fullmatch(source.line(n))), None)
+    if header is None:
+        return False
+    lines = ((number, source.line(number)) for number in range(header + 1, last + 1))
+    indent = None
+    for number, text in lines:
+        inside = len(text) - len(text.lstrip(" "))
+        if not text.strip():
+            continue
+        indent = inside if indent is None else indent
+        if inside < indent:
+            if _KEY.fullmatch(text):
+                return False
+            message = "this line stands too far left for the script or text around it, and ends it"
+            hint = f"indent it by at least {indent} spaces, a comment too"
+            report.error(Location(source.path, number, inside + 1), "yaml", message, hint=hint)
+            return True
+    return False
+
+
 def report_yaml_error(source: Source, report: Report, error: yaml.YAMLError) -> None:
     """Report where and why a text is not YAML."""
     if _TOO_DEEP in str(getattr(error, "problem", "")):  # libyaml's own bound, which is beyond ours
@@ -84,6 +116,8 @@ def report_yaml_error(source: Source, report: Report, error: yaml.YAMLError) -> 
         report.error(location, "too-large", "nested deeper than can be read")
         return
     error = _worded(source, error)
+    if _ended_block(source, error, report):
+        return
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     said = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
     context, context_mark = getattr(error, "context", None), getattr(error, "context_mark", None)

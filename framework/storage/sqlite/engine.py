@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 import aiosqlite
 from sqlalchemy import Select, Table
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from framework.errors import CannotOpen, Unavailable
 from framework.storage import age, tables
@@ -58,6 +57,7 @@ from framework.storage.sqlite import views as sqlite_views
 from framework.storage.sqlite.batches import BUSY_WAIT, WRITE_WAIT, write_in_turn
 from framework.storage.sqlite.broadcast import SqliteBroadcast
 from framework.storage.sqlite.checkpoints import Checkpoints
+from framework.storage.sqlite.dialect import Dialect as SQLiteDialect
 from framework.storage.sqlite.errors import cannot_open, translate
 from framework.storage.sqlite.fifos import make_triggers, missing_triggers
 from framework.storage.sqlite.locks import Locks
@@ -87,7 +87,7 @@ class SqliteStorage:
         self.url = url
         self._path = path
         self._connecting = connecting(statements)
-        self._dialect = SQLiteDialect_pysqlite()
+        self._dialect = SQLiteDialect()
         self._codec = Codec(self._dialect)
         self._locks = Locks(path)
         self._operations = Operations(self._codec, self._locks)

@@ -15,7 +15,6 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Dialect, Table
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from framework.errors import CannotOpen, Unavailable
 from framework.storage import tables
@@ -24,6 +23,7 @@ from framework.storage.operations import Audit
 from framework.storage.sqlite import backup as sqlite_backup
 from framework.storage.sqlite import schema as sqlite_schema
 from framework.storage.sqlite.apply import Applying, history
+from framework.storage.sqlite.dialect import Dialect as SQLiteDialect
 from framework.storage.sqlite.errors import reason_for
 from framework.storage.sqlite.locks import Locks
 from framework.storage.sqlite.operations import record_audit
@@ -36,7 +36,7 @@ _WAIT = 10.0  # seconds that a lock of another process is waited for
 def planned(path: str, wanted: Sequence[Table], drop: frozenset[str]) -> Plan:
     """What a migration would do; servers may run. Nothing is changed."""
     with _reading(path) as connection:
-        return _plan(connection, SQLiteDialect_pysqlite(), wanted, drop)
+        return _plan(connection, SQLiteDialect(), wanted, drop)
 
 
 def applied(
@@ -46,7 +46,7 @@ def applied(
 
     ``CannotOpen`` while others have the database open.
     """
-    dialect = SQLiteDialect_pysqlite()
+    dialect = SQLiteDialect()
     copy = None
     with Users(Locks(path)).alone(), _writing(path) as connection:
         found = _plan(connection, dialect, wanted, drop)

@@ -19,7 +19,6 @@ from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Table
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from framework.storage import tables
 from framework.storage.changes import Plan
@@ -27,6 +26,7 @@ from framework.storage.findings import Finding
 from framework.storage.sqlite import holders
 from framework.storage.sqlite import plan as sqlite_plan
 from framework.storage.sqlite.backup import connect, sync_file
+from framework.storage.sqlite.dialect import Dialect as SQLiteDialect
 from framework.storage.sqlite.engine import OLDEST, _connect_writer
 from framework.storage.sqlite.errors import reason_for
 from framework.storage.sqlite.locks import Locks
@@ -285,7 +285,7 @@ def _inside(
     connection: sqlite3.Connection, database: Path, defined: Sequence[Table] | None
 ) -> Iterator[Finding]:
     yield _integrity(connection)
-    dialect = SQLiteDialect_pysqlite()
+    dialect = SQLiteDialect()
     own = list(tables.metadata.sorted_tables)
     plan = sqlite_plan.plan(connection, dialect, own)
     yield _tables(plan)

@@ -1,0 +1,21 @@
+"""SQLAlchemy's SQLite dialect, with all the words that SQLite does not take for a name.
+
+The rule: every statement is made with this dialect; a field may be called by any word.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.dialects.sqlite.base import SQLiteIdentifierPreparer
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+
+class _Quoting(SQLiteIdentifierPreparer):
+    # The library's list is older than `ON CONFLICT DO NOTHING` and `RETURNING`.
+    reserved_words = SQLiteIdentifierPreparer.reserved_words | {"nothing", "returning"}
+
+
+class Dialect(SQLiteDialect_pysqlite):
+    """How statements are written for SQLite."""
+
+    supports_statement_cache = True
+    preparer = _Quoting
