@@ -42,6 +42,16 @@ class Response:
     headers: Mapping[str, str]
 
 
+@dataclass(slots=True)
+class _Joined:
+    """A gateway of another process. ``client`` are the connections to it, where it has a socket."""
+
+    url: str
+    token: str | None
+    socket: str | None
+    client: aiohttp.ClientSession | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class _Call:
     method: str
@@ -55,7 +65,7 @@ class Callout:
     def __init__(self) -> None:
         self._home = HomeLoop()
         self._inside: Inside | None = None
-        self._joined: tuple[str, str] | None = None
+        self._joined: _Joined | None = None
         self._client: aiohttp.ClientSession | None = None
         self._contexts = tls.Contexts()
 
@@ -67,15 +77,19 @@ class Callout:
         """The gateway that ``path`` means; None when this process has none."""
         self._inside = inside
 
-    def join(self, url: str, token: str) -> None:
-        """The gateway that ``path`` means from now on: the one at this URL, called with this token."""
-        self._joined = (url.rstrip("/"), token)
+    def join(self, url: str, token: str | None = None, *, socket: str | None = None) -> None:
+        """The gateway that ``path`` means from now on: the one at this URL, called with this token if one is given.
+
+        ``socket`` is the path of a Unix socket by which it is reached, whatever the URL says.
+        """
+        self._joined = _Joined(url.rstrip("/"), token, socket)
 
     async def close(self) -> None:
         """Close the pooled connections."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        for client in (self._client, self._joined.client if self._joined is not None else None):
+            if client is not None:
+                await client.close()
+        self._client = None
 
     async def __call__(
         self,
@@ -124,9 +138,10 @@ class Callout:
             raise FrameworkError(f"callout: max_body is a number of bytes, or 0 for no limit: {max_body!r}")
         if auto_url_encode and path:
             path = quote(path, safe="/?&=%:@+,;~!$'()*")
-        if url is None and endpoint is None and self._joined is not None:
-            endpoint, token = self._joined
-            headers = _with(headers, "X-Auth-Token", token, instead=False)
+        joined = self._joined if url is None and endpoint is None else None
+        if joined is not None:
+            if joined.token is not None:
+                headers = _with(headers, "X-Auth-Token", joined.token, instead=False)
             if not (path or "").startswith("/"):
                 raise FrameworkError(f"the path of a callout begins with a slash: {path!r}")
             path = quote(path or "", safe=_UNALTERED)
@@ -134,14 +149,14 @@ class Callout:
             headers = _with(headers, "Authorization", _basic(authentication), instead=True)
         call = _Call(str(method).upper(), *_encoded(body, headers))
         send: Callable[[], Awaitable[Response]]
-        if url is None and endpoint is None:
+        if url is None and endpoint is None and joined is None:
             send = self._to_gateway(path, call, request_timeout, max_body)
         else:
-            joined = url is None and self._joined is not None and endpoint == self._joined[0]
-            target = url if url is not None else (endpoint or "").rstrip("/") + (path or "")
+            base = joined.url if joined is not None else (endpoint or "").rstrip("/")
+            target = url if url is not None else base + (path or "")
             context = self._contexts.context(tls.Choice(validate_cert, ca_certs, client_cert, client_key))
             timeouts = (connect_timeout, request_timeout)
-            send = self._to_server(target, call, timeouts, context, max_body, encoded=joined)
+            send = self._to_server(target, call, timeouts, context, max_body, joined)
         if delay > 0:
             await asyncio.sleep(delay)
         response = await send()
@@ -180,32 +195,22 @@ class Callout:
         timeouts: tuple[float, float],
         context: ssl.SSLContext | bool,
         max_body: int,
-        *,
-        encoded: bool,
+        joined: _Joined | None,
     ) -> Callable[[], Awaitable[Response]]:
         import aiohttp
         from yarl import URL
 
         connect, total = timeouts
         try:
-            address = URL(url, encoded=encoded)
+            address = URL(url, encoded=joined is not None)
         except ValueError as error:
             return _never(f"{url!r} is no URL: {error}")
         # To connect is to look the name up, to reach the address and to agree on TLS.
         timeout = aiohttp.ClientTimeout(total=total or None, connect=connect or None)
 
         async def send() -> Response:
-            if self._client is None:
-                # One client for all scripts: a cookie that one is given is not another's to send.
-                # And no limit to its connections: a slow server must not hold up the calls to another.
-                self._client = aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(limit=0),
-                    cookie_jar=aiohttp.DummyCookieJar(),
-                    headers={"Accept-Encoding": contentcoding.ACCEPTED},
-                    auto_decompress=False,  # which would know no limit
-                )
             try:
-                async with self._client.request(
+                async with self._client_for(joined).request(
                     call.method,
                     address,
                     data=call.body or None,
@@ -225,6 +230,32 @@ class Callout:
                 return _no_answer(_reason(error))
 
         return send
+
+    def _client_for(self, joined: _Joined | None) -> aiohttp.ClientSession:
+        """The connections to a joined gateway's socket, or those to everybody else."""
+        if joined is not None and joined.socket is not None:
+            if joined.client is None:
+                joined.client = _client(joined.socket)
+            return joined.client
+        if self._client is None:
+            self._client = _client(None)
+        return self._client
+
+
+def _client(socket: str | None) -> aiohttp.ClientSession:
+    """One client for all scripts: a cookie that one is given is not another's to send.
+
+    There is no limit to its connections: a slow server must not hold up the calls to another.
+    """
+    import aiohttp
+
+    connector = aiohttp.TCPConnector(limit=0) if socket is None else aiohttp.UnixConnector(socket, limit=0)
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"Accept-Encoding": contentcoding.ACCEPTED},
+        auto_decompress=False,  # which would know no limit
+    )
 
 
 async def _body(answer: aiohttp.ClientResponse, limit: int) -> bytes:

@@ -13,11 +13,13 @@ import math
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import cast
 
 import uvicorn
 
+from framework import control
 from framework.definitions import Definitions
 from framework.errors import CannotOpen, Stopping
 from framework.gateway.accesslog import AccessLog
@@ -34,12 +36,24 @@ logger = logging.getLogger("framework.server")
 _LOOK_EVERY = 5  # ticks of uvicorn, a tenth of a second each
 
 
+_ByControl = tuple[socket.socket, Callable[..., asyncio.Protocol]]  # the control socket, and its protocol
+
+
 class _Uvicorn(uvicorn.Server):
     """Leaves the signals to us: the workers have to be stopped as well. Its clock is the connections' too."""
 
-    def __init__(self, config: uvicorn.Config, listening: Listening) -> None:
+    def __init__(self, config: uvicorn.Config, listening: Listening, by_control: _ByControl | None) -> None:
         super().__init__(config)
         self._listening = listening
+        self._by_control = by_control
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """The control socket is served as the port is, and closed with it."""
+        await super().startup(sockets)
+        if self._by_control is not None:
+            listener, make = self._by_control
+            served = partial(make, config=self.config, server_state=self.server_state, app_state={})
+            self.servers.append(await asyncio.get_running_loop().create_unix_server(served, sock=listener))
 
     async def on_tick(self, counter: int) -> bool:
         if counter % _LOOK_EVERY == 0:
@@ -128,9 +142,9 @@ async def serve(
             limits=limits,
             stopping=lambda: shutdown.asked,
         )
-        async with opened as (runtime, app):
+        async with opened as (runtime, app), _control(url, listener) as offered:
             shutdown.holds(runtime.session.storage.give_back)
-            server = _start(app, listener, Listening(limits, access_log), shutdown.grace)
+            server = _start(app, listener, Listening(limits, access_log), shutdown.grace, offered)
             if server is not None:
                 await _until_up(server)
             # What the start has made stays for ever: the collector need not look through it again and again.
@@ -191,11 +205,26 @@ class _Serving:
         return 0 if asked and error is None else 1
 
 
+@contextlib.asynccontextmanager
+async def _control(url: str, listener: socket.socket | None) -> AsyncIterator[socket.socket | None]:
+    """The control socket of a server that listens; a process without a gateway has none."""
+    if listener is None:
+        yield None
+        return
+    with control.offered(url) as offered:
+        yield offered
+
+
 def _start(
-    app: Gateway | None, listener: socket.socket | None, listening: Listening, grace: float | None
+    app: Gateway | None,
+    listener: socket.socket | None,
+    listening: Listening,
+    grace: float | None,
+    offered: socket.socket | None,
 ) -> _Serving | None:
     if app is None or listener is None:
         return None
+    by_control = None if offered is None else (offered, protocol(app, listening, control.about(listener)))
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -210,7 +239,7 @@ def _start(
         timeout_graceful_shutdown=None if grace is None else max(1, math.ceil(grace)),
         backlog=2048,
     )
-    return _Serving(_Uvicorn(config, listening), listener)
+    return _Serving(_Uvicorn(config, listening, by_control), listener)
 
 
 async def _until_up(server: _Serving) -> None:

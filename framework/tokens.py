@@ -112,29 +112,6 @@ async def withdraw(storage: Storage, secret: str) -> None:
         await revoke(storage, row["id"])
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
-    """A question about the token ``number``, whose ``answer`` only a reader of the same database can know."""
-
-    number: int
-    nonce: str
-    answer: str
-
-
-async def challenge(storage: Storage, secret: str) -> Challenge:
-    """A question to somebody who says that he has this database, about a token that was just made in it."""
-    row = await storage.load(TOKEN, "hash", hashed(secret))
-    assert row is not None, "the token was just made"
-    nonce = secrets.token_hex(16)
-    return Challenge(row["id"], nonce, _answer(row["hash"], nonce))
-
-
-async def answer(storage: Storage, number: int, nonce: str) -> str:
-    """The answer to a challenge. One about a token that there is not looks the same: nothing is learnt from it."""
-    row = await storage.load(TOKEN, "id", number)
-    return _answer(row["hash"] if row else secrets.token_bytes(32), nonce)
-
-
 class Tokens:
     """Checks the tokens of requests for one process, which has these roles."""
 
@@ -205,7 +182,3 @@ def _name(secret: bytes) -> bytes:
 def _token(row: Any, caller: Caller = OPERATOR, rights: Rights = NO_RIGHTS) -> Token:
     times = row["created_at"], row["expires_at"]
     return Token(row["id"], row["account"], *times, caller, rights, row["lived_at"])
-
-
-def _answer(key: bytes, nonce: str) -> str:
-    return hmac.new(key, b"framework database " + nonce.encode(), hashlib.sha256).hexdigest()

@@ -58,7 +58,7 @@ LAYERS = (
     ("settlements", "executors"),
     ("atom", "fifo", "reflector", "callout"),
     ("debug", "atoms"),
-    ("scope", "gateway"),
+    ("scope", "gateway", "control"),
     ("snapshot",),
     ("runtime",),
     ("server", "repl"),

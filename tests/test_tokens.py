@@ -10,7 +10,7 @@ import pytest
 
 from framework import accounts, tokens
 from framework.definitions import Location, RoleDefinition
-from framework.storage import Storage, open_storage
+from framework.storage import Storage
 from framework.tokens import Tokens
 
 pytestmark = pytest.mark.anyio
@@ -130,16 +130,3 @@ async def test_a_temporary_token_is_good_for_its_block(storage: Storage) -> None
         assert await Tokens(storage).check(secret.encode())
     assert await Tokens(storage).check(secret.encode()) is None
     assert await tokens.listed(storage) == []
-
-
-@pytest.mark.anyio
-async def test_a_challenge_is_answered_by_who_has_the_same_database(storage: Storage, tmp_path: Path) -> None:
-    secret = await tokens.issue(storage)
-    challenge = await tokens.challenge(storage, secret)
-    assert await tokens.answer(storage, challenge.number, challenge.nonce) == challenge.answer
-    assert await tokens.answer(storage, challenge.number, "another") != challenge.answer
-
-    async with open_storage(f"sqlite:///{tmp_path}/other.db") as other:
-        assert await tokens.answer(other, challenge.number, challenge.nonce) != challenge.answer
-        await tokens.issue(other)  # one of the same number
-        assert await tokens.answer(other, challenge.number, challenge.nonce) != challenge.answer

@@ -23,7 +23,7 @@ def account(context: click.Context, database: str) -> None:
 
     \b
     KEY=$(framework account add alice --role orders)
-    curl -X POST -H "X-Xaas-Api-Key: $KEY" http://127.0.0.1:9099/-/logon
+    printf 'X-Xaas-Api-Key: %s' "$KEY" | curl -X POST -H @- http://127.0.0.1:9099/-/logon
 
     Roles stand in the definitions; `serve` makes them known when it starts. Exit code 1: refused, nothing was
     changed.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -13,41 +13,56 @@ import click
 from framework.cli import options
 
 if TYPE_CHECKING:
-    from framework.callout import Response
+    from framework.callout import Callout, Response
+    from framework.control import Servers
+
+TOKEN = "FRAMEWORK_TOKEN"  # noqa: S105 - the name of a variable
+
+_ELSEWHERE = (
+    f"name the database of that server with --database, or give a token for it with --token-file or {TOKEN}"
+)
 
 
 @click.command(short_help="Send one request to a running server.")
 @click.argument("method")
 @click.argument("path")
 @click.option("--body", metavar="JSON", help="The request's body; - reads it from standard input.")
-@click.option(
-    "--url",
-    metavar="URL",
-    default=f"http://{options.DEFAULT_HOST}:{options.DEFAULT_PORT}",
-    show_default=True,
-    help="Where the server listens.",
-)
+@click.option("--url", metavar="URL", help="Where the server listens. Default: the server of --database.")
 @options.database
-@click.option("--token", help="The token to call with. Default: one of --database, made for this call.")
-def call(method: str, path: str, body: str | None, url: str, database: str, token: str | None) -> None:
+@click.option(
+    "--token-file",
+    metavar="FILE",
+    help=f"A file with the token to call with, - for standard input; or the variable {TOKEN}. Default: none is "
+    "needed for a server of --database on this machine.",
+)
+def call(
+    method: str, path: str, body: str | None, url: str | None, database: str, token_file: str | None
+) -> None:
     """Send one request to a running server and print the answer's body.
 
     \b
     framework call GET /v1/orders
     framework call POST /v1/orders --body '{"name": "first"}'
+    framework call GET /v1/orders --url https://orders.example.org --token-file token.txt
+
+    A server of --database is called as the operator, by a socket beside the database that only its owner can open:
+    no token passes a port. Any other server needs a token.
 
     The status goes to standard error. Exit code 0 below status 400, 1 from there on, 2 if no server answered.
     """
-    content = sys.stdin.read() if body == "-" else body
     if not path.startswith("/"):
         options.cannot_run(f"PATH begins with a slash: /{path}")
+    if body == token_file == "-":
+        options.cannot_run("--body and --token-file cannot both be read from standard input")
+    token = _token(token_file)
+    content = sys.stdin.read() if body == "-" else body
     try:
-        response = options.run(_send(method, path, content, url, database, token))
+        response, where = options.run(_send(method, path, content, url, database, token))
     except ValueError as error:
         options.cannot_run(f"this is no HTTP request: {error}")
     if response.code == 599:
         options.cannot_run(
-            f"no answer from {url}: {response.body.decode()}. Is `framework serve` running there?"
+            f"no answer from {where}: {response.body.decode()}. Is `framework serve` running there?"
         )
     click.echo(f"{response.code}", err=True)
     if response.body:
@@ -57,34 +72,71 @@ def call(method: str, path: str, body: str | None, url: str, database: str, toke
 
 
 async def _send(
-    method: str, path: str, body: str | None, url: str, database: str, token: str | None
-) -> Response:
+    method: str, path: str, body: str | None, url: str | None, database: str, token: str | None
+) -> tuple[Response, str]:
+    """The answer, and where it came from."""
     from framework.callout import Callout
+    from framework.control import Servers
 
     headers = {} if body is None else {"Content-Type": "application/json"}
     callout = Callout()
+    with closing(Servers(database)) as servers:
+        try:
+            where = await _join(callout, servers, url, database, token)
+            return await callout(path, method, body, headers, max_body=0), where
+        finally:
+            await callout.close()
+
+
+async def _join(callout: Callout, servers: Servers, url: str | None, database: str, token: str | None) -> str:
+    """Make the call go to the server that is meant, and to nobody who only listens where it should."""
+    from framework import storage
+    from framework.control import Address
+    from framework.errors import CannotOpen
+
+    secure = url is not None and url.startswith("https://")  # none of ours: it is behind somebody else
+    address = None if url is None or secure else Address.parse(url)
+    found = [] if secure else await servers.found(address)
+    if found:
+        server = min(found, key=lambda one: (one.port != options.DEFAULT_PORT, one.port))
+        callout.join(server.url, token, socket=server.socket)
+        return server.url
+    if url is None:
+        missing = f"there is no database {database.removeprefix('sqlite:///')}"
+        lacks = f"no server of {database} runs on this machine" if storage.exists(database) else missing
+        raise CannotOpen(
+            f"{lacks}. Is `framework serve` running? Name its database with --database, or a server elsewhere with "
+            f"--url and a token for it with --token-file or {TOKEN}"
+        )
+    if token is None:
+        raise CannotOpen(
+            f"what listens on {url} is no server of {database}, so it gets no token: {_ELSEWHERE}"
+        )
+    callout.join(url, token)
+    return url
+
+
+def _token(file: str | None) -> str | None:
+    """The token that was given: never on a command line, which all users of a machine can read."""
+    if file is None:
+        return os.environ.get(TOKEN, "").strip() or None
     try:
-        async with _token(database, token) as secret:
-            callout.join(url, secret)
-            return await callout(path, method, body, headers)
-    finally:
-        await callout.close()
-
-
-@asynccontextmanager
-async def _token(database: str, given: str | None) -> AsyncIterator[str]:
-    """The token to call with: as given, or one that is made for this call and withdrawn after it."""
-    from framework import tokens
-    from framework.storage import open_storage
-
-    if given is not None:
-        yield given
-        return
-    async with (
-        open_storage(database, create=False) as storage,
-        tokens.temporary(storage, expires_in=120) as secret,
-    ):
-        yield secret
+        if file == "-":
+            text = sys.stdin.read()
+        else:
+            with open(file, encoding="utf-8") as opened:
+                text = opened.read()
+                if os.fstat(opened.fileno()).st_mode & 0o044:
+                    click.echo(f"framework: other users can read {file}: chmod 600 {file}", err=True)
+    except (OSError, UnicodeDecodeError) as error:
+        options.cannot_run(
+            f"the token cannot be read from {file}: {getattr(error, 'strerror', None) or error}"
+        )
+    token = text.strip()
+    token = token.partition(":")[2].strip() if token.lower().startswith("x-auth-token:") else token
+    if not token or not token.isascii() or not token.isprintable():
+        options.cannot_run(f"{file} holds no token: it is one line, as `framework token` prints it")
+    return token
 
 
 def _shown(body: bytes) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+
 import click
 
 from framework.cli import loading, options
+
+_SHOWN = 5  # FIFOs
 
 
 @click.command(short_help="Try things out: Python at a prompt, with your classes, beside the server.")
@@ -13,11 +18,15 @@ from framework.cli import loading, options
 @click.option(
     "--url",
     metavar="URL",
-    default=f"http://{options.DEFAULT_HOST}:{options.DEFAULT_PORT}",
-    show_default=True,
-    help="Where the server listens. If none does, one is started there, and ends with the REPL.",
+    help="The server to join, or where to start one. Default: any server of the database that runs, else one "
+    f"that is started on http://{options.DEFAULT_HOST}:{options.DEFAULT_PORT}.",
 )
-def repl(folder: str, database: str, url: str) -> None:
+@click.option(
+    "--workers/--no-workers",
+    default=None,
+    help="Whether a server that is started runs the workers. Default: it does, after a question if items wait.",
+)
+def repl(folder: str, database: str, url: str | None, workers: bool | None) -> None:
     """Converse in Python with what scripts see: atom, model, FIFO, MU, callout, qprint, context and more.
 
     `await` may stand anywhere, an empty line ends a block, `help` says what there is, and Ctrl-D leaves.
@@ -27,18 +36,20 @@ def repl(folder: str, database: str, url: str) -> None:
     framework repl
     framework repl < script.txt
 
-    The classes act on the database, callout goes to the server on --url, which must have the same database.
-    From a pipe, a script runs up to the first statement that raises; then the exit code is 1.
+    The classes act on the database, callout goes to a server of the same database: one that runs, or one that
+    is started and ends with the session. From a pipe, a script runs up to the first statement that raises; then
+    the exit code is 1.
     """
     import logging
 
     from framework import logs, trace
+    from framework.cli import surroundings
     from framework.definitions import render
     from framework.errors import FrameworkError
-    from framework.repl.server import Address
+    from framework.repl import server
 
     try:
-        address = Address.parse(url)
+        address = server.Address.parse(url or server.DEFAULT_URL)
     except FrameworkError as error:
         options.cannot_run(str(error))
     checked = loading.load(folder, address.host, address.port)
@@ -47,13 +58,17 @@ def repl(folder: str, database: str, url: str) -> None:
     if checked.errors:
         click.echo("framework: not started, the definitions have mistakes", err=True)
         raise SystemExit(1)
+    tables = surroundings.bound(checked.definitions).atoms.records
+    outlook = options.run(server.outlook(database, url, tables))
+    if workers is None:
+        workers = not outlook.waiting or _asked(outlook.waiting, database)
 
-    from framework.repl.session import Plan, run
+    from framework.repl.session import run
 
     logs.configure("text")
     logging.getLogger().setLevel(logging.WARNING)
     try:
-        code = run(Plan(checked.definitions, folder, database, address.url))
+        code = run(server.Plan(checked.definitions, folder, database, url, outlook.server, workers))
     except FrameworkError as error:
         options.cannot_run(str(error))
     except Exception as error:
@@ -63,3 +78,16 @@ def repl(folder: str, database: str, url: str) -> None:
         click.echo(f"framework: not started: {place} failed\n{trace.text(error)}", err=True)
         raise SystemExit(1) from None
     raise SystemExit(code)
+
+
+def _asked(waiting: Mapping[str, int], database: str) -> bool:
+    """Whether the workers are to run, which would take what waits: somebody at a terminal knows."""
+    shown = ", ".join(f"{name} ({number})" for name, number in list(waiting.items())[:_SHOWN])
+    more = f" and {len(waiting) - _SHOWN} more" if len(waiting) > _SHOWN else ""
+    said = f"no server runs on {database}, and items wait in {shown}{more}"
+    if sys.stdin is None or not sys.stdin.isatty():
+        options.cannot_run(
+            f"{said}: with --workers a server is started that takes them, with --no-workers one that leaves them"
+        )
+    click.echo(f"framework: {said}.", err=True)
+    return click.confirm("Start the workers, which take them?", default=False, err=True)

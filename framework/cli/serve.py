@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
+import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
@@ -260,10 +263,21 @@ def _example(definitions: Definitions, base: str, database: str) -> str:
     """A curl to paste: it makes a token of its own and leaks none."""
     route = min(definitions.routes, key=lambda route: ("GET" not in str(route.request_script), route.path))
     path = "/".join(part for part in route.path.split("/") if not part.startswith("{")) or "/"
-    command = "curl"
-    if route.auth_mode == "axis":
-        from framework.storage import DEFAULT_URL
+    if route.auth_mode != "axis":
+        return f"curl {base}{path}"
+    from framework.storage import DEFAULT_URL
 
-        which = "" if database == DEFAULT_URL else f" --database {shlex.quote(database)}"
-        command += f' -H "X-Auth-Token: $(framework token{which})"'
-    return f"{command} {base}{path}"
+    which = "" if database == DEFAULT_URL else f" --database {shlex.quote(database)}"
+    return f"{_command()} token{which} --header | curl -H @- {base}{path}"
+
+
+def _command() -> str:
+    """How this command is called from another terminal: by its name only where that finds this very one."""
+    own = os.path.abspath(sys.argv[0])
+    if os.path.basename(own) != "framework" or not os.access(own, os.X_OK):
+        return f"{shlex.quote(sys.executable)} -m framework"
+    found = shutil.which("framework")
+    if found is not None and os.path.samefile(found, own):
+        return "framework"
+    near = os.path.relpath(own)
+    return shlex.quote(own if near.startswith("..") else near)

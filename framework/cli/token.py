@@ -19,16 +19,23 @@ from framework.cli import options
     show_default=True,
     help="How long it is valid: 90s, 15m, 12h, 30d.",
 )
+@click.option("--header", is_flag=True, help="Print it as a header, for `curl -H @-`.")
 @click.pass_context
-def token(context: click.Context, database: str, expires: float) -> None:
+def token(context: click.Context, database: str, expires: float, header: bool) -> None:
     """Make a new operator's token, which may call everything, and print it alone.
+
+    
+    framework token --header | curl -H @- http://127.0.0.1:9099/v1/orders
+
+    With --header it is passed on without standing on a command line, which all users of a machine can read.
 
     It is shown this once and stored as a hash. A running server accepts it at once. `token list` shows what
     tokens there are, and `token revoke` makes one void.
     """
     context.obj = database
     if context.invoked_subcommand is None:
-        click.echo(options.run(_issue(database, expires)))
+        secret = options.run(_issue(database, expires))
+        click.echo(f"X-Auth-Token: {secret}" if header else secret)
 
 
 @token.command("list")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 GONE = 499  # the client went away before it had its answer
 _Who = tuple[str, str]  # account and address; empty for none
-_QUIET = ("/-/live", "/-/ready")
+_QUIET = ("/-/live", "/-/ready", "/-/server")
 
 
 class AccessLog:

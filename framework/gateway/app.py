@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 from framework.callout import NO_ANSWER
 from framework.callout import Response as CalloutResponse
 from framework.errors import HTTPError, StorageError
-from framework.gateway import failures, proof
+from framework.gateway import failures
 from framework.gateway.authentication import Authentication
 from framework.gateway.calls import Call
 from framework.gateway.execution import Execution
@@ -160,7 +160,7 @@ class Gateway:
 
     async def _own(self, scope: Any, parts: list[str]) -> Response:
         """The framework's own paths, under ``/-/``."""
-        if parts in (["live"], ["ready"], ["logon"], ["database"]):
+        if parts in (["live"], ["ready"], ["logon"], ["server"]):
             scope["template"] = f"/-/{parts[0]}"
         if parts == ["live"]:
             return make(200, {"status": "live"})
@@ -173,8 +173,8 @@ class Gateway:
             return make(200, {"status": "ready"})
         if parts == ["logon"]:
             return await self._logon.answer(scope)
-        if parts == ["database"]:
-            return await proof.answer(self._session.storage, parameters(scope["query_string"]))
+        if parts == ["server"] and scope.get("control") is not None:
+            return make(200, scope["control"])
         return problem(404, "nothing is here; /-/live, /-/ready and /-/logon are")
 
 

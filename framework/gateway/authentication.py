@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from framework.caller import INSIDE, OPEN, Caller
+from framework.caller import INSIDE, OPEN, OPERATOR, Caller
 from framework.errors import StorageError
 from framework.gateway import callers
 from framework.gateway.responses import Response, problem
@@ -74,6 +74,9 @@ class Authentication:
                 ours = [pair for pair in suspects if await self._is_ours(*pair)]
                 scope["headers"] = [pair for pair in headers if pair not in ours]
             return OPEN
+        if scope.get("control") is not None and not any(map(_is_credential, suspects)):
+            scope["headers"] = [pair for pair in headers if pair[0] not in _IDENTITY]
+            return OPERATOR  # only who can open the database can have come by its control socket
         token = None
         if len(suspects) == 1 and suspects[0][0] == _TOKEN_HEADER:  # as nearly always, and then in no time
             scope["headers"] = headers.copy()
@@ -91,7 +94,7 @@ class Authentication:
 
     async def _find(self, scope: Any, headers: list[Header], suspects: list[Header]) -> Token | Response:
         """The token of the request, which is taken out; or the answer to one without."""
-        ours = [pair for pair in suspects if pair[0] != _AUTHORIZATION or _is_bearer(pair[1])]
+        ours = [pair for pair in suspects if _is_credential(pair) or pair[0] in _IDENTITY]
         scope["headers"] = [pair for pair in headers if pair not in ours]
         secrets = {secret for pair in ours if (secret := _token(*pair))}
         if len(secrets) > 1:
@@ -115,6 +118,11 @@ class Authentication:
             return await self._tokens.is_ours(secret)
         except StorageError:
             return True  # nobody can tell: it goes no further
+
+
+def _is_credential(header: Header) -> bool:
+    name, value = header
+    return name not in _IDENTITY and (name != _AUTHORIZATION or _is_bearer(value))
 
 
 def _token(name: bytes, value: bytes) -> bytes | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Mapping
 from math import inf
 from typing import Any
 
@@ -39,15 +40,26 @@ class _Refused(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """One connection. ``listening`` is what all connections of a server share."""
+    """One connection. ``listening`` is what all connections of a server share.
 
-    def __init__(self, app: Any, state: Any, listening: Listening, loop: asyncio.AbstractEventLoop) -> None:
+    ``control`` is what the server tells of itself to who has come by its control socket; None on any other.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        state: Any,
+        listening: Listening,
+        loop: asyncio.AbstractEventLoop,
+        control: Mapping[str, Any] | None = None,
+    ) -> None:
         self._app = app
         self._state = state  # of uvicorn: the connections and the tasks
         self._listening = listening
         self._limits = listening.limits
         self._loop = loop
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._control = control
         self._ends: dict[str, Any] = {}
         self._parser = self._new_parser()
         self.choked: asyncio.Event | None = None  # while the client does not read: set when it does again
@@ -97,6 +109,7 @@ class Connection(asyncio.Protocol):
         self._ends = {
             "server": _address(transport.get_extra_info("sockname")),
             "client": _address(transport.get_extra_info("peername")),
+            "control": self._control,
         }
         self._taken_at = self._owed_at = now = self._loop.time()
         self._deadline = now + self._limits.header_timeout
@@ -450,11 +463,11 @@ def _address(name: Any) -> tuple[str, int] | None:
     return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else None
 
 
-def protocol(app: Any, listening: Listening) -> Any:
-    """What ``uvicorn.Server`` makes a connection's protocol with."""
+def protocol(app: Any, listening: Listening, control: Mapping[str, Any] | None = None) -> Any:
+    """What ``uvicorn.Server`` makes a connection's protocol with; ``control`` is that of the control socket."""
     loop = asyncio.get_running_loop()
 
     def make(*, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> Connection:
-        return Connection(app, server_state, listening, loop)
+        return Connection(app, server_state, listening, loop, control)
 
     return make

@@ -1,7 +1,7 @@
 """The server behind the REPL: the one that runs already, or one that is started and ends with the REPL.
 
-The one rule: **it is joined only when it has proven that it works on the same database.** It is asked for
-something that only a reader of the row that we have just written can know; no token is sent before.
+The one rule: **it is found by its control socket, beside the database, and spoken to by that alone**: who listens on
+a port proves nothing by it. And nothing is added to a database, and no item taken from it, that nobody has asked for.
 """
 
 from __future__ import annotations
@@ -13,18 +13,24 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urlsplit
 
-from framework import jsontext, tokens
-from framework.callout import NO_ANSWER, Callout
+from sqlalchemy import Table, select
+
+from framework import control, storage
+from framework.control import Address, Server
+from framework.definitions import Definitions
 from framework.errors import CannotOpen
 from framework.repl import state
-from framework.storage import Storage
+from framework.storage.tables import FIFO
+
+__all__ = ["DEFAULT_URL", "Address", "Outlook", "Plan", "joined", "outlook"]
+
+DEFAULT_URL = "http://127.0.0.1:9099"
 
 _PATIENCE = 10.0  # seconds that a server gets to answer
 _START = 60.0  # seconds that a start may take
@@ -39,90 +45,93 @@ _COMMAND = (
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """Where a server listens, from ``http://host:port``."""
+class Plan:
+    """What a session is about. ``server`` is the one to join; None to start one on ``url``, with or without workers."""
 
-    url: str
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, url: str) -> Address:
-        """``CannotOpen`` says what a URL must look like."""
-        wrong = CannotOpen(f"{url!r} is no server's URL: write http://HOST:PORT, as in http://127.0.0.1:9099")
-        try:
-            parts = urlsplit(url)
-            port = parts.port or 80
-        except ValueError:
-            raise wrong from None
-        if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/") or parts.query:
-            raise wrong
-        return cls(f"http://{parts.netloc}", parts.hostname, port)
-
-    async def listens(self) -> bool:
-        """Does anybody listen there? ``CannotOpen`` when that cannot be found out."""
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                _, writer = await asyncio.open_connection(self.host, self.port)
-        except ConnectionRefusedError:
-            return False
-        except (OSError, TimeoutError) as error:
-            reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
-            raise CannotOpen(f"cannot reach {self.url}: {reason}") from None
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        return True
+    definitions: Definitions
+    folder: str
+    database: str
+    url: str | None
+    server: Server | None
+    workers: bool
 
 
-async def require_same_database(address: Address, storage: Storage, database: str) -> None:
-    """``CannotOpen`` unless the server there works on this open database."""
-    secret = await tokens.issue(storage, expires_in=_PATIENCE * 2)
-    callout = Callout()
+async def listens(address: Address) -> bool:
+    """Does anybody listen there? ``CannotOpen`` when that cannot be found out."""
     try:
-        challenge = await tokens.challenge(storage, secret)
-        answer = await callout(
-            url=f"{address.url}/-/database?token={challenge.number}&nonce={challenge.nonce}",
-            connect_timeout=_PATIENCE,
-            request_timeout=_PATIENCE,
-        )
-    finally:
-        await callout.close()
-        await tokens.withdraw(storage, secret)
-    if answer.code == NO_ANSWER:
-        raise CannotOpen(f"what listens on {address.url} does not answer: {answer.body.decode()}")
-    proof = _proof(answer.body) if answer.code == 200 else None
-    if proof is None:
+        async with asyncio.timeout(_PATIENCE):
+            _, writer = await asyncio.open_connection(address.host, address.port)
+    except ConnectionRefusedError:
+        return False
+    except (OSError, TimeoutError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
+        raise CannotOpen(f"cannot reach {address.url}: {reason}") from None
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a session comes to: a server that runs, or none, and then how many items wait, by FIFO."""
+
+    server: Server | None
+    waiting: Mapping[str, int]
+
+
+async def outlook(database: str, url: str | None, tables: Sequence[Table]) -> Outlook:
+    """Look, and change nothing. ``CannotOpen`` when there can be no session.
+
+    ``url`` is the server that is to be joined; None for any of the database, that of the usual port first.
+    """
+    address = Address.parse(url or DEFAULT_URL)
+    with contextlib.closing(control.Servers(database)) as servers:
+        found = await servers.found(address if url is not None else None)
+    server = min(found, key=lambda one: (one.port != address.port, one.port), default=None)
+    if server is None and await listens(address):
         raise CannotOpen(
-            f"what listens on {address.url} is no `framework serve`: stop it, or name another address with --url"
+            f"what listens on {address.url} is no server of {database}: name that server's database with "
+            "--database, or another address with --url"
         )
-    if proof != challenge.answer:
-        raise another_database(address, database)
+    if not storage.exists(database):
+        return Outlook(server, {})
+    _require_tables(database, tables, joining=server is not None)
+    return Outlook(server, await _waiting(database) if server is None else {})
 
 
-def another_database(address: Address, database: str) -> CannotOpen:
-    return CannotOpen(
-        f"the server on {address.url} has another database than {database}: "
-        "name its database with --database, or another address with --url"
+def _require_tables(database: str, tables: Sequence[Table], *, joining: bool) -> None:
+    """``CannotOpen`` when a session would add to tables that other definitions made, or that a server works on."""
+    plan = storage.plan_migration(database, tables)
+    added = [change.what for change in plan.additions]
+    foreign = [change.what for change in plan.changes if change.sign == "-"]
+    if not added or not (joining or foreign):
+        return
+    more = f" and {len(added) - 1} more" if len(added) > 1 else ""
+    why = "other definitions made its tables" if foreign else "a server works on it"
+    raise CannotOpen(
+        f"{database} lacks {added[0]}{more} of these definitions, and nothing is added to it here, since {why}. "
+        "Name the folder of its definitions, or another database with --database. To add to it, stop its server, "
+        "then `framework migrate` shows what, and --apply does it"
     )
 
 
-def _proof(body: bytes) -> str | None:
-    try:
-        found = jsontext.decode(body)
-    except ValueError:
-        return None
-    proof = found.get("proof") if isinstance(found, dict) else None
-    return proof if isinstance(proof, str) else None
+async def _waiting(database: str) -> dict[str, int]:
+    """How many items each FIFO has, those in work included; none for an empty one."""
+    lengths = select(FIFO.c.name, FIFO.c.length).where(FIFO.c.length > 0).order_by(FIFO.c.name)
+    async with storage.open_storage(database, create=False) as opened:
+        return {row["name"]: row["length"] for row in await opened.select(lengths)}
 
 
 class Child:
     """``framework serve`` as a child process. It ends when we do, however we end: it reads a pipe of ours."""
 
-    def __init__(self, folder: str, database: str, address: Address) -> None:
+    def __init__(self, folder: str, database: str, address: Address, *, workers: bool) -> None:
         self.log, output = _log(address)
         command = [sys.executable, "-P", "-c", _COMMAND, "serve", folder, "--database", database]
         command += ["--host", address.host, "--port", str(address.port), "--stop-at-eof"]
+        if not workers:
+            command.append("--no-workers")
         with output:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 command,
@@ -133,22 +142,19 @@ class Child:
             )
         self.pid = self._process.pid
 
-    async def ready(self, address: Address) -> None:
+    async def ready(self, servers: control.Servers) -> Server:
         """Wait until it serves; ``CannotOpen`` with its last words when it ends before."""
-        callout = Callout()
         try:
             async with asyncio.timeout(_START):
                 while True:
                     if self._process.poll() is not None:
                         raise CannotOpen(f"the server did not start:\n{self._last_words()}")
-                    answer = await callout(url=f"{address.url}/-/ready", request_timeout=_PATIENCE)
-                    if answer.code == 200:
-                        return
+                    for server in await servers.found():
+                        if server.pid == self.pid:
+                            return server
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise CannotOpen(f"the server is not ready after {_START:g} s; its log is {self.log}") from None
-        finally:
-            await callout.close()
 
     def _last_words(self) -> str:
         text = self.log.read_text(encoding="utf-8", errors="replace")
@@ -182,24 +188,26 @@ class Child:
 
 
 @asynccontextmanager
-async def joined(
-    address: Address, storage: Storage, folder: str, database: str, say: Callable[[str], None]
-) -> AsyncIterator[bool]:
-    """A server of this database at the address while the block runs; was it started for it?"""
-    if await address.listens():
-        await require_same_database(address, storage, database)
-        yield False
-        return
-    child = Child(folder, database, address)
-    try:
-        say(
-            f"no server runs on {address.url}: starting one, which ends with this session; its log is {child.log}"
-        )
-        await child.ready(address)
-        await require_same_database(address, storage, database)
-        yield True
-    finally:
-        await child.end(lambda: say("the server ends as soon as its work in progress has ended"))
+async def joined(plan: Plan, say: Callable[[str], None]) -> AsyncIterator[tuple[Server, bool]]:
+    """A server of the plan's database while the block runs; was it started for it?"""
+    with contextlib.closing(control.Servers(plan.database)) as servers:
+        for server in await servers.found():
+            if plan.server is not None and server.pid == plan.server.pid and server.port == plan.server.port:
+                yield server, False
+                return
+        if plan.server is not None:
+            raise CannotOpen(f"the server on {plan.server.url} has just ended: start again")
+        address = Address.parse(plan.url or DEFAULT_URL)
+        child = Child(plan.folder, plan.database, address, workers=plan.workers)
+        try:
+            without = "" if plan.workers else " without workers"
+            say(
+                f"no server runs on {address.url}: starting one{without}, which ends with this session; "
+                f"its log is {child.log}"
+            )
+            yield await child.ready(servers), True
+        finally:
+            await child.end(lambda: say("the server ends as soon as its work in progress has ended"))
 
 
 def _log(address: Address) -> tuple[Path, BinaryIO]:

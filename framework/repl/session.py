@@ -15,14 +15,11 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
 
-from framework import storage as storages
 from framework.block import Block
 from framework.debug import follow, printable
-from framework.definitions import Definitions
 from framework.errors import CannotOpen
 from framework.executors import StandardLoop
 from framework.repl import server, terminal
@@ -34,7 +31,7 @@ from framework.repl.help import Help
 from framework.repl.keyboard import keyboard
 from framework.repl.profile import Profile
 from framework.repl.remote import RemoteGateway
-from framework.repl.server import Address
+from framework.repl.server import Plan
 from framework.repl.tracing import Tracing
 from framework.runtime import Runtime, open_runtime
 from framework.storage.statements import Statements
@@ -43,16 +40,6 @@ logger = logging.getLogger("framework.repl")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LAST_MOMENT = 1.0  # seconds that what statements have left running gets at the end
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a session is about."""
-
-    definitions: Definitions
-    folder: str
-    database: str
-    url: str
 
 
 def run(plan: Plan) -> int:
@@ -132,31 +119,29 @@ class _Session:
 
     async def run(self) -> int:
         plan = self._plan
-        address = Address.parse(plan.url)
-        if not storages.exists(plan.database) and await address.listens():
-            raise server.another_database(address, plan.database)
         statements = Statements()
-        async with open_runtime(
-            plan.definitions, plan.database, workers=False, gateway=False, statements=statements
-        ) as (runtime, _):
-            store = runtime.session.storage
-            async with server.joined(address, store, plan.folder, plan.database, _say) as started:
-                remote = RemoteGateway(address.url, runtime.session)
-                runtime.callout.connect(remote.call)
-                try:
-                    return await self._converse(runtime, statements, started=started)
-                finally:
-                    self._console = None
-                    await remote.close()
+        async with (
+            open_runtime(
+                plan.definitions, plan.database, workers=False, gateway=False, statements=statements
+            ) as (runtime, _),
+            server.joined(plan, _say) as (gateway, started),
+        ):
+            remote = RemoteGateway(gateway, runtime.session)
+            runtime.callout.connect(remote.call)
+            try:
+                return await self._converse(runtime, statements, None if started else gateway.url)
+            finally:
+                self._console = None
+                await remote.close()
 
-    async def _converse(self, runtime: Runtime, statements: Statements, *, started: bool) -> int:
+    async def _converse(self, runtime: Runtime, statements: Statements, joined: str | None) -> int:
         _takes_all(sys.stdout)
         if self._script is not None:
             async with _tools(runtime, statements, print, print) as (namespace, between):
                 self._console = _console(runtime, namespace, print, between)
                 return await self._console.run_script(self._script)
-        if not started:
-            _say(f"joined the server on {self._plan.url}")
+        if joined is not None:
+            _say(f"joined the server on {joined}")
         _say("`help` says what there is, Ctrl-D leaves")
         with terminal.taken() as (screen, modes):
             async with _tools(runtime, statements, print, screen.show) as (namespace, between):

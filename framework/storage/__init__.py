@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from framework.errors import CannotOpen
 from framework.storage.contract import Storage
+from framework.storage.sqlite.sockets import SocketFolder
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -48,6 +49,13 @@ def open_storage(
 def exists(url: str) -> bool:
     """Is there a database behind the URL already?"""
     return os.path.exists(_sqlite_file(url))
+
+
+def sockets(url: str) -> SocketFolder:
+    """The folder beside the database where processes of this machine meet; it may be missing. ``close`` it."""
+    from framework.storage.sqlite.locks import Locks
+
+    return SocketFolder(Locks(_sqlite_file(url)).folder)
 
 
 async def backup(url: str, file: str) -> None:
@@ -130,6 +138,7 @@ def _require_there(path: str) -> None:
 
 __all__ = [
     "DEFAULT_URL",
+    "SocketFolder",
     "Storage",
     "backup",
     "examine",
@@ -138,4 +147,5 @@ __all__ = [
     "migrations",
     "open_storage",
     "plan_migration",
+    "sockets",
 ]

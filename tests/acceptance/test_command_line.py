@@ -216,7 +216,8 @@ def test_call_asks_a_running_server(server: Server) -> None:
     assert (refused.code, refused.err) == (1, "404\n")
     assert json.loads(refused.out)["status"] == 404
     assert run("call", "POST", "/v1/orders", "--body", "{", *where, cwd=server.folder).code == 1
-    wrong = run("call", "GET", "/v1/orders", *where, "--token", "wrong", cwd=server.folder)
+    # a token that is given counts, a wrong one too
+    wrong = run("call", "GET", "/v1/orders", *where, cwd=server.folder, env={"FRAMEWORK_TOKEN": "wrong"})
     assert (wrong.code, wrong.err) == (1, "401\n")
 
 
@@ -230,7 +231,9 @@ def test_call_is_2_when_nothing_answers(tmp_path: Path, arguments: list[str]) ->
 
 
 def test_call_says_where_it_looked(tmp_path: Path) -> None:
-    result = run("call", "GET", "/a", "--url", "http://127.0.0.1:1", "--token", "t", cwd=tmp_path)
+    result = run(
+        "call", "GET", "/a", "--url", "http://127.0.0.1:1", cwd=tmp_path, env={"FRAMEWORK_TOKEN": "t"}
+    )
     assert "http://127.0.0.1:1" in result.err
     assert "framework serve" in result.err
 
@@ -253,7 +256,7 @@ def test_the_database_may_come_from_the_environment(serve: Serve, tmp_path: Path
     assert server.get("/v1/orders", token=token).code == 200
     assert run("call", "GET", "/v1/orders", "--url", server.url, cwd=elsewhere, env=env).code == 0
     assert len(json.loads(run("token", "list", "--format", "json", cwd=elsewhere, env=env).out)) == 1, (
-        "call withdraws its own"
+        "call makes none"
     )
     assert not list(elsewhere.iterdir())
     # What is given wins.

@@ -229,13 +229,16 @@ def test_the_banner_says_what_runs_and_where(serve: Serve, tmp_path: Path) -> No
 def test_the_printed_curl_works_as_it_is_pasted(serve: Serve, tmp_path: Path, database: str) -> None:
     server = serve(app(tmp_path), "--no-workers", database=database)
     order_id = server.order("a")
-    [command] = [line for line in server.out.splitlines() if line.startswith("  curl ")]
+    [command] = [line for line in server.out.splitlines() if " | curl " in line]
     pasted = subprocess.run(
-        ["bash", "-c", command], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=30
+        ["sh", "-c", command], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=30
     )
     assert pasted.returncode == 0, pasted.stderr
     assert [order["orderId"] for order in json.loads(pasted.stdout)] == [order_id]
     assert "framework token" in command  # it carries no token itself
+    before, _, curl = command.partition(" | ")
+    assert "--header" in before
+    assert "$(" not in curl  # and none on a command line, which everybody on the machine can read
 
 
 def test_only_the_loopback_is_listened_on_by_default(serve: Serve, tmp_path: Path) -> None:

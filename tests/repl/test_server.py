@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import pty
 import signal
+import sqlite3
 import subprocess
 import sys
 import termios
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -19,21 +22,20 @@ import pytest
 
 from tests.acceptance.app import app, begun, ended
 from tests.acceptance.conftest import Serve
-from tests.acceptance.server import COMMAND, REFERENCE_APP, environment, run, until
+from tests.acceptance.server import COMMAND, REFERENCE_APP, Result, environment, run, until
 from tests.repl.conftest import DATABASE, Sit
 from tests.repl.terminal import alive, children
 
 
 def ask(
-    folder: Path, url: str, script: str = "1 + 1\n", *options: object, database: str = DATABASE
-) -> object:
+    folder: Path, url: str | None, script: str = "1 + 1\n", *options: object, database: str = DATABASE
+) -> Result:
     return run(
         "repl",
         REFERENCE_APP,
         "--database",
         database,
-        "--url",
-        url,
+        *(() if url is None else ("--url", url)),
         *options,
         cwd=folder,
         stdin=script,
@@ -103,8 +105,8 @@ def test_a_server_with_another_database_is_refused(serve: Serve, tmp_path: Path)
     done = ask(tmp_path, server.url, database="sqlite:///other.db")
     assert done.code == 2
     assert done.err == (
-        f"framework: the server on {server.url} has another database than sqlite:///other.db: "
-        "name its database with --database, or another address with --url\n"
+        f"framework: what listens on {server.url} is no server of sqlite:///other.db: "
+        "name that server's database with --database, or another address with --url\n"
     )
     assert done.out == ""
 
@@ -114,7 +116,7 @@ def test_a_copy_of_the_database_is_another_one(serve: Serve, tmp_path: Path) -> 
     assert run("backup", "copy.db", "--database", DATABASE, cwd=tmp_path).code == 0
     done = ask(tmp_path, server.url, database="sqlite:///copy.db")
     assert done.code == 2
-    assert "has another database than sqlite:///copy.db" in done.err
+    assert "is no server of sqlite:///copy.db" in done.err
 
 
 def test_no_database_is_made_beside_that_of_the_server(serve: Serve, tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def test_no_database_is_made_beside_that_of_the_server(serve: Serve, tmp_path: P
     elsewhere.mkdir()
     done = ask(elsewhere, server.url)
     assert done.code == 2
-    assert "has another database than sqlite:///orders.db" in done.err
+    assert "is no server of sqlite:///orders.db" in done.err
     assert list(elsewhere.iterdir()) == []
 
 
@@ -133,7 +135,6 @@ def stranger() -> Iterator[str]:
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            assert "X-Auth-Token" not in self.headers
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b"<html>hello</html>")
@@ -154,8 +155,8 @@ def test_something_else_that_listens_is_refused(stranger: str, tmp_path: Path) -
     done = ask(tmp_path, stranger)
     assert done.code == 2
     assert done.err == (
-        f"framework: what listens on {stranger} is no `framework serve`: "
-        "stop it, or name another address with --url\n"
+        f"framework: what listens on {stranger} is no server of {DATABASE}: "
+        "name that server's database with --database, or another address with --url\n"
     )
 
 
@@ -166,25 +167,6 @@ def test_a_url_that_is_none_is_explained(url: str, tmp_path: Path) -> None:
     done = ask(tmp_path, url)
     assert done.code == 2
     assert "is no server's URL: write http://HOST:PORT" in done.err
-
-
-def test_the_proof_tells_nothing_to_others(serve: Serve) -> None:
-    server = serve(REFERENCE_APP)
-    assert server.token  # number 1
-    nonce = "0" * 32
-    path = f"/-/database?token={{}}&nonce={nonce}"
-    there, again = (server.get(path.format(1), token=None).json()["proof"] for _ in range(2))
-    none = server.get(path.format(77), token=None).json()["proof"]
-    assert there == again
-    assert len(none) == len(there)
-    for bad in (
-        "/-/database",
-        path.format("x"),
-        path.format("-1"),
-        path.format(1) + "00",
-        path.format("9" * 30),
-    ):
-        server.get(bad, token=None).problem()
 
 
 # ---- starting one ---------------------------------------------------------------------------
@@ -335,3 +317,135 @@ def test_a_module_that_fails_is_told_with_its_place(serve: Serve, tmp_path: Path
     assert done.code == 1
     assert "framework: not started: definitions/tools.yaml:4 in <module> failed" in done.err
     assert "ZeroDivisionError" in done.err
+
+
+# ---- nothing that nobody asked for ----------------------------------------------------------
+
+
+def stopped_with_items(serve: Serve, tmp_path: Path, number: int = 2) -> Path:
+    """A stopped installation with waiting orders, and its definitions."""
+    definitions = app(tmp_path, work="pass")
+    server = serve(definitions, "--no-workers")
+    for order in range(number):
+        server.order(f"order{order}")
+    assert server.stop() == 0
+    return definitions
+
+
+def waiting(tmp_path: Path) -> int:
+    found = run("fifo", "show", "orders", "--format", "json", "--database", DATABASE, cwd=tmp_path)
+    return int(json.loads(found.out)["length"])
+
+
+def opened(tmp_path: Path, definitions: Path, url: str, *options: object) -> Result:
+    """A session with a script that looks, and gives workers the time that they would need."""
+    look = "await asyncio.sleep(2)\n(await callout('/v1/orders')).code\n"
+    return run(
+        *("repl", definitions, "--database", DATABASE, "--url", url, *options),
+        cwd=tmp_path,
+        stdin=look,
+        env={"XDG_STATE_HOME": str(tmp_path / "state")},
+    )
+
+
+def test_a_script_is_refused_where_its_workers_would_take_what_waits(
+    serve: Serve, free_url: str, tmp_path: Path
+) -> None:
+    definitions = stopped_with_items(serve, tmp_path)
+    done = opened(tmp_path, definitions, free_url)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"framework: no server runs on {DATABASE}, and items wait in orders (2): with --workers a server is "
+        "started that takes them, with --no-workers one that leaves them\n"
+    )
+    assert begun(tmp_path) == []
+
+    done = opened(tmp_path, definitions, free_url, "--no-workers")
+    assert (done.code, done.out) == (0, "200\n"), done.err
+    assert "starting one without workers" in done.err
+    assert begun(tmp_path) == []
+    assert waiting(tmp_path) == 2
+
+    done = opened(tmp_path, definitions, free_url, "--workers")
+    assert (done.code, done.out) == (0, "200\n"), done.err
+    assert begun(tmp_path) == ["order0", "order1"]
+
+
+def test_an_item_that_was_in_work_when_its_server_died_counts_as_waiting(
+    serve: Serve, free_url: str, tmp_path: Path
+) -> None:
+    definitions = app(tmp_path, work="await asyncio.sleep(60)")
+    server = serve(definitions)
+    server.order("hanging")
+    until(lambda: begun(tmp_path) == ["hanging"])
+    server.kill()
+    done = opened(tmp_path, definitions, free_url)
+    assert done.code == 2
+    assert "items wait in orders (1)" in done.err
+
+
+@pytest.mark.parametrize(("answer", "taken"), [("n", []), ("", []), ("y", ["order0", "order1"])])
+def test_somebody_at_a_terminal_is_asked(
+    serve: Serve, sit: Sit, free_url: str, tmp_path: Path, answer: str, taken: list[str]
+) -> None:
+    definitions = stopped_with_items(serve, tmp_path)
+    terminal = sit(url=free_url, folder=definitions)
+    terminal.see("Start the workers, which take them? [y/N]")
+    assert begun(tmp_path) == []
+    terminal.send(f"{answer}\r")
+    terminal.prompt()
+    if taken:
+        until(lambda: ended(tmp_path) == taken)
+    else:
+        assert terminal.run("(await callout('/v1/orders')).code") == ["200"]
+        assert (begun(tmp_path), waiting(tmp_path)) == ([], 2)
+
+
+def test_who_leaves_at_the_question_has_started_nothing(
+    serve: Serve, sit: Sit, free_url: str, tmp_path: Path
+) -> None:
+    definitions = stopped_with_items(serve, tmp_path)
+    terminal = sit(url=free_url, folder=definitions)
+    terminal.see("[y/N]")
+    terminal.send("\x03")
+    assert terminal.wait() == 1
+    assert waiting(tmp_path) == 2
+
+
+@pytest.mark.parametrize("other", ["class", "column"])
+def test_nothing_is_added_to_the_database_of_other_definitions(
+    serve: Serve, free_url: str, tmp_path: Path, other: str
+) -> None:
+    server = serve(REFERENCE_APP)
+    assert server.stop() == 0
+    before = schema(tmp_path)
+    assert "OrderEntry" in str(before)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    name = "Tea" if other == "class" else "OrderEntry"
+    (elsewhere / "tea.yaml").write_text(
+        f"name: {name}\nattributes:\n  identifier: {{field_name: orderId, field_type: string}}\n"
+        "  local_fields:\n  - {field_name: sugar, field_type: integer}\n"
+    )
+    for running in (False, True):
+        url = free_url
+        if running:
+            url = serve(REFERENCE_APP).url
+        done = opened(tmp_path, elsewhere, url, "--workers")
+        assert (done.code, done.out) == (2, "")
+        assert f"{DATABASE} lacks " in done.err
+        assert "Name the folder of its definitions" in done.err
+        assert schema(tmp_path) == before
+
+
+def schema(tmp_path: Path) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(tmp_path / "orders.db")) as connection:
+        return connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+
+
+def test_without_a_url_it_joins_the_server_of_its_database_wherever_that_listens(
+    serve: Serve, tmp_path: Path
+) -> None:
+    serve(REFERENCE_APP)
+    done = ask(tmp_path, None, "(await callout('/v1/orders')).code\n")
+    assert (done.code, done.out) == (0, "200\n"), done.err

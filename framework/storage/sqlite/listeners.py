@@ -59,7 +59,7 @@ async def listen(folder: SocketFolder) -> AsyncIterator[AsyncIterator[Heard]]:
     senders: set[asyncio.Task[None]] = set()
     try:
         bell = Bell(folder)
-        listener = _bound(folder, name)
+        listener = folder.listen(name)
     except OSError as error:
         raise Unavailable(f"cannot listen in {folder.path}: {error.strerror or error}") from error
     accepting = asyncio.create_task(_accept(listener, heard, senders), name="broadcast listener")
@@ -75,22 +75,6 @@ async def listen(folder: SocketFolder) -> AsyncIterator[AsyncIterator[Heard]]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         listener.close()
-
-
-def _bound(folder: SocketFolder, name: str) -> socket.socket:
-    """The listening socket. It gets its name when it listens: one that refuses would be taken for dead."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.setblocking(False)
-        unnamed = f"new-{name}"
-        listener.bind(folder.address(unnamed))
-        (folder.path / unnamed).chmod(0o600)
-        listener.listen(128)
-        (folder.path / unnamed).rename(folder.path / name)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
 
 
 async def _accept(

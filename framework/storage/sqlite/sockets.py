@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -29,6 +30,21 @@ class SocketFolder:
         if self._number < 0:
             self._number = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         return f"/proc/self/fd/{self._number}/{name}"
+
+    def listen(self, name: str) -> socket.socket:
+        """A socket that listens. It gets its name when it does: one that refuses would be taken for dead."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.setblocking(False)
+            unnamed = f"new-{name}"
+            listener.bind(self.address(unnamed))
+            (self.path / unnamed).chmod(0o600)
+            listener.listen(128)
+            (self.path / unnamed).rename(self.path / name)
+        except BaseException:
+            listener.close()
+            raise
+        return listener
 
     def remove(self, name: str) -> None:
         """Remove a socket if it is there."""

@@ -1,0 +1,205 @@
+"""The control socket of a server: how commands of this machine find it, and call it as the operator.
+
+The one rule: **who can connect can open the database.** The socket lies beside the database, in a folder that its
+owner alone may enter, so a call that comes by it needs no token, and none is ever sent to a port that somebody else
+may listen on. A process in the middle has no part in it: no proof passes that could be passed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from framework import jsontext, storage
+from framework.callout import Callout
+from framework.errors import CannotOpen
+
+logger = logging.getLogger("framework.server")
+
+PATH = "/-/server"  # what it tells of itself, by the control socket only
+
+_PREFIX = "gateway-"
+_PATIENCE = 5.0  # seconds that a server gets to say who it is
+_ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens, from ``http://host:port``."""
+
+    url: str
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        """``CannotOpen`` says what a URL must look like."""
+        wrong = CannotOpen(f"{url!r} is no server's URL: write http://HOST:PORT, as in http://127.0.0.1:9099")
+        try:
+            parts = urlsplit(url)
+            port = parts.port or 80
+        except ValueError:
+            raise wrong from None
+        if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/") or parts.query:
+            raise wrong
+        return cls(f"http://{parts.netloc}", parts.hostname, port)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that runs on the database. ``socket`` is the path of its control socket, as it can be connected to."""
+
+    pid: int
+    host: str
+    port: int
+    socket: str
+
+    @property
+    def url(self) -> str:
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+    async def listens_on(self, address: Address) -> bool:
+        """Would who connects to this address reach it, and not another machine's?"""
+        if address.port != self.port:
+            return False
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(
+                address.host, address.port, type=socket.SOCK_STREAM
+            )
+        except OSError:
+            return False
+        hosts = {str(name[0]) for *_, name in found}
+        return any(host == self.host or (self.host in _ANY and _is_ours(host)) for host in hosts)
+
+
+# ---- of a server ----------------------------------------------------------------------------
+
+
+def about(listener: socket.socket) -> dict[str, Any]:
+    """What a server that listens there tells of itself."""
+    host, port = listener.getsockname()[:2]
+    return {"pid": os.getpid(), "host": host, "port": port}
+
+
+@contextmanager
+def offered(url: str) -> Iterator[socket.socket | None]:
+    """The control socket of a server of this database, which listens while the block runs.
+
+    None, with a warning, where there can be none: then commands need a token and the server's URL.
+    """
+    name = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+    with closing(storage.sockets(url)) as folder:
+        try:
+            folder.make()
+            listener = folder.listen(name)
+        except OSError as error:
+            logger.warning(
+                "no control socket in %s: %s. `framework call` and `repl` will not find this server",
+                folder.path,
+                error.strerror or error,
+            )
+            yield None
+            return
+        try:
+            yield listener
+        finally:
+            folder.remove(name)
+            listener.close()
+
+
+# ---- of a command ---------------------------------------------------------------------------
+
+
+class Servers:
+    """The servers that run on a database. ``close`` it when none of them is called any more."""
+
+    def __init__(self, url: str) -> None:
+        self._folder = storage.sockets(url)
+
+    async def found(self, address: Address | None = None) -> list[Server]:
+        """Those that serve, or of these the one that listens on an address. ``CannotOpen`` for an unsafe folder."""
+        if not self._is_there():
+            return []
+        servers = []
+        for name in sorted(self._folder.names(_PREFIX)):
+            server = await self._ask(name)
+            if server is not None and (address is None or await server.listens_on(address)):
+                servers.append(server)
+        return servers
+
+    def _is_there(self) -> bool:
+        """Is there a folder, and is it one that nobody else can put a socket into?"""
+        folder = self._folder.path
+        try:
+            found = folder.lstat()
+        except FileNotFoundError:
+            return False
+        if not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o002 or found.st_uid not in self._owners():
+            raise CannotOpen(
+                f"{folder} is not a folder that only the owner of the database can write to: nobody in it is called. "
+                f"Remove it while no server runs, or `chmod 700` it"
+            )
+        return True
+
+    def _owners(self) -> set[int]:
+        owners = {0, os.geteuid()}
+        database = self._folder.path.with_suffix("")
+        if database.exists():
+            owners.add(database.stat().st_uid)
+        return owners
+
+    async def _ask(self, name: str) -> Server | None:
+        """Who listens on a socket; one whose process has died is removed."""
+        path = self._folder.address(name)
+        callout = Callout()
+        try:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.setblocking(False)
+                probe.connect(path)
+            callout.join("http://server", socket=path)
+            answer = await callout(PATH, request_timeout=_PATIENCE)
+        except ConnectionRefusedError:
+            self._folder.remove(name)
+            return None
+        except OSError:  # it has just gone, or we may not
+            return None
+        finally:
+            await callout.close()
+        return _server(answer.body, path) if answer.code == 200 else None
+
+    def close(self) -> None:
+        """Close what was opened; may be called again."""
+        self._folder.close()
+
+
+def _server(body: bytes, path: str) -> Server | None:
+    try:
+        found = jsontext.decode(body)
+    except ValueError:
+        return None
+    if not isinstance(found, Mapping):
+        return None
+    pid, host, port = found.get("pid"), found.get("host"), found.get("port")
+    if not (isinstance(pid, int) and isinstance(host, str) and isinstance(port, int)):
+        return None
+    return Server(pid, host, port, path)
+
+
+def _is_ours(host: str) -> bool:
+    """Is this an address of this machine? Only such a one can be listened on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return False
+    return True
