@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,10 +56,13 @@ class LoggedOn:
     expires_at: float
 
 
-async def record_roles(storage: Storage, roles: Iterable[RoleDefinition]) -> None:
-    """These are the roles in force, and no others."""
-    rows = [Insert(ROLE, {"name": role.name, "rights": recorded(role)}) for role in roles]
-    await storage.write([Execute(delete(ROLE)), *rows])
+async def record_roles(
+    storage: Storage, roles: Iterable[RoleDefinition], others: Mapping[str, Any] | None = None
+) -> None:
+    """These are the roles in force, and no others but those that other servers have, by name their rights."""
+    rows = {**(others or {}), **{role.name: recorded(role) for role in roles}}
+    inserts = [Insert(ROLE, {"name": name, "rights": rights}) for name, rights in rows.items()]
+    await storage.write([Execute(delete(ROLE)), *inserts])
 
 
 async def roles_in_force(storage: Storage) -> dict[str, list[dict[str, Any]]]:

@@ -6,7 +6,7 @@ A FIFO needs no policy; the defaults are those of ``framework.definitions.FifoPo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 
 from framework.definitions import Backoff, FifoPolicy, Location
@@ -23,6 +23,10 @@ class Policies:
     def of(self, fifo: str) -> FifoPolicy:
         """The policy of a FIFO, the defaults where it has none of its own."""
         return self._policies.get(fifo) or FifoPolicy(name=fifo, location=_NOWHERE)
+
+    def adopt(self, policies: Mapping[str, FifoPolicy]) -> None:
+        """Take over those that running servers have, for FIFOs that have none here."""
+        self._policies = {**policies, **self._policies}
 
     def __iter__(self) -> Iterator[FifoPolicy]:
         return iter(self._policies.values())

@@ -12,13 +12,13 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from framework import audit, retention
+from framework import audit, neighbours, retention
 from framework.accounts import record_roles
 from framework.block import Block
 from framework.callout import Callout
 from framework.debug import DebugChannel
 from framework.definitions import Definitions
-from framework.errors import Stopping
+from framework.errors import CannotOpen, Stopping
 from framework.fifo import Fifos
 from framework.gateway import logon
 from framework.gateway.app import Gateway
@@ -45,6 +45,8 @@ logger = logging.getLogger("framework.runtime")
 # their items are offered again at the next start.
 SETTLE_GRACE = 5.0
 
+START_WAIT = 10.0  # seconds that a start waits for another one on the same database
+
 
 class Runtime:
     """Definitions at work on a database. Made by :func:`open_runtime`."""
@@ -55,9 +57,12 @@ class Runtime:
         *,
         environ: Mapping[str, str] = os.environ,
         logon_expiry: float = logon.DEFAULT_EXPIRY,
+        folder: str | None = None,
     ) -> None:
         self._logon_expiry = logon_expiry
         self._environ = environ
+        self._folder = folder
+        self.beside = neighbours.Beside()
         self.session = Session()
         self.debug = DebugChannel()
         self.callout = Callout()
@@ -87,10 +92,8 @@ class Runtime:
         Raises ``CannotOpen`` when the tables do not fit, and whatever a definition's top level raises.
         """
         kept = retention.from_environ(self._environ)
-        await storage.ensure_tables(self.snapshot.atoms.records)
         serving = workers or gateway
-        if serving:
-            await self._record_policies(storage)
+        await self._join(storage, serving=serving)
         self.session.bind(storage)
         self.callout.open()
         self.debug.connect(storage.broadcast)
@@ -110,10 +113,34 @@ class Runtime:
             self._reflector.start()
         return app
 
+    async def _join(self, storage: Storage, *, serving: bool) -> None:
+        """Look at the servers that run here, fit the tables, and be one of them.
+
+        One start at a time, so that of two each is seen by the other.
+        """
+        mine = neighbours.reliance(self.snapshot.definitions, self.snapshot.atoms.records)
+        try:
+            async with asyncio.timeout(START_WAIT) as bound, storage.alone("(start)"):
+                bound.reschedule(None)
+                self.beside = neighbours.compare(mine, await neighbours.running(storage))
+                await storage.ensure_tables(self.snapshot.atoms.records)
+                self._policies.adopt(self.beside.policies)
+                if serving:
+                    await self._record_policies(storage)
+                    await neighbours.enter(storage, mine, self._folder)
+        except TimeoutError:
+            raise CannotOpen(
+                f"another start on this database has not ended for {START_WAIT:g} s: it may be stopped or hang; "
+                "end it, or try again"
+            ) from None
+        for line in self.beside.said if serving else ():
+            alike = line.endswith("the same definitions")
+            logger.log(logging.INFO if alike else logging.WARNING, "%s", line, extra={"action": "neighbour"})
+
     async def _make_gateway(self, storage: Storage, limits: Limits) -> Gateway:
         """The application; its roles are recorded, since the operator's verbs need no folder."""
         roles = Roles(self.snapshot.definitions.roles)
-        await record_roles(storage, roles)
+        await record_roles(storage, roles, self.beside.roles)
         if any(route.forwards for route in self.snapshot.routes):
             self._forwarding.open()
         return Gateway(
@@ -243,15 +270,17 @@ async def open_runtime(
     gateway: bool = True,
     grace: float | None = GRACE,
     logon_expiry: float = logon.DEFAULT_EXPIRY,
+    folder: str | None = None,
     limits: Limits = DEFAULTS,
     statements: Statements | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[tuple[Runtime, Gateway | None]]:
     """A runtime on the database behind ``url``, stopped and closed with the block.
 
-    ``statements`` reports what is sent to the database. ``Stopping`` if ``stopping()`` came true during the start.
+    ``folder`` is where the definitions are, for who starts another server. ``statements`` reports what is sent
+    to the database. ``Stopping`` if ``stopping()`` came true during the start.
     """
-    runtime = Runtime(definitions, logon_expiry=logon_expiry)
+    runtime = Runtime(definitions, logon_expiry=logon_expiry, folder=folder)
     async with open_storage(url, statements=statements) as storage:
         try:
             app = await runtime.start(storage, workers=workers, gateway=gateway, limits=limits)

@@ -122,6 +122,7 @@ async def serve(
     started: Callable[[Runtime], None],
     shutdown: Shutdown,
     logon_expiry: float = DEFAULT_EXPIRY,
+    folder: str | None = None,
     limits: Limits = DEFAULTS,
     access_log: AccessLog | None = None,
 ) -> int:
@@ -139,6 +140,7 @@ async def serve(
             gateway=listener is not None,
             grace=shutdown.grace,
             logon_expiry=logon_expiry,
+            folder=folder,
             limits=limits,
             stopping=lambda: shutdown.asked,
         )

@@ -52,7 +52,7 @@ LAYERS = (
     ("transaction", "policies", "settings", "tokens", "conversion"),
     ("relations",),
     ("session",),
-    ("audit",),
+    ("audit", "neighbours"),
     ("accounts",),
     ("model", "housekeeping", "block"),
     ("settlements", "executors"),

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -108,6 +108,7 @@ def serve(
         _run(
             checked.definitions,
             database,
+            os.path.abspath(folder),
             None if no_gateway else listen(host, port),
             shutdown,
             workers=not no_workers,
@@ -187,6 +188,7 @@ def _log(problem: Problem) -> None:
 def _run(
     definitions: Definitions,
     database: str,
+    folder: str,
     listener: socket.socket | None,
     shutdown: Shutdown,
     *,
@@ -206,7 +208,7 @@ def _run(
 
     def started(runtime: Runtime) -> None:
         if log_format == "text":
-            banner = _banner(definitions, database, listener, workers)
+            banner = _banner(definitions, database, listener, workers, runtime.beside.said)
             printers.append(runtime.debug.printer(output.to_stdout(), first=banner))
         else:
             runtime.debug.listen(_to_log())
@@ -219,6 +221,7 @@ def _run(
                 serve_definitions(
                     definitions,
                     url=database,
+                    folder=folder,
                     listener=listener,
                     workers=workers,
                     started=started,
@@ -242,8 +245,15 @@ def _to_log() -> Callable[[str], None]:
     return lambda text: logger.info(text, extra={"action": "qprint"})
 
 
-def _banner(definitions: Definitions, database: str, listener: socket.socket | None, workers: bool) -> str:
+def _banner(
+    definitions: Definitions,
+    database: str,
+    listener: socket.socket | None,
+    workers: bool,
+    beside: Sequence[str],
+) -> str:
     lines = [f"database  {database}"]
+    lines += [f"beside    {line}" for line in beside]
     lines += [f"class     {atom.name}" for atom in definitions.atoms]
     lines += [f"module    {module.name}" for module in definitions.modules]
     if workers:

@@ -127,6 +127,12 @@ class Storage(Protocol):
     def wake_all(self) -> None:
         """Ring every watch of this process: it is stopping."""
 
+    async def register(self) -> int:
+        """The number of this process among those that ever worked on the database."""
+
+    def alive(self, process: int) -> bool:
+        """Does the process with this number still have the database open?"""
+
     def alone(self, name: str) -> AbstractAsyncContextManager[None]:
         """A lock that one holder in the whole installation has; waits for it; freed when its process dies."""
 

@@ -327,7 +327,7 @@ AUDIT = Table(
 SERVER = Table(
     "_framework_server",
     metadata,
-    Column("name", Text, primary_key=True),  # of the lock that it holds while it runs
+    Column("process", BigInteger, primary_key=True, autoincrement=False),
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
     Column("started_at", Double, nullable=False),

@@ -305,6 +305,16 @@ class SqliteStorage:
         """See the contract."""
         self._signals.ring_all()
 
+    async def register(self) -> int:
+        """See the contract."""
+        await self._register()
+        assert self._operations.fifos.process is not None
+        return self._operations.fifos.process
+
+    def alive(self, process: int) -> bool:
+        """See the contract."""
+        return self._locks.alive(process)
+
     def alone(self, name: str) -> AbstractAsyncContextManager[None]:
         """See the contract."""
         return self._locks.alone(name)
