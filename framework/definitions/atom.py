@@ -123,11 +123,12 @@ def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:
     identifier_node = attributes.map("identifier")
     stored = node.flag("persistence", True)
     identifier = (
-        FieldReader(identifier_node, reading.report).read(identifier=True, stored=stored)
+        FieldReader(identifier_node, reading.report, reading.trials).read(identifier=True, stored=stored)
         if identifier_node
         else None
     )
-    read = [FieldReader(item, reading.report).read(stored=stored) for item in attributes.maps("local_fields")]
+    readers = (FieldReader(item, reading.report, reading.trials) for item in attributes.maps("local_fields"))
+    read = [reader.read(stored=stored) for reader in readers]
     fields = tuple(of for of in read if of is not None and of.type.reference is None)
     local = (_local(of, reading) for of in read if of is not None and of.type.reference is not None)
     listed = (_reference(item, reading) for item in attributes.maps("ref_fields"))

@@ -77,7 +77,10 @@ def check(
     name = os.fspath(folder)
     reading = Reading(report, os.environ if environ is None else environ)
     loaded = load(name, report)
-    definitions = _parse(loaded, reading)
+    try:
+        definitions = _parse(loaded, reading)
+    finally:
+        reading.trials.close()
     if not loaded.entries and not report.problems():
         _report_empty(name, loaded, report)
     Rules(definitions, reading.compiled, loaded.broken, reading.doubtful, host, port, report).apply()

@@ -1,23 +1,20 @@
 """A field's default: a value, or an expression that is evaluated for each new instance.
 
 The rule for text: in a `string` field it stands for itself if it is a member of the enum, a bare word, no
-Python expression, or uses a name that is not in scope. Any other text is an expression, and one without a
-call is tried at check.
+Python expression, or uses a name that is not in scope. Any other text is an expression, and is tried once at check
+where it needs nothing of the runtime (see `trial`).
 """
 
 from __future__ import annotations
 
-import ast
-import builtins
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from .names import COMMON_NAMES, METHODS, MODULES
+from .names import COMMON_NAMES, MODULES
 from .seen import unseen
-
-_BUILTINS = frozenset(dir(builtins))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +24,8 @@ class Default:
     constant: bool
     value: object = None
     code: CodeType | None = field(default=None, repr=False)
+    calls: bool = True
+    """Whether it may differ from one instance to the next."""
 
     def make(self, scope: dict[str, Any]) -> object:
         """A fresh value for one instance; the expression's names are looked up in `scope`."""
@@ -45,17 +44,11 @@ def unseen_names(code: CodeType) -> list[str]:
     return [use.name for use in unseen(code, COMMON_NAMES)]
 
 
-def can_be_tried(code: CodeType, tree: ast.Expression) -> bool:
-    """Whether an expression may be evaluated at check: it calls nothing and needs nothing of the runtime."""
-    if any(isinstance(node, ast.Call | ast.Await | ast.Yield) for node in ast.walk(tree)):
-        return False
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    return not (names & COMMON_NAMES) - set(MODULES) - set(METHODS)
-
-
-def trial_scope(tree: ast.Expression) -> dict[str, Any]:
-    """The names that an expression without runtime objects can use."""
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    scope: dict[str, Any] = {name: name for name in METHODS}
-    scope.update((name, MODULES[name]) for name in names if name in MODULES)
-    return scope
+def meant_names(names: Iterable[str]) -> dict[str, str]:
+    """Names that are not in scope, and under which module they are: `uuid4` is `uuid.uuid4`."""
+    found: dict[str, str] = {}
+    for name in names:
+        for module in ("uuid", "time", "json", "base64", "copy", "datetime"):
+            if not name.startswith("_") and callable(getattr(MODULES[module], name, None)):
+                found.setdefault(name, f"{module}.{name}")
+    return found

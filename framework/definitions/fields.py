@@ -6,6 +6,7 @@ because it runs for each value of each save.
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import json
 import re
@@ -15,7 +16,7 @@ from types import MappingProxyType
 from typing import Literal, cast
 
 from .columns import ColumnReader, bits_check, length_check
-from .default import Default, can_be_tried, is_bare_word, trial_scope, unseen_names
+from .default import Default, is_bare_word, meant_names, unseen_names
 from .formats import BadFormat, parse_format
 from .location import Location
 from .names import COMMON_NAMES
@@ -24,6 +25,7 @@ from .problem import Report, clipped, did_you_mean, listed, quoted
 from .script import Malformed, compile_expression
 from .seen import PLAIN_BUILTINS
 from .transition import Transition, parse_transitions
+from .trial import Failed, Trials, can_be_tried
 from .values import ACCEPT, Accept, FieldError, rebuilt
 
 Base = Literal[
@@ -178,6 +180,7 @@ class FieldReader:
 
     node: MapNode
     report: Report
+    trials: Trials
 
     def read(self, *, identifier: bool = False, stored: bool = True) -> Field | None:
         """The field, or nothing where its name or type cannot be read. `stored`: the class has a table."""
@@ -210,6 +213,8 @@ class FieldReader:
             node, type_.text, of.accept, enum=of.enum, stored=of.persistent, report=self.report
         )
         default = self._default(of)
+        if identifier and default is not None:
+            self._differs(of, default)
         return replace(of, default=default, transitions=transitions) if default or transitions else of
 
     def _enum(self, type_: FieldType) -> tuple[object, ...] | None:
@@ -265,6 +270,7 @@ class FieldReader:
         code, tree = found
         unseen = unseen_names(code)
         if is_string and unseen:
+            self._looks_like_a_call(of, node, text, tree, unseen)
             return self._constant(of, node, text)
         for name in unseen:
             message = f"the default of {quoted(of.name)} uses {quoted(name)}, a name that it cannot see"
@@ -272,21 +278,54 @@ class FieldReader:
             self.report.error(node.location, "unseen-name", message, hint=hint)
         if unseen:
             return None
-        if can_be_tried(code, tree):
+        if can_be_tried(tree):
             try:
-                value = eval(code, trial_scope(tree))  # noqa: S307 - it calls nothing
-            except Exception as error:
-                message = f"the default of {quoted(of.name)} fails: {type(error).__name__}: {error}"
-                self.report.error(node.location, "default", message, hint=_text_hint(of, text))
+                value = self.trials.value(text, tree, code)
+            except Failed as error:
+                message = f"the default of {quoted(of.name)} fails: {error}"
+                hint = _text_hint(of, text)
+                if of.type.base == "DateTime" and "attribute" in str(error):
+                    hint = "the time of now is `datetime.datetime.now(datetime.timezone.utc)`"
+                self.report.error(node.location, "default", message, hint=hint)
                 return None
+            except TimeoutError:
+                return Default(constant=False, code=code)
             if not self._accepted(of, node, value, text):
                 return None
-        return Default(constant=False, code=code)
+        return Default(constant=False, code=code, calls=_calls(tree))
+
+    def _looks_like_a_call(
+        self, of: Field, node: ScalarNode, text: str, tree: ast.Expression, unseen: list[str]
+    ) -> None:
+        if not _calls(tree):
+            return
+        meant = meant_names(unseen)
+        written = text
+        for name, whole in meant.items():
+            written = re.sub(rf"(?<![\w.]){re.escape(name)}\b", whole, written)
+        names = listed(dict.fromkeys(unseen))
+        message = (
+            f"the default {quoted(text)} of {quoted(of.name)} is taken as text: it uses {names}, not in scope"
+        )
+        hint = f"did you mean `{written}`?" if meant else _text_hint(of, text)
+        self.report.warning(node.location, "default-text", message, hint=hint)
+
+    def _differs(self, of: Field, default: Default) -> None:
+        """Warn of an identifier that is the same for every instance."""
+        if default.calls or (default.constant and default.value is None):
+            return
+        message = (
+            f"every new instance gets the same {quoted(of.name)}, and the second is refused as a duplicate"
+        )
+        location = self.node.value_location("field_default")
+        hint = "write an expression such as `uuid.uuid4().hex`, or leave the default out"
+        if not any(p.code == "default-text" and p.location == location for p in self.report.problems()):
+            self.report.warning(location, "identifier-default", message, hint=hint)
 
     def _constant(self, of: Field, node: Node, value: object) -> Default | None:
         if not self._accepted(of, node, value, None):
             return None
-        return Default(constant=True, value=value if value is None else of.accept(value))
+        return Default(constant=True, value=value if value is None else of.accept(value), calls=False)
 
     def _accepted(self, of: Field, node: Node, value: object, text: str | None) -> bool:
         try:
@@ -304,6 +343,10 @@ class FieldReader:
                 self.report.error(node.location, "default", message, hint=hint)
             return False
         return True
+
+
+def _calls(tree: ast.AST) -> bool:
+    return any(isinstance(node, ast.Call) for node in ast.walk(tree))
 
 
 def _quote_hint(type_: FieldType, node: Node) -> str | None:

@@ -60,6 +60,8 @@ CODES: Mapping[str, str] = MappingProxyType(
         "field-unique": "a field's values cannot be told apart in the database",
         "renamed-from": "a former name that is still in use",
         "default": "a default is not a value that the field accepts",
+        "default-text": "a default looks like a call, and is taken as a text",
+        "identifier-default": "an identifier's default is the same for every instance",
         "enum-default": "a default is not a member of the field's enum",
         "method": "a method is not one function with a first argument for its class or instance",
         "method-name": "a method cannot have this name",

@@ -13,6 +13,7 @@ from .location import Location
 from .nodes import MapNode, ScalarNode
 from .problem import Report
 from .script import Compiled, Script, compile_script
+from .trial import Trials
 
 
 @dataclass(slots=True)
@@ -22,6 +23,7 @@ class Reading:
     report: Report
     environ: Mapping[str, str]
     compiled: list[Compiled] = field(default_factory=list)
+    trials: Trials = field(default_factory=Trials)
     doubtful: set[Location] = field(default_factory=set)
     """Routes of which script or target could not be read, so that nothing is said of how they answer."""
 
