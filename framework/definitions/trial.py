@@ -25,7 +25,8 @@ from .names import COMMON_NAMES, METHODS, MODULES
 SECONDS = 1.0
 """So much time of the processor one default may take: an instance is made on the event loop."""
 MEGABYTES = 512
-_LONGEST_WAIT = 10.0
+_TOO_MUCH = f"it takes more than {SECONDS:g} s or {MEGABYTES} MB"
+_LONGEST_WAIT = 30.0
 _MOST_SECONDS = 4.0
 """So long all defaults of a run may take; the rest is not tried."""
 
@@ -160,7 +161,7 @@ for line in sys.stdin:
         if len(found) > 4 << 20: found = pickle.dumps(("failed", "its value is too large"))
     except MemoryError:
         value = None
-        found = pickle.dumps(("failed", "it takes more than %s MB" % sys.argv[2]))
+        found = pickle.dumps(("failed", sys.argv[3]))
     except BaseException as error:
         found = pickle.dumps(("failed", "%s: %s" % (type(error).__name__, str(error)[:500])))
     signal.setitimer(signal.ITIMER_PROF, 0)
@@ -212,7 +213,7 @@ class Trials:
 
     def _outside(self, text: str, modules: list[str]) -> object:
         if self._child is None:
-            command = [sys.executable, "-I", "-S", "-c", _CHILD, str(SECONDS), str(MEGABYTES)]
+            command = [sys.executable, "-I", "-S", "-c", _CHILD, str(SECONDS), str(MEGABYTES), _TOO_MUCH]
             self._child = subprocess.Popen(  # noqa: S603 - our own program
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
@@ -220,7 +221,7 @@ class Trials:
         answer = self._ask(self._child, json.dumps(asked).encode() + b"\n")
         if not answer.endswith(b"\n"):
             self.close()
-            raise Failed(f"it takes more than {SECONDS:g} s, or all memory")
+            raise Failed(_TOO_MUCH)
         try:
             kind, found = _Values(io.BytesIO(base64.b64decode(answer))).load()
         except pickle.UnpicklingError as error:
