@@ -1,7 +1,7 @@
 """The command ``framework``. Each command is a module; what is heavy is imported when it runs.
 
 Exit codes: 0 well, 1 the answer is no (mistakes in definitions, a status of 400 or more), 2 it could not
-run (wrong usage, no folder, no database, no server).
+run (wrong usage, no folder, no database, no server), 3 it was done, but its result could not be printed.
 """
 
 from __future__ import annotations
@@ -22,18 +22,24 @@ from framework.cli import (
     migrate,
     repl,
     serve,
+    streams,
     stubs,
     token,
 )
 
 
 @click.group(
+    cls=streams.Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Begin with `framework serve`: it serves the folder ./definitions on http://127.0.0.1:9099.",
 )
 @click.version_option(__version__, prog_name="framework")
 def main() -> None:
-    """Drop YAML into a folder, and get an API, a database and workers that take its orders one by one."""
+    """Drop YAML into a folder, and get an API, a database and workers that take its orders one by one.
+
+    Exit codes: 0 well; 1 the answer is no, and nothing was changed; 2 it could not run; 3 it was done, but its
+    result could not be printed. `serve` has more.
+    """
 
 
 main.add_command(check.check)

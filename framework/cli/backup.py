@@ -6,7 +6,7 @@ import os
 
 import click
 
-from framework.cli import options
+from framework.cli import options, streams
 
 
 @click.command()
@@ -24,4 +24,5 @@ def backup(file: str, database: str, force: bool) -> None:
     if os.path.lexists(file) and not force:
         options.cannot_run(f"{file} exists already; --force writes over it")
     options.run(storage.backup(database, file))
+    streams.done()
     click.echo(f"{file}: {os.path.getsize(file)} bytes")

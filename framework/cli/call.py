@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
 
-from framework.cli import options
+from framework.cli import options, streams
 
 if TYPE_CHECKING:
     from framework.callout import Callout, Response
@@ -55,7 +54,7 @@ def call(
     if body == token_file == "-":
         options.cannot_run("--body and --token-file cannot both be read from standard input")
     token = _token(token_file)
-    content = sys.stdin.read() if body == "-" else body
+    content = streams.read_input() if body == "-" else body
     try:
         response, where = options.run(_send(method, path, content, url, database, token))
     except ValueError as error:
@@ -64,6 +63,8 @@ def call(
         options.cannot_run(
             f"no answer from {where}: {response.body.decode()}. Is `framework serve` running there?"
         )
+    if method.upper() not in ("GET", "HEAD", "OPTIONS"):
+        streams.done()
     click.echo(f"{response.code}", err=True)
     if response.body:
         click.echo(_shown(response.body))
@@ -122,7 +123,7 @@ def _token(file: str | None) -> str | None:
         return os.environ.get(TOKEN, "").strip() or None
     try:
         if file == "-":
-            text = sys.stdin.read()
+            text = streams.read_input()
         else:
             with open(file, encoding="utf-8") as opened:
                 text = opened.read()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from framework.cli import loading, options
+from framework.cli import loading, options, streams
 
 if TYPE_CHECKING:
     from framework.snapshot import Snapshot
@@ -61,6 +61,8 @@ def migrate(
     except FrameworkError as error:
         options.cannot_run(str(error))
     done = apply and not plan.refused
+    if done:
+        streams.done()
     if format_ == "json":
         options.print_json(_record(plan, copy, done))
     else:

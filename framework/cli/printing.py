@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import TextIO
@@ -64,9 +65,18 @@ def without_waiting(err: Callable[[str], None] | None) -> Iterator[None]:
             write(f"<{missed} printed lines were dropped: nobody read them>")
         write("\n".join(texts))
 
+    parent = os.getpid()
+
+    def put(text: str) -> None:
+        if os.getpid() == parent:
+            outbox.put(text, len(text))
+        else:  # a forked child has no thread for it
+            with contextlib.suppress(OSError):
+                write(text)
+
     reader = outbox.reader(write_all, name="framework-print", failed=lambda error: None)
     if sys.stdout is not None:
-        sys.stdout = Lines(lambda text: outbox.put(text, len(text)), sys.stdout)
+        sys.stdout = Lines(put, sys.stdout)
     if sys.stderr is not None and err is not None:
         sys.stderr = Lines(err, sys.stderr)
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from framework.cli import loading, options
+from framework.cli import loading, options, streams
 
 
 @click.command(short_help="Write .pyi files of the classes and names that scripts see.")
@@ -57,6 +57,7 @@ def stubs(folder: str, out: Path, check_only: bool) -> None:
             path.unlink()
     except OSError as error:
         options.cannot_run(f"{error.filename} cannot be written: {error.strerror}")
+    streams.done()
     click.echo(f"{len(wanted)} files in {out}: {len(stale)} written, {len(left)} removed")
 
 

@@ -7,7 +7,7 @@ import time
 import click
 
 from framework import durations
-from framework.cli import options
+from framework.cli import options, streams
 
 
 @click.group(invoke_without_command=True, short_help="Make a token for the API; list and revoke tokens.")
@@ -35,6 +35,7 @@ def token(context: click.Context, database: str, expires: float, header: bool) -
     context.obj = database
     if context.invoked_subcommand is None:
         secret = options.run(_issue(database, expires))
+        streams.done()
         click.echo(f"X-Auth-Token: {secret}" if header else secret)
 
 
@@ -66,6 +67,7 @@ def revoke(context: click.Context, number: int, database: str | None) -> None:
     if not options.run(_revoke(database or context.obj, number)):
         click.echo(f"framework: there is no token {number}; see `framework token list`", err=True)
         raise SystemExit(1)
+    streams.done()
     click.echo(f"token {number} is void")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from framework.cli import options
+from framework.cli import options, streams
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -45,7 +45,9 @@ name = click.argument("name")
 
 def run(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
     """Run ``work`` on the open database, which is not made. A refusal becomes its message and exit 1."""
-    return _refusable(_run(url, work, reading=False))
+    answer = _refusable(_run(url, work, reading=False))
+    streams.done()
+    return answer
 
 
 def look(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from framework.cli import options, verbs
+from framework.cli import options, streams, verbs
 from framework.cli.fifo import access, large
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ async def _others(storage: Storage, name: str) -> list[str]:
 
 def _parsed(item: str) -> Any:
     try:
-        return json.loads(sys.stdin.read() if item == "-" else item)
+        return json.loads(streams.read_input() if item == "-" else item)
     except (ValueError, RecursionError) as error:
         options.cannot_run(f"the item is no JSON: {error}. A text needs quotes of its own: '\"text\"'")
 
