@@ -62,11 +62,12 @@ def keep_open() -> None:
         except OSError:
             opened = os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
             os.set_inheritable(opened, True)
-    before: Any = sys.stderr
-    if before is not None and before is sys.__stderr__:
+    before = sys.stderr
+    encoding = None if before is None else before.encoding
+    if encoding is not None and before is sys.__stderr__:
         stream = io.BufferedWriter(_Forgiving(2, "w", closefd=False))
         sys.stderr = io.TextIOWrapper(
-            stream, encoding=before.encoding, errors="backslashreplace", line_buffering=True
+            stream, encoding=encoding, errors="backslashreplace", line_buffering=True
         )
 
 
