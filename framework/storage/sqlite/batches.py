@@ -28,10 +28,6 @@ class _RolledBack(Exception):
     """SQLite ended the whole transaction by itself."""
 
 
-class _Undone(Exception):
-    """A unit failed; all are undone and the transaction stands."""
-
-
 def read_batch(
     connection: sqlite3.Connection, waiting: Waiting[sqlite3.Connection]
 ) -> list[Unit[sqlite3.Connection]]:
@@ -100,10 +96,8 @@ def write_batch(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connect
             try:
                 run(connection, batch)
                 return
-            except _Undone:
-                pass
             except _RolledBack:
-                break
+                pass
     for unit in batch:
         _run_alone(connection, unit)
 
@@ -111,21 +105,27 @@ def write_batch(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connect
 def _run_hopefully(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:
     """As if none could fail: a savepoint costs as much as the unit. A failure undoes all, to be run again."""
     try:
-        connection.execute("SAVEPOINT batch")
         for unit in batch:
             unit.result = unit.work(connection)
+        if not connection.in_transaction:
+            raise _RolledBack
+        connection.execute("COMMIT")
     except Exception as error:
-        if not _undo(connection, "batch"):
-            raise _RolledBack from error
-        raise _Undone from error
-    if not connection.in_transaction:
-        raise _RolledBack
-    _commit(connection)
+        _roll_back(connection)
+        raise _RolledBack from error
 
 
 def _run_in_savepoints(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:
     """Each unit in a savepoint of its own: one that fails is undone alone."""
     execute = connection.execute
+    try:
+        _begin_until(connection, max(unit.deadline for unit in batch))
+    except sqlite3.Error as error:
+        if not is_busy(error):
+            raise _RolledBack from None  # each unit gets the reason from its own try
+        for unit in batch:  # another program was quicker, and all have waited long enough
+            unit.result, unit.error = None, translate(error)
+        return
     for unit in batch:
         unit.result = unit.error = None
         try:
@@ -134,26 +134,22 @@ def _run_in_savepoints(connection: sqlite3.Connection, batch: list[Unit[sqlite3.
             execute("RELEASE unit")
         except Exception as error:
             unit.error = translate(error)
-            if not _undo(connection, "unit"):
+            if not _undo_unit(connection):
                 raise _RolledBack from error
-    _commit(connection)
-
-
-def _commit(connection: sqlite3.Connection) -> None:
     try:
-        connection.execute("COMMIT")
+        execute("COMMIT")
     except sqlite3.Error:
         _roll_back(connection)
         raise _RolledBack from None
 
 
-def _undo(connection: sqlite3.Connection, savepoint: str) -> bool:
-    """Undo what was done since the savepoint; False when the transaction is lost with it."""
+def _undo_unit(connection: sqlite3.Connection) -> bool:
+    """Undo the unit that failed; False when the transaction is lost with it."""
     if not connection.in_transaction:
         return False
     try:
-        connection.execute(f"ROLLBACK TO {savepoint}")
-        connection.execute(f"RELEASE {savepoint}")
+        connection.execute("ROLLBACK TO unit")
+        connection.execute("RELEASE unit")
     except sqlite3.Error:
         _roll_back(connection)
         return False
