@@ -16,6 +16,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from concurrent.futures import BrokenExecutor
 from types import TracebackType
 from typing import Any
 
@@ -53,6 +54,9 @@ from framework.storage.operations import (
 from framework.transaction import Place
 
 logger = logging.getLogger("framework.fifo")
+
+# What a stop does to a block. The children of a pool may be told of it before the server is.
+_OF_A_STOP = (asyncio.CancelledError, Stopping, BrokenExecutor)
 
 FIFO_WAIT = 1.0  # seconds that entering a block waits for an item before it gives None
 
@@ -173,7 +177,7 @@ class Fifo:
     def _settlement(self, block: Block, error: BaseException) -> Settlement:
         """What becomes of an item whose block ended by an exception."""
         policy, claim = self._policy, block.claim
-        if not self._session.running and isinstance(error, asyncio.CancelledError | Stopping):
+        if not self._session.running and isinstance(error, _OF_A_STOP):
             return Release(claim, settled=block.acknowledged)
         if isinstance(error, Unavailable) and not block.acknowledged:
             # The database's fault, not the item's: a full disk must not send the orders to the dead letters.

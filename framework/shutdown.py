@@ -20,12 +20,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from framework import trace
+from framework import durations, trace
 from framework.children import Children
 
 logger = logging.getLogger("framework.server")
@@ -44,6 +44,12 @@ _BLOCKED = 1.0  # seconds without an answer of the event loop until the log says
 _LOOK = 0.1
 _TURN = 0.02  # seconds that the main thread leaves to this one when a signal has come
 _GIVE_BACK = 1.0
+
+
+def longest(environ: Mapping[str, str] = os.environ) -> float | None:
+    """How long a stop takes at most where the environment alone sets its time; None: as long as it takes."""
+    grace = durations.seconds(environ.get("FRAMEWORK_STOP_TIMEOUT") or f"{GRACE:g}", zero=True)
+    return grace + LAST_WORD + SETTLING + LAST_WORD if grace else None
 
 
 class Shutdown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import pytest
@@ -222,7 +223,7 @@ async def test_leaving_by_cancellation_gives_the_item_back(filled: Fifos) -> Non
     assert item == 0
 
 
-@pytest.mark.parametrize("error", [asyncio.CancelledError, Stopping])
+@pytest.mark.parametrize("error", [asyncio.CancelledError, Stopping, BrokenProcessPool])
 async def test_at_a_stop_it_is_given_back_without_counting(
     filled: Fifos, session: Session, storage: Storage, error: type[BaseException]
 ) -> None:

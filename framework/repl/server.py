@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from typing import BinaryIO
 
 from sqlalchemy import Table, select
 
-from framework import control, storage
+from framework import control, shutdown, storage
 from framework.control import Address, Server
 from framework.definitions import Definitions
 from framework.errors import CannotOpen
@@ -34,7 +35,6 @@ DEFAULT_URL = "http://127.0.0.1:9099"
 
 _PATIENCE = 10.0  # seconds that a server gets to answer
 _START = 60.0  # seconds that a start may take
-_END = 15.0  # seconds that an end may take: work in progress has 8 of them
 _LAST_LINES = 20
 
 # The command of this very package, whatever the current folder holds.
@@ -167,15 +167,15 @@ class Child:
         try:
             if not await self._ended(1.0):
                 slow()
-                if not await self._ended(_END):
+                if not await self._ended(shutdown.longest()):
                     self._process.kill()
         finally:
             if self._process.poll() is None:
                 await self._ended(1.0)
 
-    async def _ended(self, timeout: float) -> bool:
+    async def _ended(self, timeout: float | None) -> bool:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
+        deadline = math.inf if timeout is None else loop.time() + timeout
         while self._process.poll() is None:
             if loop.time() > deadline:
                 return False
