@@ -112,8 +112,8 @@ class Storage(Protocol):
     async def last_ids(self, fifo: str) -> tuple[int, int]:
         """The id of the last item and of the last dead letter of a FIFO; 0 where there is none."""
 
-    async def count_dead(self, fifo: str, before: float) -> int:
-        """How many dead letters of a FIFO died before a time."""
+    async def count_dead(self, fifo: str, before: float, lived_before: float) -> tuple[int, int]:
+        """How many dead letters of a FIFO died before a time, by the wall clock, and by the own clock as well."""
 
     async def age(self) -> Age:
         """The database's own clock as it stands now; nothing is written."""

@@ -251,7 +251,8 @@ class Redrive:
 class PurgeDead:
     """Dead letters away for good: one by its number, or all of the FIFO that died before ``before``.
 
-    ``upto`` and ``limit`` as in ``Purge``.
+    And before ``lived_before`` by the database's own clock, where they have its stamp. ``upto`` and ``limit``
+    as in ``Purge``.
     """
 
     fifo: str
@@ -259,6 +260,7 @@ class PurgeDead:
     before: float | None = None
     upto: int | None = None
     limit: int = ALL
+    lived_before: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

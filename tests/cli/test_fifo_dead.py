@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -91,6 +93,7 @@ def test_redrive_all_keeps_the_order_of_their_death(graves: Database) -> None:
 
 
 def test_purge_deletes_only_with_yes(graves: Database) -> None:
+    _lived(graves, 1, 31)
     for arguments, number in (
         (["3"], 1),
         (["--all", "orders"], 3),
@@ -109,6 +112,22 @@ def test_purge_deletes_only_with_yes(graves: Database) -> None:
     assert [letter.id for letter in graves.dead()] == [4]
     assert invoke(graves, "purge", "3", "--yes")[0] == 1
     assert graves.items("orders") == [5]
+
+
+def test_what_is_old_by_the_wall_clock_alone_is_not_purged_and_that_is_told(graves: Database) -> None:
+    code, out, err = invoke(graves, "purge", "--all", "orders", "--older", "30d", "--yes")
+    assert (code, out) == (0, "0 dead letter(s) deleted\n")
+    assert "1 more are older by this machine's clock alone, and stay" in err
+    _lived(graves, 1, None)  # of a database from an earlier version
+    assert graves.do("dead", "purge", "--all", "orders", "--older", "30d", "--yes").startswith("1 dead")
+
+
+def _lived(database: Database, letter: int, days: int | None) -> None:
+    """The dead letter died so many days ago by the database's own clock."""
+    with closing(sqlite3.connect(database.file)) as connection:
+        stamp = "NULL" if days is None else f"lived_at - {days * 86400}"
+        connection.execute(f"UPDATE _framework_dead SET lived_at = {stamp} WHERE id = ?", (letter,))
+        connection.commit()
 
 
 @pytest.mark.parametrize(

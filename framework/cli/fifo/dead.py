@@ -135,16 +135,18 @@ def redrive(url: str, dead_id: int | None, name: str | None) -> None:
 @verbs.database
 @click.pass_obj
 def purge(url: str, dead_id: int | None, name: str | None, yes: bool, older: float | None) -> None:
-    """Delete one dead letter, or all of a FIFO, for good; many in portions."""
+    """Delete one dead letter, or all of a FIFO, for good; many in portions.
+
+    --older counts by the machine's clock and by the database's own, so that a wrong clock deletes nothing.
+    """
     _require_one(dead_id, name)
     if older is not None and name is None:
         raise click.UsageError("--older goes with --all NAME")
-    before = None if older is None else time.time() - older
     progress = large.Progress("dead letters")
 
     async def count(storage: Storage) -> int:
         fifo = await _fifo(storage, dead_id, name)
-        return 1 if dead_id is not None else await _number(storage, fifo, before)
+        return 1 if dead_id is not None else (await _meant(storage, fifo, older))[0]
 
     async def delete(storage: Storage) -> int:
         from framework.storage.operations import PurgeDead
@@ -152,11 +154,14 @@ def purge(url: str, dead_id: int | None, name: str | None, yes: bool, older: flo
         fifo = await _fifo(storage, dead_id, name)
         _, last = await storage.last_ids(fifo)
         age = None if older is None else durations.shown(older)
+        number, before, lived_before = (
+            (1, None, None) if dead_id is not None else await _meant(storage, fifo, older)
+        )
         return await large.change(
             storage,
             progress,
-            1 if dead_id is not None else await _number(storage, fifo, before),
-            lambda limit: PurgeDead(fifo, dead_id, before, last, limit),
+            number,
+            lambda limit: PurgeDead(fifo, dead_id, before, last, limit, lived_before),
             ("fifo dead purge", fifo, {"letter": dead_id, "older": age}),
         )
 
@@ -170,11 +175,19 @@ def purge(url: str, dead_id: int | None, name: str | None, yes: bool, older: flo
         raise large.broken_off(progress) from None
 
 
-async def _number(storage: Storage, fifo: str, before: float | None) -> int:
-    """How many dead letters of the FIFO are meant."""
-    if before is not None:
-        return await storage.count_dead(fifo, before)
-    return (await access.known(storage, fifo)).dead
+async def _meant(storage: Storage, fifo: str, older: float | None) -> tuple[int, float | None, float | None]:
+    """How many dead letters of the FIFO are meant, and before when they died, by both clocks."""
+    if older is None:
+        return (await access.known(storage, fifo)).dead, None, None
+    before, lived_before = time.time() - older, (await storage.age()).lived - older
+    of_wall, number = await storage.count_dead(fifo, before, lived_before)
+    if of_wall > number:
+        click.echo(
+            f"framework: {of_wall - number:,} more are older by this machine's clock alone, and stay: the clock is "
+            "wrong, or the machine was off (the time off counts after a day)",
+            err=True,
+        )
+    return number, before, lived_before
 
 
 def _require_one(dead_id: int | None, name: str | None) -> None:

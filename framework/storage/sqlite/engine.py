@@ -285,9 +285,9 @@ class SqliteStorage:
         """See the contract."""
         return await sqlite_views.last_ids(self._read, fifo)
 
-    async def count_dead(self, fifo: str, before: float) -> int:
+    async def count_dead(self, fifo: str, before: float, lived_before: float) -> tuple[int, int]:
         """See the contract."""
-        return await sqlite_views.count_dead(self._read, fifo, before)
+        return await sqlite_views.count_dead(self._read, fifo, before, lived_before)
 
     async def age(self) -> Age:
         """See the contract."""

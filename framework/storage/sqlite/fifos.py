@@ -119,6 +119,7 @@ _PURGE_DEAD = """
     DELETE FROM _framework_dead WHERE id IN (
         SELECT id FROM _framework_dead
         WHERE fifo = ? AND (? IS NULL OR id = ?) AND (? IS NULL OR died_at < ?) AND id <= ?
+        AND (? IS NULL OR lived_at IS NULL OR lived_at < ?)
         ORDER BY id LIMIT ?)"""
 
 
@@ -314,7 +315,8 @@ class FifoOperations:
 
     def _purge_dead(self, connection: Connection, op: PurgeDead) -> int:
         fifo_id, _ = self._idle_head(connection, op.fifo)
-        values = (fifo_id, op.dead_id, op.dead_id, op.before, op.before, _upto(op), op.limit)
+        which = (fifo_id, op.dead_id, op.dead_id, op.before, op.before, _upto(op))
+        values = (*which, op.lived_before, op.lived_before, op.limit)
         return connection.execute(_PURGE_DEAD, values).rowcount
 
     def _forget(self, connection: Connection, op: Forget) -> bool:

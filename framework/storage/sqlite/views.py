@@ -34,7 +34,8 @@ _ENDS = """
            (SELECT max(id) FROM _framework_dead WHERE fifo = f.id)
     FROM _framework_fifo f WHERE f.name = ?"""
 _DEAD_BEFORE = """
-    SELECT count(*) FROM _framework_dead d JOIN _framework_fifo f ON f.id = d.fifo
+    SELECT count(*), coalesce(sum(d.lived_at IS NULL OR d.lived_at < ?), 0)
+    FROM _framework_dead d JOIN _framework_fifo f ON f.id = d.fifo
     WHERE f.name = ? AND d.died_at < ?"""
 _DEAD = """
     SELECT d.id, f.name, d.item, d.payload, d.attempts, d.crashes, d.reason, d.put_at, d.first_at,
@@ -87,10 +88,10 @@ async def last_ids(read: Read, fifo: str) -> tuple[int, int]:
     return (rows[0][0] or 0, rows[0][1] or 0) if rows else (0, 0)
 
 
-async def count_dead(read: Read, fifo: str, before: float) -> int:
+async def count_dead(read: Read, fifo: str, before: float, lived_before: float) -> tuple[int, int]:
     """See the contract."""
-    [[count]] = await read(_DEAD_BEFORE, (fifo, before))
-    return int(count)
+    [[of_wall, of_both]] = await read(_DEAD_BEFORE, (lived_before, fifo, before))
+    return int(of_wall), int(of_both)
 
 
 def _state(
