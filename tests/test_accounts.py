@@ -13,6 +13,7 @@ import pytest
 from framework import accounts, tokens
 from framework.definitions import Location, RoleDefinition
 from framework.errors import AccountError
+from framework.roles import Roles
 from framework.storage import Storage, open_storage
 from framework.storage.operations import Insert
 from framework.storage.tables import REQUEST
@@ -21,15 +22,14 @@ from framework.tokens import Tokens
 pytestmark = pytest.mark.anyio
 
 PLACE = Location("roles.yaml", 1, 1)
+ROLES = [RoleDefinition(name, PLACE, ()) for name in ("reader", "writer")]
 
 
 @pytest.fixture
 async def storage(url: str) -> AsyncIterator[Storage]:
     """A database whose last start had the roles ``reader`` and ``writer``."""
     async with open_storage(url) as opened:
-        await accounts.record_roles(
-            opened, [RoleDefinition(name, PLACE, ()) for name in ("reader", "writer")]
-        )
+        await accounts.record_roles(opened, ROLES)
         yield opened
 
 
@@ -49,9 +49,9 @@ async def test_a_key_is_exchanged_for_tokens_that_carry_the_accounts_roles(stora
     secrets = {await logged_on(storage, key) for _ in range(3)}
     assert len(secrets) == 3
     for secret in secrets:
-        token = await Tokens(storage).check(secret.encode())
+        token = await Tokens(storage, Roles(ROLES)).check(secret.encode())
         assert token is not None
-        assert (token.account, token.roles) == ("alice", ("reader", "writer"))
+        assert (token.account, token.caller.roles) == ("alice", ("reader", "writer"))
     assert (await accounts.find(storage, "alice")).logged_on_at is not None
 
 
@@ -170,9 +170,9 @@ async def test_roles_are_set_added_and_taken_away(storage: Storage) -> None:
         ({"remove": ["writer"]}, ()),
     ):
         assert await accounts.set_roles(storage, "alice", **change) == after
-        token = await Tokens(storage).check(secret.encode())
+        token = await Tokens(storage, Roles(ROLES)).check(secret.encode())
         assert token is not None
-        assert token.roles == after
+        assert token.caller.roles == after
     with pytest.raises(AccountError, match="does not have the role 'writer'"):
         await accounts.set_roles(storage, "alice", remove=["writer"])
 
