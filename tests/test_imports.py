@@ -33,7 +33,7 @@ LAYERS = (
         "definitions",
     ),
     ("durations", "homeloop"),
-    ("logs",),
+    ("logs", "files"),
     (
         "mu",
         "shutdown",

@@ -162,6 +162,11 @@ class BatchThread(Generic[C]):
             self._timer.cancel()
             self._timer = None
 
+    @property
+    def is_left_behind(self) -> bool:
+        """Has the thread not ended, although it was closed? Then its connection is open as well."""
+        return self._thread.ident is not None and not self._ended.done()
+
     def tell_done(self, wakes: set[str]) -> None:
         """Tell of changes that no unit named beforehand."""
         if self._done:

@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +194,7 @@ def test_a_server_that_runs_is_named_and_left_alone(shop: Shop) -> None:
     assert shop.migrate().code == 0, "a plan may be made at any time"
     refused = shop.migrate("--apply")
     assert refused.code == 2
-    assert f"process {server.process.pid} on " in refused.err
+    assert f"process {server.process.pid}: nothing was changed" in refused.err
     assert "nothing was changed" in refused.err
     assert shop.content() == before
     assert len(server.get("/teas").json()) == 3
@@ -210,7 +210,7 @@ def test_a_server_that_was_killed_is_in_nobodys_way(shop: Shop) -> None:
 
 
 def test_a_start_during_a_migration_is_refused(shop: Shop) -> None:
-    with Users(Locks(str(shop.file))).alone():
+    with Locks(str(shop.file)) as locks, Users(locks).alone():
         stopped = run("serve", "definitions", "--database", URL, "--port", "0", cwd=shop.folder)
         second = shop.migrate("--apply")
     assert (stopped.code, second.code) == (2, 2)
@@ -282,21 +282,24 @@ def test_counters_and_the_order_of_rows_stay(shop: Shop) -> None:
 
 @pytest.mark.anyio
 async def test_those_who_have_it_open_are_seen_until_they_close(tmp_path: Path) -> None:
-    users = [Users(Locks(f"{tmp_path}/a.db")) for _ in range(2)]
-    for one in users:
-        one.enter()
-    for one in users:
-        with (
-            pytest.raises(CannotOpen, match=f"open in process {os.getpid()}"),
-            Users(Locks(f"{tmp_path}/a.db")).alone(),
-        ):
-            pass
-        one.leave()
-        one.leave()
-    with Users(Locks(f"{tmp_path}/a.db")).alone():
-        with pytest.raises(CannotOpen, match="is changing the tables"):
-            users[0].enter()
-        users[0].leave()
+    database = tmp_path / "a.db"
+    database.touch()
+    with ExitStack() as stack:
+        users = [Users(stack.enter_context(Locks(str(database)))) for _ in range(3)]
+        for one in users[:2]:
+            one.enter()
+        for one in users[:2]:
+            with (
+                pytest.raises(CannotOpen, match=f"open in process {os.getpid()}"),
+                users[2].alone(),
+            ):
+                pass
+            one.leave()
+            one.leave()
+        with users[2].alone():
+            with pytest.raises(CannotOpen, match="is changing the tables"):
+                users[0].enter()
+            users[0].leave()
 
 
 def test_ctrl_c_leaves_the_old_tables(shop: Shop) -> None:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import aiosqlite
 from sqlalchemy import Select, Table
 
+from framework import files
 from framework.errors import CannotOpen, Unavailable
 from framework.storage import age, tables
 from framework.storage.age import Age
@@ -123,6 +124,7 @@ class SqliteStorage:
         """
         _require_version()
         _require_place(path)
+        _make(path)
         storage = cls(url, path, statements)
         try:
             await storage._start(reading=reading)
@@ -334,8 +336,11 @@ class SqliteStorage:
         self._wakeups.close()
         await self.broadcast.close()
         self._sockets.close()
-        self._locks.close()
         self._users.leave()
+        if not (
+            self._writer.is_left_behind or self._lookups.is_left_behind
+        ):  # SQLite would lose its locks too
+            self._locks.close()
 
     async def _fetch(self, query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
         return await self._read(query.sql, query.bind(parameters))
@@ -451,3 +456,12 @@ def _require_place(path: str) -> None:
         raise CannotOpen(f"cannot open the database {path}: it is a folder, not a file")
     if not os.access(folder, os.W_OK):
         raise CannotOpen(f"cannot open the database {path}: the folder {folder} cannot be written to")
+    files.require_database(path)
+
+
+def _make(path: str) -> None:
+    """The file, before SQLite makes one that others may read. SQLite gives its log the same mode and owner."""
+    try:
+        files.create(os.path.realpath(path))
+    except OSError as error:
+        raise CannotOpen(f"cannot open the database {path}: {error.strerror or error}") from error

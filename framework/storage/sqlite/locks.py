@@ -1,8 +1,9 @@
-"""Locks that the system frees when a process dies: files beside the database, held by ``flock``.
+"""Locks that the system frees when a process dies, and nobody can take away from a living one.
 
-Each process that takes items has a file named by its number; whoever can lock that file knows that
-its owner is dead. Nothing is ever taken from a live owner because time has passed. A lock is not
-carried into a forked child: there its file is closed at once.
+Who owns items, which worker runs where, and who has the database open are locks on the database file itself:
+``framework.storage.sqlite.ranges``. **A live owner is never taken for a dead one**, whatever becomes of the folder
+beside the database: nothing is decided by a file that is there or not. The writers' fair turns are lock files in
+that folder, since each holder leaves its name in them; they are a courtesy, SQLite's own lock decides.
 """
 
 from __future__ import annotations
@@ -14,20 +15,40 @@ import os
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import cached_property
 from pathlib import Path
+
+from framework import files
+from framework.storage.sqlite.ranges import Ranges
 
 # A standby looks this often whether the holder has died: a syscall each, far below 0.1 % of a core.
 STANDBY_INTERVAL = 0.05
 
+# The bytes: far beyond any content, and beyond the bytes that SQLite locks.
+GATE = 1 << 62  # shared by all who have the database open, held alone by who changes its tables
+_PROCESSES = GATE + (1 << 32)
+_NAMES = GATE + (1 << 60)
+_NAMES_BYTES = 7  # of a name's hash
+USERS = GATE + (1 << 61)
+
 
 class Lock:
-    """An open lock file. Closing it frees the lock."""
+    """An open lock file. Closing it frees the lock. In a forked child its file is closed at once."""
 
-    __slots__ = ("__weakref__", "_fd")
+    __slots__ = ("__weakref__", "_fd", "_path")
 
-    def __init__(self, path: Path, *, create: bool) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
+    def __init__(self, path: Path, access: files.Access) -> None:
+        self._path = path
+        self._fd = files.open_beside(path, access)
         _open.add(self)
+
+    @property
+    def is_lost(self) -> bool:
+        """Has its file been deleted or replaced? Then others wait for another one."""
+        try:
+            return not os.path.samestat(os.stat(self._path), os.fstat(self._fd))
+        except OSError:
+            return True
 
     def acquire(self) -> None:
         """Take the lock; waits for it in the order of coming, for as long as it takes."""
@@ -37,14 +58,6 @@ class Lock:
         """Take the lock; False if another holds it."""
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def try_share(self) -> bool:
-        """Take the lock beside others who share it; False if one holds it alone."""
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
@@ -82,70 +95,55 @@ def _close_in_child() -> None:
 os.register_at_fork(after_in_child=_close_in_child)
 
 
-def _try_lock(path: Path, *, create: bool) -> Lock | None:
-    """The locked file, or None if another holds it. ``FileNotFoundError`` when it must exist and does not."""
-    lock = Lock(path, create=create)
-    if lock.try_acquire():
-        return lock
-    lock.close()
-    return None
-
-
 class Locks:
-    """The lock files of one database, in the folder ``DATABASE.run`` beside its real path."""
+    """The locks of one user of a database that is there; ``close`` them after the connections to it."""
 
     def __init__(self, database: str) -> None:
-        self.folder = Path(os.path.realpath(database) + ".run")
-        self._own: dict[int, Lock] = {}
+        self._database = os.path.realpath(database)
+        self.folder = Path(self._database + ".run")
+
+    @cached_property
+    def access(self) -> files.Access:
+        """Whose the files beside the database are."""
+        return files.Access.of(self._database)
+
+    @cached_property
+    def ranges(self) -> Ranges:
+        """The lockable bytes of the database file."""
+        return Ranges(self._database)
 
     def lock(self, name: str) -> Lock:
         """A lock file of this name, made if it is missing; not yet acquired. The caller closes it."""
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        return Lock(self.folder / f"{name}.lock", create=True)
+        files.make_folder(self.folder, self.access)
+        return Lock(self.folder / f"{name}.lock", self.access)
 
     def own(self, process: int) -> None:
         """Take the lock of this process's number."""
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        held = _try_lock(self._process_file(process), create=True)
-        if held is None:
+        if not self.ranges.try_acquire(_PROCESSES + process):
             raise RuntimeError(f"the lock of process {process} is held by another")
-        self._own[process] = held
 
     def alive(self, process: int) -> bool:
         """Does the process with this number still run? It holds its lock until it dies."""
-        if process in self._own:
-            return True
-        try:
-            held = _try_lock(self._process_file(process), create=False)
-        except FileNotFoundError:
-            return False
-        if held is None:
-            return True
-        held.close()
-        return False
-
-    def forget(self, process: int) -> None:
-        """Remove the file of a dead process."""
-        self._process_file(process).unlink(missing_ok=True)
+        return bool(self.ranges.holders(_PROCESSES + process))
 
     @asynccontextmanager
     async def alone(self, name: str) -> AsyncIterator[None]:
         """Hold the lock of this name; waits until its holder lets go or dies."""
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        path = self.folder / f"alone-{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
-        while (held := _try_lock(path, create=True)) is None:  # noqa: ASYNC110 - a file cannot wake a task
+        byte = _NAMES + int.from_bytes(hashlib.sha256(name.encode()).digest()[:_NAMES_BYTES], "big")
+        while not self.ranges.try_acquire(byte):  # noqa: ASYNC110 - a file cannot wake a task
             await asyncio.sleep(STANDBY_INTERVAL)
         try:
             yield
         finally:
-            held.close()
+            self.ranges.release(byte)
 
     def close(self) -> None:
-        """Free all locks of this process and remove their files."""
-        for process, held in self._own.items():
-            self.forget(process)
-            held.close()
-        self._own.clear()
+        """Free all locks; may be called twice."""
+        if "ranges" in self.__dict__:
+            self.ranges.close()
 
-    def _process_file(self, process: int) -> Path:
-        return self.folder / f"process-{process}.lock"
+    def __enter__(self) -> Locks:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

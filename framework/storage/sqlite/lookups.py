@@ -43,6 +43,11 @@ class Lookups:
         self._away_until = 0.0
         self._away = AWAY
 
+    @property
+    def is_left_behind(self) -> bool:
+        """Has the thread not ended, although it was closed?"""
+        return self._thread.is_left_behind
+
     async def start(self) -> None:
         """Open both connections; ``sqlite3.Error`` when that fails."""
         self._connection = connect_reader(self._path, 0.0, self._factory)

@@ -48,7 +48,7 @@ def applied(
     """
     dialect = SQLiteDialect()
     copy = None
-    with Users(Locks(path)).alone(), _writing(path) as connection:
+    with Locks(path) as locks, Users(locks).alone(), _writing(path) as connection:
         found = _plan(connection, dialect, wanted, drop)
         if not found.refused:
             if found.waiting:

@@ -131,7 +131,6 @@ class Operations:
             if not self._locks.alive(number):
                 connection.execute("DELETE FROM _framework_process WHERE id = ?", (number,))
                 connection.execute("DELETE FROM _framework_problem WHERE process = ?", (number,))
-                self._locks.forget(number)
 
     # ---- rows -------------------------------------------------------------------------------
 

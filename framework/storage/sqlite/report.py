@@ -77,8 +77,9 @@ def findings(path: str, defined: Sequence[Table] | None) -> Iterator[Finding]:
         return
     yield _files(database)
     try:
-        with closing(_open(database)) as connection:
-            yield from _inside(connection, database, defined)
+        # The locks outlast the connection: closing them first would drop those of SQLite.
+        with Locks(str(database)) as locks, closing(_open(database)) as connection:
+            yield from _inside(connection, locks, defined)
     except sqlite3.Error as error:
         reason = reason_for(error) or "it cannot be read"
         yield Finding("database", "error", f"{path}: {reason} ({error})")
@@ -282,7 +283,7 @@ def _open(database: Path) -> sqlite3.Connection:
 
 
 def _inside(
-    connection: sqlite3.Connection, database: Path, defined: Sequence[Table] | None
+    connection: sqlite3.Connection, locks: Locks, defined: Sequence[Table] | None
 ) -> Iterator[Finding]:
     yield _integrity(connection)
     dialect = SQLiteDialect()
@@ -290,7 +291,6 @@ def _inside(
     plan = sqlite_plan.plan(connection, dialect, own)
     yield _tables(plan)
     if not plan.made:
-        locks = Locks(str(database))
         yield _processes(connection, locks)
         yield _workers(connection, locks)
     if defined is not None:

@@ -33,7 +33,8 @@ class Turns:
 
     def take(self) -> None:
         """Wait for this process's turn: from then on no other writes, until ``give``."""
-        if self._next is None or self._turn is None:
+        if self._next is None or self._turn is None or self._next.is_lost or self._turn.is_lost:
+            self.close()  # another process would wait for files that are not ours
             self._next = self._locks.lock(_NEXT)
             self._turn = self._locks.lock(_TURN)
         self._next.acquire()

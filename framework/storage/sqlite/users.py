@@ -1,24 +1,22 @@
 """Who has a database open, and the one who may change its tables while nobody else has.
 
-Each process that opens it holds a lock on a file of its own, beside the database. A migration holds the gate
-and looks at those files. Each takes its own lock first and looks at the other's then, so that of two who come
-at once at least one sees the other. The system frees all of it when a process dies.
+Each process that opens it shares the lock of the gate, and holds one whose place tells its process number. A
+migration holds the gate alone. The system frees all of it when a process dies, so nothing stays behind.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 from framework.errors import CannotOpen
-from framework.storage.sqlite.locks import Lock, Locks
+from framework.storage.sqlite.locks import GATE, USERS, Locks
 
-_GATE = "migration"
-_USER = "user-"
+_RANDOM = 24  # bits below the process number: it is not unique across containers, nor within a process
+_LARGEST = 1 << 32  # process numbers are below
+_MIGRATING = USERS + (_LARGEST << _RANDOM)
 
 
 class Users:
@@ -26,71 +24,63 @@ class Users:
 
     def __init__(self, locks: Locks) -> None:
         self._locks = locks
-        self._own: tuple[Path, Lock] | None = None
+        self._byte: int | None = None
 
     def enter(self) -> None:
         """Be seen as one who has the database open, until ``leave``. ``CannotOpen`` while tables are changed."""
-        name = f"{_USER}{os.getpid()}-{secrets.token_hex(4)}"
-        lock = self._locks.lock(name)
-        self._own = self._locks.folder / f"{name}.lock", lock
-        lock.acquire()
-        lock.sign(f"{os.getpid()} {socket.gethostname()}")
-        gate = self._locks.lock(_GATE)
-        try:
-            if not gate.try_share():
-                pid = gate.signature().partition(" ")[0] or "?"
-                raise CannotOpen(
-                    f"process {pid} is changing the tables of the database; start again when it is done"
-                )
-        finally:
-            gate.close()
+        ranges = self._locks.ranges
+        byte = _place(USERS)
+        ranges.try_acquire(byte)
+        self._byte = byte
+        if not ranges.try_acquire(GATE, shared=True):
+            raise CannotOpen(
+                f"process {self._migrating()} is changing the tables of the database; start again when it is done"
+            )
 
     def leave(self) -> None:
         """It is closed; may be called twice."""
-        own, self._own = self._own, None
-        if own is not None:
-            with suppress(OSError):
-                own[0].unlink(missing_ok=True)
-            own[1].close()
+        byte, self._byte = self._byte, None
+        if byte is not None:
+            self._locks.ranges.release(GATE)
+            self._locks.ranges.release(byte)
 
     def others(self) -> list[str]:
         """Who else has it open."""
-        return sorted(self._others())
+        own = () if self._byte is None else (self._byte,)
+        return [f"process {number}" for number in self._holders(USERS, own)]
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Nobody opens the database while this lasts. ``CannotOpen`` names those who have it open."""
-        gate = self._locks.lock(_GATE)
+        ranges = self._locks.ranges
+        byte = _place(_MIGRATING)
         try:
-            free = gate.try_acquire()  # also not free for a moment while somebody enters
-            others = self.others()
-            if not free and not others:
-                pid = gate.signature().partition(" ")[0] or "?"
-                raise CannotOpen(f"process {pid} is changing the tables already; nothing was changed")
-            gate.sign(f"{os.getpid()} {socket.gethostname()}")
-            if others:
-                raise CannotOpen(
-                    f"the database is open in {', '.join(others)}: nothing was changed. Stop what runs on it, then "
-                    "apply the migration"
-                )
+            if not ranges.try_acquire(GATE):
+                raise CannotOpen(self._in_the_way())
+            ranges.try_acquire(byte)
             yield
         finally:
-            gate.close()
+            ranges.release(byte)
+            ranges.release(GATE)
 
-    def _others(self) -> Iterator[str]:
-        """Those who have it open; what dead ones left is taken away."""
-        for path in self._locks.folder.glob(f"{_USER}*.lock"):
-            if self._own is not None and path == self._own[0]:
-                continue
-            try:
-                probe = Lock(path, create=False)
-            except FileNotFoundError:
-                continue
-            try:
-                if probe.try_acquire():
-                    path.unlink(missing_ok=True)  # one who is just taking it looks at the gate next
-                else:
-                    pid, _, host = probe.signature().partition(" ")
-                    yield f"process {pid or '?'} on {host or 'this machine'}"
-            finally:
-                probe.close()
+    def _in_the_way(self) -> str:
+        others = self.others()
+        if not others:
+            return f"process {self._migrating()} is changing the tables already; nothing was changed"
+        return (
+            f"the database is open in {', '.join(others)}: nothing was changed. Stop what runs on it, then apply "
+            "the migration"
+        )
+
+    def _migrating(self) -> str:
+        return ", ".join(map(str, self._holders(_MIGRATING))) or "?"
+
+    def _holders(self, first: int, but: Collection[int] = ()) -> list[int]:
+        """The process numbers of those who hold a lock in a range."""
+        held = self._locks.ranges.holders(first, _LARGEST << _RANDOM)
+        return sorted({(byte - first) >> _RANDOM for byte in held if byte not in but})
+
+
+def _place(first: int) -> int:
+    """A byte of our own that tells our process number."""
+    return first + (os.getpid() << _RANDOM) + secrets.randbits(_RANDOM)

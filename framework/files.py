@@ -1,0 +1,341 @@
+"""The rules about files: who may use them, whose they are, and what is never followed.
+
+The one rule: **what the framework makes is its owner's alone, and nothing that a stranger can have prepared is
+opened.** A stranger is any user but root and the user of this process. The variable ``FRAMEWORK_TRUSTED`` names
+folders, with a colon between them, in and below which owners and modes are not looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shlex
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from framework.errors import CannotOpen
+
+TRUSTED = "FRAMEWORK_TRUSTED"
+
+_SHARED = 0o060  # the group may read and write
+_ROOT = 0
+_OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a named pipe must not hold us up
+
+
+class Refused(CannotOpen):
+    """A file that somebody else can have prepared, or that others can change: it is not opened."""
+
+
+# ---- what we make ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Whose a file is, and who else may use it. What lies beside the database takes both from the database."""
+
+    owner: int
+    group: int
+    shared: bool = False  # with the group, on purpose
+
+    @classmethod
+    def of(cls, path: str) -> Access:
+        """That of a file; what this process makes by itself, where there is none."""
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return cls(os.geteuid(), os.getegid())
+        return cls(found.st_uid, found.st_gid, found.st_mode & _SHARED == _SHARED)
+
+    @property
+    def file_mode(self) -> int:
+        return 0o660 if self.shared else 0o600
+
+    @property
+    def folder_mode(self) -> int:
+        return 0o770 if self.shared else 0o700
+
+    def trusts(self, user: int) -> bool:
+        """May this user have made a file that lies beside ours?"""
+        return user in (_ROOT, os.geteuid(), self.owner)
+
+    def give(self, number: int, mode: int) -> None:
+        """Hand over an open file that was just made: root leaves nothing that the owner cannot open."""
+        os.fchmod(number, mode)
+        with suppress(
+            PermissionError
+        ):  # only root gives files away; a group's member gives them to the group
+            if os.geteuid() == _ROOT:
+                os.fchown(number, self.owner, self.group)
+            elif self.shared:
+                os.fchown(number, -1, self.group)
+
+
+def create(path: str | Path, access: Access | None = None) -> bool:
+    """Make an empty file that nobody else may read, whatever the umask. False if it exists, a link included."""
+    try:
+        number = os.open(path, _OPEN | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return False
+    try:
+        if access is None:
+            os.fchmod(number, 0o600)
+        else:
+            access.give(number, access.file_mode)
+    finally:
+        os.close(number)
+    return True
+
+
+def open_beside(path: str | Path, access: Access, *, make: bool = True) -> int:
+    """Open a file of our own for reading and writing, made if it is missing. Links are not followed.
+
+    ``Refused`` when a stranger made it, or when it is no plain file. ``FileNotFoundError`` unless ``make``.
+    """
+    while True:
+        try:
+            number = os.open(path, _OPEN)
+            break
+        except FileNotFoundError:
+            if not make:
+                raise
+            create(path, access)
+        except OSError as error:
+            if os.path.islink(path):
+                raise Refused(f"{path} is a symbolic link, which no file there may be: remove it") from None
+            raise CannotOpen(denied(path, error)) from error
+    try:
+        _require_own(os.fstat(number), path, access)
+    except BaseException:
+        os.close(number)
+        raise
+    return number
+
+
+def make_folder(path: str | Path, access: Access) -> None:
+    """Make a folder that nobody else may enter, whatever the umask; one that is there must be of that kind.
+
+    ``Refused`` when a stranger made it, others can write into it, or it is no folder.
+    """
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    else:
+        os.chmod(path, access.folder_mode)
+        if os.geteuid() == _ROOT:
+            os.chown(path, access.owner, access.group, follow_symlinks=False)
+    require_folder(path, access)
+
+
+def require_folder(path: str | Path, access: Access) -> None:
+    """``Refused`` unless it is a folder of our own. One that others may only look into is closed to them."""
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise Refused(f"{path} is not a folder: remove it")
+    if is_trusted(path):
+        return
+    if not access.trusts(found.st_uid):
+        raise Refused(f"{path} was made by {user(found.st_uid)}, not by {user(access.owner)}: remove it")
+    if found.st_mode & 0o002:
+        raise Refused(f"others can write into {path}: {_command('chmod', f'{access.folder_mode:o}', path)}")
+    if found.st_mode & 0o077 & ~access.folder_mode and os.geteuid() in (_ROOT, found.st_uid):
+        os.chmod(path, access.folder_mode)
+
+
+@contextmanager
+def replacing(target: str | Path, *, mode: int | None = 0o600) -> Iterator[Path]:
+    """A file beside ``target``, which takes its place when the block has ended well.
+
+    The link that ``target`` may be is replaced, never written through. Without ``mode`` the umask decides who
+    may read it: for what is no secret.
+    """
+    target = Path(target)
+    part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+    number = os.open(part, _OPEN | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
+    try:
+        if mode is not None:
+            os.fchmod(number, mode)
+        os.close(number)
+        yield part
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+# ---- what is there already ------------------------------------------------------------------
+
+
+def require_database(path: str) -> None:
+    """``Refused`` unless only its owner, root and those they let in can have put the database there.
+
+    The files that SQLite keeps beside it are looked at as well: a log that a stranger left would be read.
+    """
+    if is_trusted(path):
+        return
+    _require_place(os.path.dirname(os.path.abspath(path)))
+    _require_link(path)
+    real = os.path.realpath(path)
+    _require_place(os.path.dirname(real))
+    access = Access.of(real)
+    for file in (real, *beside(real)):
+        try:
+            found = os.lstat(file)
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISREG(found.st_mode):
+            raise Refused(f"{file} is not a plain file: it is not opened")
+        if found.st_mode & 0o002:
+            raise Refused(
+                f"every user can write to {file}, and can have written into it: look at what it holds, then "
+                f"{_command('chmod', f'{access.file_mode:o}', file)}"
+            )
+        strange = found.st_uid not in (_ROOT, os.geteuid())
+        if strange and (_is_open(os.path.dirname(real)) or found.st_uid != access.owner):
+            raise Refused(
+                f"{file} belongs to {user(found.st_uid)}, who may have prepared it: it is not opened. Remove it, "
+                "or work as that user"
+            )
+
+
+def beside(path: str) -> tuple[str, str, str]:
+    """The files that SQLite keeps beside a database."""
+    return f"{path}-wal", f"{path}-shm", f"{path}-journal"
+
+
+def require_code(folder: str) -> None:
+    """``Refused`` when others can change a definition in the folder, which is code that we are to run."""
+    if is_trusted(folder):
+        return
+    for place, _, names in os.walk(folder, followlinks=True):
+        _require_place(place)
+        if _is_open(place):
+            raise Refused(_open_folder(place))
+        for name in names:
+            file = os.path.join(place, name)
+            if not name.lower().endswith((".yaml", ".yml")):
+                continue
+            _require_link(file)
+            try:
+                found = os.stat(file)
+            except OSError:
+                continue  # a link to nowhere: the loader says so
+            if os.path.islink(file):
+                _require_place(os.path.dirname(os.path.realpath(file)))
+            if found.st_mode & 0o002 and not _is_read_only(file):
+                raise Refused(
+                    f"every user can write to {file}, and it is code: {_command('chmod', 'o-w', file)}, or name "
+                    f"its folder in {TRUSTED}"
+                )
+
+
+def foreign_code(folder: str) -> str | None:
+    """A warning when root is to run the code of another user, who becomes root by it."""
+    owner = os.stat(folder).st_uid
+    if os.geteuid() != _ROOT or owner == _ROOT or is_trusted(folder):
+        return None
+    return (
+        f"root runs the definitions in {folder}, which belong to {user(owner)}: whoever can change them can do "
+        "what root can. Run the server as that user, or give the folder to root"
+    )
+
+
+def exposed(path: str) -> list[tuple[str, int, int]]:
+    """The files of a database that more users may open than its owner meant: each with its mode, and a better one.
+
+    A database that the group may read *and* write is shared on purpose.
+    """
+    real = os.path.realpath(path)
+    access = Access.of(real)
+    wrong = []
+    for file in (real, *beside(real)):
+        with suppress(OSError):
+            mode = stat.S_IMODE(os.stat(file).st_mode)
+            if mode & 0o077 & ~access.file_mode:
+                wrong.append((file, mode, access.file_mode))
+    return wrong
+
+
+def denied(path: str | Path, error: OSError) -> str:
+    """Why a file could not be opened; with its owner, when that is the reason, and what to do."""
+    reason = (error.strerror or str(error)).lower()
+    if isinstance(error, PermissionError):
+        with suppress(OSError):
+            found = os.lstat(path)
+            reason = (
+                f"it belongs to {user(found.st_uid)} with mode {stat.S_IMODE(found.st_mode):04o}; as root, "
+                + _command("chown", str(os.geteuid()), path)
+            )
+    return f"{path} cannot be opened: {reason}"
+
+
+def is_trusted(path: str | Path) -> bool:
+    """Does the operator vouch for the folder in which it lies?"""
+    real = Path(os.path.realpath(path))
+    folders = (folder for folder in os.environ.get(TRUSTED, "").split(os.pathsep) if folder)
+    return any(real.is_relative_to(os.path.realpath(folder)) for folder in folders)
+
+
+def user(number: int) -> str:
+    """A user for people: the name, where the system knows one."""
+    try:
+        return f"{pwd.getpwuid(number).pw_name} (user {number})"
+    except KeyError:
+        return f"user {number}"
+
+
+def _require_own(found: os.stat_result, path: str | Path, access: Access) -> None:
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        raise Refused(f"{path} is not a plain file with one name: remove it")
+    if not access.trusts(found.st_uid) and not is_trusted(path):
+        raise Refused(f"{path} was made by {user(found.st_uid)}, not by {user(access.owner)}: remove it")
+
+
+def _require_place(folder: str) -> None:
+    """``Refused`` when a stranger can put another folder into the place of this one, or of one above it."""
+    place = Path(os.path.realpath(folder))
+    for one in (*reversed(place.parents), place):
+        try:
+            found = os.lstat(one)
+        except FileNotFoundError:
+            return  # whoever opens it says so
+        if found.st_mode & 0o002 and not found.st_mode & stat.S_ISVTX and not _is_read_only(one):
+            raise Refused(_open_folder(str(one)))
+        if one != one.parent and _is_open(str(one.parent)) and found.st_uid not in (_ROOT, os.geteuid()):
+            raise Refused(
+                f"{one} belongs to {user(found.st_uid)}, who made it in a folder where everybody may: use "
+                f"another folder, or name it in {TRUSTED}"
+            )
+
+
+def _require_link(path: str) -> None:
+    """``Refused`` when the path is a link that a stranger can have made."""
+    with suppress(FileNotFoundError):
+        found = os.lstat(path)
+        strange = found.st_uid not in (_ROOT, os.geteuid())
+        if stat.S_ISLNK(found.st_mode) and strange and _is_open(os.path.dirname(os.path.abspath(path))):
+            raise Refused(f"{path} is a symbolic link that {user(found.st_uid)} made: remove it")
+
+
+def _is_open(folder: str) -> bool:
+    """May every user make files there?"""
+    return bool(os.stat(folder).st_mode & 0o002) and not _is_read_only(folder)
+
+
+def _is_read_only(path: str | Path) -> bool:
+    """Is it on a file system that nobody can write to, as a container's volume of settings is?"""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def _open_folder(folder: str) -> str:
+    return (
+        f"every user can write into the folder {folder}, and can replace what is in it: "
+        f"{_command('chmod', 'o-w', folder)}, or name it in {TRUSTED} if no other user is on this machine"
+    )
+
+
+def _command(*words: str | Path) -> str:
+    return f"`{shlex.join(map(str, words))}`"

@@ -1,0 +1,188 @@
+"""Locks on single bytes of the database file, far beyond its content: the system frees them with their process.
+
+They are bound to the file itself. Nobody can take them away but with the database, wherever its folder of sockets
+goes and by whatever name it is opened. They are locks of an *open file description* where the system has those
+(Linux, macOS). SQLite's own locks lie at other bytes.
+
+The rule: **the descriptor is closed last.** Closing any descriptor of the file drops the locks that SQLite holds
+for this process, so all users of one file share one descriptor, until the last of them has closed it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+import sys
+import threading
+
+_DARWIN = sys.platform == "darwin"
+_SETLK = getattr(fcntl, "F_OFD_SETLK", 90 if _DARWIN else fcntl.F_SETLK)
+_GETLK = getattr(fcntl, "F_OFD_GETLK", 92 if _DARWIN else fcntl.F_GETLK)
+_BUSY = (BlockingIOError, PermissionError)  # EAGAIN or EACCES, as the system likes
+_ALONE = -1
+
+
+class Ranges:
+    """The lockable bytes of one file, for one user of them in this process. ``close`` it after SQLite."""
+
+    def __init__(self, path: str) -> None:
+        with _guard:
+            self._file = _shared(path)
+            self._file.users += 1
+        self._held: set[int] = set()
+        self._open = True
+
+    def try_acquire(self, byte: int, *, shared: bool = False) -> bool:
+        """Take the lock of a byte, alone or beside others who share it; False if somebody is in the way."""
+        if byte in self._held or not self._file.try_acquire(byte, shared=shared):
+            return False
+        self._held.add(byte)
+        return True
+
+    def release(self, byte: int) -> None:
+        """Give back a lock that we hold."""
+        if byte in self._held:
+            self._held.discard(byte)
+            self._file.release(byte)
+
+    def holds(self, byte: int) -> bool:
+        """Do we ourselves hold it?"""
+        return byte in self._held
+
+    def holders(self, first: int, length: int = 1) -> list[int]:
+        """The bytes in a range that anybody holds, ourselves included."""
+        return self._file.holders(first, length)
+
+    def stat(self) -> os.stat_result:
+        """The file that was opened, wherever its name points by now."""
+        return os.fstat(self._file.number)
+
+    def header(self, size: int) -> bytes:
+        """The first bytes of the file as they are on the disk, past SQLite."""
+        return os.pread(self._file.number, size, 0)
+
+    def close(self) -> None:
+        """Free what we hold; may be called twice."""
+        for byte in list(self._held):
+            self.release(byte)
+        if self._open:
+            self._open = False
+            self._file.leave()
+
+
+class _File:
+    """One file and its descriptor, and who in this process holds which byte: the system does not tell them apart."""
+
+    def __init__(self, number: int, key: tuple[int, int]) -> None:
+        self.number = number
+        self.users = 0
+        self._key = key
+        self._bytes: dict[int, int] = {}  # how many share it, or _ALONE
+
+    def try_acquire(self, byte: int, *, shared: bool) -> bool:
+        with _guard:
+            mine = self._bytes.get(byte, 0)
+            if mine == _ALONE or (mine and not shared):
+                return False
+            if not mine and not self._lock(fcntl.F_RDLCK if shared else fcntl.F_WRLCK, byte):
+                return False
+            self._bytes[byte] = mine + 1 if shared else _ALONE
+            return True
+
+    def release(self, byte: int) -> None:
+        with _guard:
+            mine = self._bytes.pop(byte, 0)
+            if mine > 1:
+                self._bytes[byte] = mine - 1
+            elif mine:
+                self._lock(fcntl.F_UNLCK, byte)
+
+    def holders(self, first: int, length: int) -> list[int]:
+        with _guard:
+            found = {byte for byte in self._bytes if first <= byte < first + length}
+        parts = [(first, length)]
+        while parts:  # the system tells of one at a time, and of any of them
+            start, size = parts.pop()
+            answer = fcntl.fcntl(self.number, _GETLK, _packed(fcntl.F_WRLCK, start, size))
+            kind, at, count = _unpacked(answer)
+            if kind == fcntl.F_UNLCK:
+                continue
+            end = min(at + count, start + size)
+            at = max(at, start)
+            found.update(range(at, end))
+            parts += [
+                (begin, stop - begin) for begin, stop in ((start, at), (end, start + size)) if stop > begin
+            ]
+        return sorted(found)
+
+    def leave(self) -> None:
+        with _guard:
+            self.users -= 1
+            if self.users == 0 and self.number >= 0:
+                _files.pop(self._key, None)
+                os.close(self.number)
+                self.number = -1
+
+    def _lock(self, kind: int, byte: int) -> bool:
+        if self.number < 0:
+            return kind == fcntl.F_UNLCK  # a forked child's: the locks are the parent's
+        try:
+            fcntl.fcntl(self.number, _SETLK, _packed(kind, byte, 1))
+        except _BUSY:
+            return False
+        return True
+
+
+_files: dict[tuple[int, int], _File] = {}  # the process's own, as SQLite keeps its open files
+_guard = threading.RLock()
+
+
+def _shared(path: str) -> _File:
+    """The file, opened only if this process has not done so already: closing a second descriptor does harm."""
+    with _guard:
+        found = os.stat(path)
+        known = _files.get((found.st_dev, found.st_ino))
+        if known is not None:
+            return known
+        number = _opened(path)
+        found = os.fstat(number)
+        key = found.st_dev, found.st_ino
+        return _files.setdefault(key, _File(number, key))
+
+
+def _opened(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EROFS):
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # enough to see who holds what
+
+
+def _packed(kind: int, start: int, length: int) -> bytes:
+    """``struct flock`` of <fcntl.h>."""
+    if _DARWIN:
+        return struct.pack("qqihh", start, length, 0, kind, os.SEEK_SET)
+    return struct.pack("hhqqi", kind, os.SEEK_SET, start, length, 0)
+
+
+def _unpacked(answer: bytes) -> tuple[int, int, int]:
+    if _DARWIN:
+        start, length, _, kind, _ = struct.unpack_from("qqihh", answer)
+    else:
+        kind, _, start, length, _ = struct.unpack_from("hhqqi", answer)
+    return kind, start, length
+
+
+def _leave_to_parent() -> None:
+    global _guard
+    _guard = threading.RLock()  # another thread of the parent may have had it
+    for file in _files.values():
+        os.close(file.number)
+        file.number = -1
+    _files.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
