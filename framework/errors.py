@@ -16,6 +16,7 @@
     │   ├── RequestInProgress  the first request with this key is being answered       (HTTP 409)
     │   ├── RequestMismatch    the key was used for a request with other contents      (HTTP 422)
     │   └── Unavailable        the database cannot be read or written now              (HTTP 503)
+    │       ├── DatabaseLost   its files were deleted, moved or replaced               (HTTP 503)
     │       └── CannotOpen     it could not be opened at all: the start stops
     ├── FifoError
     │   ├── ItemRefused        an item or a FIFO name that is not allowed              (HTTP 422)
@@ -197,6 +198,10 @@ class RequestMismatch(StorageError):
 
 class Unavailable(StorageError):
     """The database cannot be read or written at the moment; nothing of this unit was written."""
+
+
+class DatabaseLost(Unavailable):
+    """The files of the open database were deleted, moved or replaced: nothing is stored in them any more."""
 
 
 class CannotOpen(Unavailable):

@@ -47,7 +47,7 @@ class Access:
         try:
             found = os.stat(path)
         except FileNotFoundError:
-            return cls(os.geteuid(), os.getegid())
+            return cls.own()
         return cls(found.st_uid, found.st_gid, found.st_mode & _SHARED == _SHARED)
 
     @property
@@ -57,6 +57,11 @@ class Access:
     @property
     def folder_mode(self) -> int:
         return 0o770 if self.shared else 0o700
+
+    @classmethod
+    def own(cls) -> Access:
+        """That of what is this process's alone."""
+        return cls(os.geteuid(), os.getegid())
 
     def trusts(self, user: int) -> bool:
         """May this user have made a file that lies beside ours?"""
@@ -147,18 +152,18 @@ def require_folder(path: str | Path, access: Access) -> None:
 
 
 @contextmanager
-def replacing(target: str | Path, *, mode: int | None = 0o600) -> Iterator[Path]:
+def replacing(target: str | Path, access: Access | None) -> Iterator[Path]:
     """A file beside ``target``, which takes its place when the block has ended well.
 
-    The link that ``target`` may be is replaced, never written through. Without ``mode`` the umask decides who
+    The link that ``target`` may be is replaced, never written through. Without ``access`` the umask decides who
     may read it: for what is no secret.
     """
     target = Path(target)
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
-    number = os.open(part, _OPEN | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
+    number = os.open(part, _OPEN | os.O_CREAT | os.O_EXCL, 0o666 if access is None else 0o600)
     try:
-        if mode is not None:
-            os.fchmod(number, mode)
+        if access is not None:
+            access.give(number, access.file_mode)
         os.close(number)
         yield part
         os.replace(part, target)

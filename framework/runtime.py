@@ -160,6 +160,10 @@ class Runtime:
         if names:
             await storage.write([RecordPolicy(name, texts.get(name)) for name in sorted(names)])
 
+    async def until_lost(self) -> str:
+        """See ``Storage``: wait until the files of the database were taken away."""
+        return await self.session.storage.until_lost()
+
     async def give_back(self, block: Block) -> None:
         """Offer the item of a block again that was begun and not left; no attempt is counted."""
         self._fifos.settlements.hand_in(Release(block.claim, settled=block.acknowledged))

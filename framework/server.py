@@ -153,7 +153,13 @@ async def serve(
             gc.collect()
             gc.freeze()
             started(runtime)
-            await _first(stop.wait(), server)
+            lost = asyncio.create_task(runtime.until_lost(), name="database lost")
+            await _first(stop.wait(), lost, server)
+            if lost.done():
+                logger.error("%s", lost.result(), extra={"action": "database_lost"})
+                shutdown.ask("the files of the database are lost")
+                code = 1
+            lost.cancel()
             asked = shutdown.asked
             shutdown.ask("the gateway has ended")
             runtime.ask_to_stop()
@@ -161,7 +167,7 @@ async def serve(
                 server.uvicorn.should_exit = True
                 # The workers end beside the requests; what both use is closed after them.
                 await asyncio.gather(server.ended(), runtime.stop(shutdown.grace))
-                code = server.code(asked=asked)
+                code = server.code(asked=asked) or code
             else:
                 await runtime.stop(shutdown.grace)
             if runtime.deaf or (server is not None and server.deaf):
@@ -251,9 +257,9 @@ async def _until_up(server: _Serving) -> None:
         server.task.result()
 
 
-async def _first(stop: object, server: _Serving | None) -> None:
-    """Wait for the stop, or for the server to end by itself."""
-    waiting = {asyncio.ensure_future(stop)}  # type: ignore[call-overload]
+async def _first(stop: object, lost: asyncio.Task[str], server: _Serving | None) -> None:
+    """Wait for the stop, for the loss of the database, or for the server to end by itself."""
+    waiting = {asyncio.ensure_future(stop), lost}  # type: ignore[call-overload]
     if server is not None:
         waiting.add(server.task)
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

@@ -116,6 +116,8 @@ class Gateway:
         try:
             if scope.get("http_version", "1.1") not in _VERSIONS:
                 return problem(505, "this server speaks HTTP/1.1 and HTTP/1.0")
+            if not inside and self._session.storage.lost is not None and scope["raw_path"] != b"/-/live":
+                return failures.lost()
             parts = segments(scope["raw_path"])
             if parts and parts[0] == "-":
                 return await self._own(scope, parts[1:])

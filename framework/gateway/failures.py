@@ -137,3 +137,10 @@ def stopping() -> Response:
     answer = problem(503, "the server is stopping, and the request was not finished in time")
     answer.headers["retry-after"] = "1"
     return answer
+
+
+def lost() -> Response:
+    """503 when the files of the database are not there any more: what is answered now would be forgotten."""
+    return problem(
+        503, "the database of this server was deleted, moved or replaced; nothing is stored any more"
+    )

@@ -39,9 +39,13 @@ def open_storage(
     waits for nobody who writes. ``statements`` reports what is sent to it.
     """
     path = _sqlite_file(url)
+    from framework.storage.sqlite.engine import SqliteStorage
+    from framework.storage.sqlite.rescue import require_no_rescued
+
     if not create or reading:
         _require_there(path)
-    from framework.storage.sqlite.engine import SqliteStorage
+    else:
+        require_no_rescued(path)
 
     return SqliteStorage.open(url, path, statements, reading=reading)
 

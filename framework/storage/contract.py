@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Select, Table
 
+from framework.errors import DatabaseLost
 from framework.storage.age import Age
 from framework.storage.broadcast import Broadcast
 from framework.storage.operations import Claim, DeadLetter, Executed, FifoState, ItemState, Operation
@@ -132,6 +133,13 @@ class Storage(Protocol):
 
     def alive(self, process: int) -> bool:
         """Does the process with this number still have the database open?"""
+
+    @property
+    def lost(self) -> DatabaseLost | None:
+        """Why nothing can be stored or read any more: what the database is kept in was taken away."""
+
+    async def until_lost(self) -> str:
+        """Wait for that to happen; what was lost and where its content is, for the operator."""
 
     def alone(self, name: str) -> AbstractAsyncContextManager[None]:
         """A lock that one holder in the whole installation has; waits for it; freed when its process dies."""

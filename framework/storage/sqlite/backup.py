@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -15,43 +14,47 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from framework import files
 from framework.errors import CannotOpen, Unavailable
 from framework.storage.sqlite.errors import reason_for
+from framework.storage.sqlite.identity import renumber
+from framework.storage.sqlite.users import missing_log
 
 _WAIT = 10.0  # seconds that a lock of another process is waited for
 
 
 async def backup(path: str, file: str) -> None:
     """Copy the database ``path`` to ``file``; ``Unavailable`` says why not, and then nothing was left."""
-    with _appearing(path, file) as part:
+    files.require_database(path)
+    with _appearing(path, file, files.Access.own()) as part:
         await _copy(path, part)
 
 
 def copy(path: str, file: str) -> None:
-    """The same, for who has no event loop."""
-    with _appearing(path, file) as part, closing(connect(path, "rw", timeout=_WAIT)) as connection:
+    """A copy beside the database, for whoever may use that; for callers without an event loop."""
+    with (
+        _appearing(path, file, files.Access.of(path)) as part,
+        closing(connect(path, "rw", timeout=_WAIT)) as connection,
+    ):
         connection.execute("VACUUM INTO ?", (str(part),))
 
 
 @contextmanager
-def _appearing(path: str, file: str) -> Iterator[Path]:
+def _appearing(path: str, file: str, access: files.Access) -> Iterator[Path]:
     """A file beside ``file``, which it becomes once the block has filled it."""
     target = Path(file)
     _require_place(Path(path), target)
-    # Beside the target, so that the rename stays on one file system; with the database's permissions.
-    part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
-        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, os.stat(path).st_mode & 0o777))
-        yield part
-        _sync(part)
-        os.replace(part, target)
-        _sync(target.parent)
+        with files.replacing(target, access) as part:
+            yield part
+            renumber(part)
+            sync(part)
+        sync(target.parent)
     except sqlite3.Error as error:
-        raise Unavailable(f"no backup {file} was made: {reason_for(error) or error} ({error})") from error
+        reason = missing_log(path) or reason_for(error) or error
+        raise Unavailable(f"no backup {file} was made: {reason} ({error})") from error
     except OSError as error:
         raise Unavailable(f"no backup {file} was made: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 async def _copy(path: str, part: Path) -> None:
@@ -98,7 +101,7 @@ def _same(own: Path, target: Path) -> bool:
     return own.exists() and target.exists() and os.path.samefile(own, target)
 
 
-def _sync(path: Path) -> None:
+def sync(path: str | Path) -> None:
     """To the disk. Only for files that no SQLite connection of this process has open."""
     fd = os.open(path, os.O_RDONLY)
     try:

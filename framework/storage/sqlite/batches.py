@@ -13,7 +13,7 @@ from __future__ import annotations
 import sqlite3
 import time
 
-from framework.errors import Unavailable
+from framework.errors import CannotOpen, Unavailable
 from framework.storage.batches import Unit, Waiting
 from framework.storage.sqlite.errors import is_busy, translate
 from framework.storage.sqlite.turns import Turns
@@ -47,7 +47,7 @@ def write_in_turn(
     """Wait for this process's turn and for SQLite, then run those units that are still wanted as one batch."""
     try:
         turns.take()
-    except OSError as error:
+    except (OSError, CannotOpen) as error:
         batch = waiting.start()
         for unit in batch:
             unit.error = translate(error)

@@ -21,7 +21,7 @@ import aiosqlite
 from sqlalchemy import Select, Table
 
 from framework import files
-from framework.errors import CannotOpen, Unavailable
+from framework.errors import CannotOpen, DatabaseLost, Unavailable
 from framework.storage import age, tables
 from framework.storage.age import Age
 from framework.storage.batches import BatchThread
@@ -61,6 +61,8 @@ from framework.storage.sqlite.checkpoints import Checkpoints
 from framework.storage.sqlite.dialect import Dialect as SQLiteDialect
 from framework.storage.sqlite.errors import cannot_open, translate
 from framework.storage.sqlite.fifos import make_triggers, missing_triggers
+from framework.storage.sqlite.guard import Guard
+from framework.storage.sqlite.identity import content_version
 from framework.storage.sqlite.locks import Locks
 from framework.storage.sqlite.lookups import Lookups, connect_reader
 from framework.storage.sqlite.operations import Operations
@@ -70,7 +72,7 @@ from framework.storage.sqlite.sockets import SocketFolder
 from framework.storage.sqlite.statements import Connecting, connecting
 from framework.storage.sqlite.transaction import HeldTransaction
 from framework.storage.sqlite.turns import Turns
-from framework.storage.sqlite.users import Users
+from framework.storage.sqlite.users import Users, missing_log
 from framework.storage.sqlite.wakeups import Wakeups
 from framework.storage.statements import Statements
 
@@ -98,14 +100,16 @@ class SqliteStorage:
         self.broadcast = SqliteBroadcast(self._sockets)
         self._turns = Turns(self._locks, path)
         self._users = Users(self._locks)
+        self._guard = Guard(path, self._locks)
+        self._checkpoints = Checkpoints(self._turns, path)
         self._writer = BatchThread(
             "framework-sqlite-writer",
             connect=self._connect_in_turn,
-            run_batch=partial(write_in_turn, self._turns),
+            run_batch=partial(self._guard.judged, partial(write_in_turn, self._turns)),
             patience=WRITE_WAIT,
             late=self._turns.late,
             done=self._committed,
-            after_batch=Checkpoints(self._turns, path).after_batch,
+            after_batch=self._after_batch,
         )
         self._lookups = Lookups(path, self._connecting)
         self._readers: list[aiosqlite.Connection] = []
@@ -125,7 +129,10 @@ class SqliteStorage:
         _require_version()
         _require_place(path)
         _make(path)
-        storage = cls(url, path, statements)
+        try:
+            storage = cls(url, path, statements)
+        except OSError as error:
+            raise CannotOpen(f"cannot open the database {files.denied(path, error)}") from error
         try:
             await storage._start(reading=reading)
             yield storage
@@ -133,23 +140,26 @@ class SqliteStorage:
             await storage.close()
 
     async def _start(self, *, reading: bool) -> None:
+        version = None
         try:
             self._users.enter()
             if not reading or not await self._is_prepared():
                 await self._writer.start()
                 await self.ensure_tables(list(tables.metadata.sorted_tables))
-                await self._writer.run(_prepare)
+                version = await self._writer.run(_prepare)
             await self._lookups.start()
             for _ in range(_READERS):
                 self._readers.append(await _connect_reader(self._path, self._connecting))
+            if version is not None:  # one that only reads is gone before it could be told
+                self._guard.start(version, lambda: self._writer.run(_nothing))
             await self._look_at_drain(reading=reading)
         except sqlite3.Error as error:
-            raise cannot_open(self._path, error) from error
+            raise self._cannot_open(error) from error
         except OSError as error:
             raise CannotOpen(f"cannot open the database {self._path}: {translate(error)}") from error
         except Unavailable as error:  # the same, from a unit of the writer
             if isinstance(error.__cause__, sqlite3.Error):
-                raise cannot_open(self._path, error.__cause__) from error
+                raise self._cannot_open(error.__cause__) from error
             raise
 
     async def _look_at_drain(self, *, reading: bool) -> None:
@@ -175,6 +185,9 @@ class SqliteStorage:
                 return not found.changes and not missing_triggers(connection)
 
         return await asyncio.to_thread(look)
+
+    def _cannot_open(self, error: sqlite3.Error) -> CannotOpen:
+        return cannot_open(self._path, error, missing_log(self._path, self._users.others()))
 
     def _connect_in_turn(self) -> sqlite3.Connection:
         # Nobody can wait in SQLite for who turns a new database into one with a log: it says "locked" at once.
@@ -209,6 +222,21 @@ class SqliteStorage:
         )
         return answers
 
+    @property
+    def lost(self) -> DatabaseLost | None:
+        """See the contract."""
+        return self._guard.lost
+
+    async def until_lost(self) -> str:
+        """See the contract."""
+        return await self._guard.until_lost()
+
+    def _after_batch(self, connection: sqlite3.Connection) -> None:
+        if self._guard.lost is None:
+            self._checkpoints.after_batch(connection)
+        else:
+            self._guard.after_batch(connection)
+
     def _committed(self, fifos: set[str]) -> None:
         self._signals.ring(fifos)
         self._wakeups.send(fifos)
@@ -241,6 +269,7 @@ class SqliteStorage:
         query = self._codec.by_key(table, key_column)
         [(_, convert)] = query.parameters
         parameters = (convert(key) if convert else key,)
+        self._guard.require()
         rows = self._lookups.in_place(query.sql, parameters)
         if rows is None:
             rows = await self._lookups.elsewhere(query.sql, parameters)
@@ -253,6 +282,7 @@ class SqliteStorage:
 
     async def gather(self, plan: Plan[T]) -> T:
         """See the contract."""
+        self._guard.require()
         return await self._lookups.run(lambda connection: in_snapshot(connection, self._codec, plan))
 
     async def rows(self, statement: Select[Any]) -> Executed:
@@ -327,9 +357,12 @@ class SqliteStorage:
 
     async def close(self) -> None:
         """See the contract; may be called twice."""
+        self._guard.stop()
         for reader in self._readers:
             await reader.close()
         self._readers.clear()
+        if self._guard.forbids_closing:
+            self._lookups.leave_open()
         await self._lookups.close()
         await self._writer.close()
         self._turns.close()
@@ -337,15 +370,15 @@ class SqliteStorage:
         await self.broadcast.close()
         self._sockets.close()
         self._users.leave()
-        if not (
-            self._writer.is_left_behind or self._lookups.is_left_behind
-        ):  # SQLite would lose its locks too
+        left_open = self._writer.is_left_behind or self._lookups.is_left_behind or self._guard.forbids_closing
+        if not left_open:  # a connection that is open would lose its locks with ours
             self._locks.close()
 
     async def _fetch(self, query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
         return await self._read(query.sql, query.bind(parameters))
 
     async def _read(self, sql: str, parameters: Sequence[Any]) -> Sequence[Any]:
+        self._guard.require()
         if not self._readers:
             raise Unavailable("the database is closed")
         self._turn = (self._turn + 1) % len(self._readers)
@@ -408,11 +441,16 @@ def _wakes(operations: Sequence[Operation]) -> set[str]:
     return wakes - delivered  # who acknowledges and takes the next leaves nothing for another
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    """What else a database has from its first moment on: the triggers, and its own clock."""
+def _nothing(_: sqlite3.Connection) -> None:
+    pass
+
+
+def _prepare(connection: sqlite3.Connection) -> int:
+    """What else a database has from its first moment on: the triggers, its own clock, and its content's version."""
     make_triggers(connection)
     if sqlite_ages.read(connection) is None:
         sqlite_ages.keep(connection)
+    return content_version(connection)
 
 
 def _connect_writer(path: str, factory: Connecting = sqlite3.Connection) -> sqlite3.Connection:

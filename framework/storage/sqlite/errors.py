@@ -50,9 +50,9 @@ def translate(error: BaseException) -> BaseException:
     return unavailable
 
 
-def cannot_open(path: str, error: sqlite3.Error) -> CannotOpen:
-    """The error of a start: which file, why, and what to do."""
-    reason = reason_for(error) or str(error)
+def cannot_open(path: str, error: sqlite3.Error, known: str | None = None) -> CannotOpen:
+    """The error of a start: which file, why, and what to do. ``known`` is what was found out about it."""
+    reason = known or reason_for(error) or str(error)
     return CannotOpen(f"cannot open the database {path}: {reason} ({error})")
 
 

@@ -30,6 +30,7 @@ _PROCESSES = GATE + (1 << 32)
 _NAMES = GATE + (1 << 60)
 _NAMES_BYTES = 7  # of a name's hash
 USERS = GATE + (1 << 61)
+RESCUE = GATE + 1
 
 
 class Lock:

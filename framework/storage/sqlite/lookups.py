@@ -7,9 +7,11 @@ a look-up never waits for a lock, and one that took long sends the next ones to 
 
 from __future__ import annotations
 
+import ctypes
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from framework.errors import Unavailable
@@ -51,6 +53,8 @@ class Lookups:
     async def start(self) -> None:
         """Open both connections; ``sqlite3.Error`` when that fails."""
         self._connection = connect_reader(self._path, 0.0, self._factory)
+        with suppress(sqlite3.OperationalError):  # busy: it has the log open from its first look-up on
+            self._connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
         await self._thread.start()
 
     def in_place(self, sql: str, parameters: Sequence[Any]) -> list[Any] | None:
@@ -84,6 +88,12 @@ class Lookups:
         """Work on the thread's connection that may take long, and is answered as soon as it is done."""
         result: T = await self._thread.run(work, exclusive=True)
         return result
+
+    def leave_open(self) -> None:
+        """Keep the loop's connection until the process has ended, also when Python takes itself down."""
+        if self._connection is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+            self._connection = None
 
     async def close(self) -> None:
         """Close both connections; may be called twice."""

@@ -28,7 +28,7 @@ from framework.storage.sqlite.errors import reason_for
 from framework.storage.sqlite.locks import Locks
 from framework.storage.sqlite.operations import record_audit
 from framework.storage.sqlite.plan import SqlitePlan, plan, undefined
-from framework.storage.sqlite.users import Users
+from framework.storage.sqlite.users import Users, missing_log
 
 _WAIT = 10.0  # seconds that a lock of another process is waited for
 
@@ -142,5 +142,5 @@ def _has_history(connection: sqlite3.Connection) -> bool:
 
 
 def _unavailable(path: str, error: sqlite3.Error) -> Unavailable:
-    reason = reason_for(error) or str(error)
+    reason = missing_log(path) or reason_for(error) or str(error)
     return Unavailable(f"{path}: {reason}: nothing was changed ({error})")

@@ -20,6 +20,7 @@ import threading
 _DARWIN = sys.platform == "darwin"
 _SETLK = getattr(fcntl, "F_OFD_SETLK", 90 if _DARWIN else fcntl.F_SETLK)
 _GETLK = getattr(fcntl, "F_OFD_GETLK", 92 if _DARWIN else fcntl.F_GETLK)
+_GETPATH = 50  # F_GETPATH of macOS
 _BUSY = (BlockingIOError, PermissionError)  # EAGAIN or EACCES, as the system likes
 _ALONE = -1
 
@@ -58,6 +59,15 @@ class Ranges:
     def stat(self) -> os.stat_result:
         """The file that was opened, wherever its name points by now."""
         return os.fstat(self._file.number)
+
+    def place(self) -> str | None:
+        """Where the file lies by now, if the system tells."""
+        try:
+            if _DARWIN:
+                return fcntl.fcntl(self._file.number, _GETPATH, bytes(1024)).rstrip(b"\0").decode()
+            return os.readlink(f"/proc/self/fd/{self._file.number}")
+        except (OSError, ValueError):
+            return None
 
     def header(self, size: int) -> bytes:
         """The first bytes of the file as they are on the disk, past SQLite."""

@@ -30,6 +30,7 @@ from framework.storage.sqlite.dialect import Dialect as SQLiteDialect
 from framework.storage.sqlite.engine import OLDEST, _connect_writer
 from framework.storage.sqlite.errors import reason_for
 from framework.storage.sqlite.locks import Locks
+from framework.storage.sqlite.users import missing_log
 
 _WAL_RESET_BUG = (3, 51, 2)  # the last version that has it
 
@@ -81,7 +82,7 @@ def findings(path: str, defined: Sequence[Table] | None) -> Iterator[Finding]:
         with Locks(str(database)) as locks, closing(_open(database)) as connection:
             yield from _inside(connection, locks, defined)
     except sqlite3.Error as error:
-        reason = reason_for(error) or "it cannot be read"
+        reason = missing_log(path) or reason_for(error) or "it cannot be read"
         yield Finding("database", "error", f"{path}: {reason} ({error})")
     except OSError as error:
         yield Finding("database", "error", f"{error.filename or path}: {error.strerror or error}")

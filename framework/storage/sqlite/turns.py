@@ -12,7 +12,7 @@ import os
 import socket
 from contextlib import suppress
 
-from framework.errors import Unavailable
+from framework.errors import CannotOpen, Unavailable
 from framework.storage.sqlite import holders
 from framework.storage.sqlite.locks import Lock, Locks
 
@@ -55,7 +55,7 @@ class Turns:
         """The error of who has waited too long: it names the process that holds all others up."""
         try:
             holder = self._holder()
-        except OSError:
+        except (OSError, CannotOpen):
             holder = ""
         pid, _, host = holder.removesuffix(_BLOCKED).partition(" ")
         if holder.endswith(_BLOCKED):

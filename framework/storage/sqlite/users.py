@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from framework.errors import CannotOpen
 from framework.storage.sqlite.locks import GATE, USERS, Locks
@@ -79,6 +79,26 @@ class Users:
         """The process numbers of those who hold a lock in a range."""
         held = self._locks.ranges.holders(first, _LARGEST << _RANDOM)
         return sorted({(byte - first) >> _RANDOM for byte in held if byte not in but})
+
+
+def missing_log(path: str, others: Sequence[str] | None = None) -> str | None:
+    """What is wrong when a database cannot be read because its log was deleted under those who have it open."""
+    real = os.path.realpath(path)
+    with suppress(FileNotFoundError):
+        if os.path.getsize(f"{real}-wal"):  # the one who could not read it has made an empty one
+            return None
+    if not os.path.exists(f"{real}-shm"):
+        return None
+    if others is None:
+        with Locks(real) as locks:
+            others = Users(locks).others()
+    if not others:
+        return None
+    named = ", ".join(others)
+    return (
+        f"the write-ahead log {real}-wal was deleted while {named} has the database open, and still has the log. "
+        "A server notices it, writes what it holds into the database file and ends; then start it again"
+    )
 
 
 def _place(first: int) -> int:
