@@ -78,6 +78,15 @@ class Access:
             elif self.shared:
                 os.fchown(number, -1, self.group)
 
+    def give_name(self, path: str | Path) -> None:
+        """``give`` for what cannot be opened, a socket, in a folder of our own."""
+        os.chmod(path, self.file_mode)
+        with suppress(PermissionError):
+            if os.geteuid() == _ROOT:
+                os.chown(path, self.owner, self.group, follow_symlinks=False)
+            elif self.shared:
+                os.chown(path, -1, self.group, follow_symlinks=False)
+
 
 def create(path: str | Path, access: Access | None = None) -> bool:
     """Make an empty file that nobody else may read, whatever the umask. False if it exists, a link included."""
@@ -113,7 +122,10 @@ def open_beside(path: str | Path, access: Access, *, make: bool = True) -> int:
                 raise Refused(f"{path} is a symbolic link, which no file there may be: remove it") from None
             raise CannotOpen(denied(path, error)) from error
     try:
-        _require_own(os.fstat(number), path, access)
+        found = os.fstat(number)
+        _require_own(found, path, access)
+        if stat.S_IMODE(found.st_mode) != access.file_mode and os.geteuid() in (_ROOT, found.st_uid):
+            access.give(number, access.file_mode)
     except BaseException:
         os.close(number)
         raise
@@ -130,14 +142,18 @@ def make_folder(path: str | Path, access: Access) -> None:
     except FileExistsError:
         pass
     else:
-        os.chmod(path, access.folder_mode)
-        if os.geteuid() == _ROOT:
-            os.chown(path, access.owner, access.group, follow_symlinks=False)
+        number = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            access.give(number, access.folder_mode)
+        finally:
+            os.close(number)
     require_folder(path, access)
 
 
 def require_folder(path: str | Path, access: Access) -> None:
-    """``Refused`` unless it is a folder of our own. One that others may only look into is closed to them."""
+    """``Refused`` unless it is a folder of our own. One that others may only look into is closed to them, and
+    one that the group is to use is opened to it.
+    """
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode):
         raise Refused(f"{path} is not a folder: remove it")
@@ -147,7 +163,7 @@ def require_folder(path: str | Path, access: Access) -> None:
         raise Refused(f"{path} was made by {user(found.st_uid)}, not by {user(access.owner)}: remove it")
     if found.st_mode & 0o002:
         raise Refused(f"others can write into {path}: {_command('chmod', f'{access.folder_mode:o}', path)}")
-    if found.st_mode & 0o077 & ~access.folder_mode and os.geteuid() in (_ROOT, found.st_uid):
+    if stat.S_IMODE(found.st_mode) != access.folder_mode and os.geteuid() in (_ROOT, found.st_uid):
         os.chmod(path, access.folder_mode)
 
 

@@ -42,7 +42,7 @@ def repl(folder: str, database: str, url: str | None, workers: bool | None) -> N
     """
     import logging
 
-    from framework import logs, trace
+    from framework import files, logs, trace
     from framework.cli import surroundings
     from framework.definitions import render
     from framework.errors import FrameworkError
@@ -68,6 +68,7 @@ def repl(folder: str, database: str, url: str | None, workers: bool | None) -> N
     logs.configure("text")
     logging.getLogger().setLevel(logging.WARNING)
     try:
+        files.require_code(folder)
         code = run(server.Plan(checked.definitions, folder, database, url, outlook.server, workers))
     except FrameworkError as error:
         options.cannot_run(str(error))

@@ -101,8 +101,13 @@ def serve(
     with Shutdown(stop_timeout or None) as shutdown, _failures(log_format, cannot_run):
         checked = _checked(folder, host, port, log_format, cannot_run)
 
+        from framework import files
         from framework.server import listen, stop_at_eof_of
 
+        files.require_code(folder)
+        warning = files.foreign_code(folder)
+        if warning is not None:
+            logger.warning("%s", warning, extra={"action": "foreign_code"})
         if stop_at_eof:
             stop_at_eof_of(0, shutdown)
         _run(
@@ -203,10 +208,14 @@ def _run(
     from framework.gateway import limits
     from framework.gateway.accesslog import AccessLog
     from framework.server import serve as serve_definitions
+    from framework.storage import examine_access
 
     printers = []
 
     def started(runtime: Runtime) -> None:
+        access = examine_access(database)
+        if access.level != "ok":
+            logger.warning("%s", access.message, extra={"action": "exposed"})
         if log_format == "text":
             banner = _banner(definitions, database, listener, workers, runtime.beside.said)
             printers.append(runtime.debug.printer(output.to_stdout(), first=banner))

@@ -29,6 +29,7 @@ def stubs(folder: str, out: Path, check_only: bool) -> None:
 
     Exit code 0: written, or with --check all up to date; 1: mistakes in the definitions, or stale files.
     """
+    from framework import files
     from framework.definitions import render
     from framework.stubs import HEADER
     from framework.stubs import stubs as stubs_of
@@ -52,7 +53,8 @@ def stubs(folder: str, out: Path, check_only: bool) -> None:
     try:
         for path in stale:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(wanted[path], encoding="utf-8")
+            with files.replacing(path, None) as part:
+                part.write_text(wanted[path], encoding="utf-8")
         for path in left:
             path.unlink()
     except OSError as error:

@@ -27,6 +27,8 @@ from prompt_toolkit.layout.processors import TabsProcessor
 from prompt_toolkit.lexers import PygmentsLexer
 from prompt_toolkit.output import create_output
 
+from framework import files
+from framework.errors import CannotOpen
 from framework.repl.completion import Names
 from framework.repl.screen import Screen
 from framework.repl.statement import whole
@@ -141,9 +143,10 @@ def _history(path: Path | None) -> History:
     if path is None:
         return InMemoryHistory()
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600))
-        path.chmod(0o600)
-    except OSError:
+        number = files.open_beside(path, files.Access.own())
+        os.fchmod(number, 0o600)
+        os.close(number)
+    except (OSError, CannotOpen):
         return InMemoryHistory()
     return _BlockHistory(str(path))
 

@@ -219,4 +219,4 @@ def _log(address: Address) -> tuple[Path, BinaryIO]:
         return Path(path), os.fdopen(number, "wb")
     log = folder / f"{name}.log"
     log.unlink(missing_ok=True)
-    return log, os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+    return log, os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")

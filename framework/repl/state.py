@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from framework import files
+from framework.errors import CannotOpen
+
 
 def folder() -> Path | None:
     """``$XDG_STATE_HOME/framework``, else ``~/.local/state/framework``; None where it cannot be.
@@ -14,7 +17,8 @@ def folder() -> Path | None:
     home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
     path = Path(home, "framework")
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.make_folder(path, files.Access.own())
+    except (OSError, CannotOpen):
         return None
     return path if path.is_absolute() and os.access(path, os.W_OK) else None

@@ -59,7 +59,8 @@ def sockets(url: str) -> SocketFolder:
     """The folder beside the database where processes of this machine meet; it may be missing. ``close`` it."""
     from framework.storage.sqlite.locks import Locks
 
-    return SocketFolder(Locks(_sqlite_file(url)).folder)
+    locks = Locks(_sqlite_file(url))
+    return SocketFolder(locks.folder, locks.access)
 
 
 async def backup(url: str, file: str) -> None:
@@ -72,6 +73,14 @@ async def backup(url: str, file: str) -> None:
     from framework.storage.sqlite import backup as sqlite_backup
 
     await sqlite_backup.backup(path, file)
+
+
+def examine_access(url: str) -> Finding:
+    """Who else may read the files of the database than their owner meant."""
+    path = _sqlite_file(url)
+    from framework.storage.sqlite.report import access
+
+    return access(path)
 
 
 def examine(url: str, tables: Sequence[Table] | None = None) -> list[Finding]:
@@ -146,6 +155,7 @@ __all__ = [
     "Storage",
     "backup",
     "examine",
+    "examine_access",
     "exists",
     "migrate",
     "migrations",

@@ -39,7 +39,7 @@ def test_the_copy_opens_and_holds_everything(database: Database) -> None:
     copy = database.folder / "copy.db"
     assert (result.code, result.err) == (0, "")
     assert result.out == f"copy.db: {copy.stat().st_size} bytes\n"
-    assert copy.stat().st_mode & 0o777 == 0o640
+    assert copy.stat().st_mode & 0o777 == 0o600
     assert items_of(copy) == ids[1:]
     again = Database(database.folder)
     again.url = f"sqlite:///{copy}"

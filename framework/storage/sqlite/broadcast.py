@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
+from framework.errors import CannotOpen
 from framework.outbox import Outbox, Reader
 from framework.storage.broadcast import Heard
 from framework.storage.sqlite import listeners as sqlite_listeners
@@ -41,6 +42,11 @@ class SqliteBroadcast:
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[Heard]]:
         """See the contract."""
         return sqlite_listeners.listen(self._folder)
+
+    def renew(self) -> None:
+        """Look for listeners in a new folder: the one until now is gone."""
+        for sender in self._senders:
+            sender.forget_bell()
 
     async def close(self) -> None:
         """Give what was sent last a second to arrive, then end. May be called again."""
@@ -71,7 +77,8 @@ class SqliteSender:
 
     def look(self) -> None:
         """See the contract. The bell is read first: who rings it while we look is looked for again."""
-        if self._bell is None or self._bell.value() != self._seen:
+        bell = self._bell
+        if bell is None or bell.value() != self._seen:
             self._look()
 
     def end(self) -> list[_Link]:
@@ -93,7 +100,11 @@ class SqliteSender:
                 self._links = {name: link for name, link in self._links.items() if not link.over}
                 for name in names - self._links.keys():
                     self._links[name] = _Link(self._folder, name, self)
-            except (OSError, RuntimeError) as error:  # no more files or threads, or a folder that is not ours
+            except (
+                OSError,
+                RuntimeError,
+                CannotOpen,
+            ) as error:  # no more files or threads, or a folder that is not ours
                 if not self._warned:
                     self._warned = True
                     logger.warning("who listens may not hear what scripts print here: %s", error)
@@ -101,6 +112,11 @@ class SqliteSender:
             for name in self._links.keys() - names:
                 self._links.pop(name).close()
             self._seen = value  # at last: another thread that prints now must find them all
+
+    def forget_bell(self) -> None:
+        """The bell is another one: nobody rings the one that we see."""
+        with self._lock:
+            self._bell, self._seen = None, b""
 
     def look_again(self) -> None:
         """At the next message: a listener has died, or has ended a stream by itself."""

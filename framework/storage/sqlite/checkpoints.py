@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 
+from framework.errors import CannotOpen
 from framework.storage.sqlite.turns import Turns
 
 # A checkpoint after so many changed rows, or so many batches.
@@ -58,7 +59,7 @@ class Checkpoints:
             self._large = pages > LONGEST_LOG or _size(self._log) > LARGEST_FILE
             if self._large:
                 self._in_turn(connection, "TRUNCATE" if copied == pages else "PASSIVE")
-        except (sqlite3.Error, OSError):
+        except (sqlite3.Error, OSError, CannotOpen):
             pass  # a full disk, or a reader in the way
 
     def _in_turn(self, connection: sqlite3.Connection, mode: str) -> None:

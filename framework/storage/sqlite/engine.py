@@ -8,6 +8,7 @@ The database file is never opened but through SQLite: closing it otherwise drops
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 import time
@@ -76,6 +77,8 @@ from framework.storage.sqlite.users import Users, missing_log
 from framework.storage.sqlite.wakeups import Wakeups
 from framework.storage.statements import Statements
 
+logger = logging.getLogger("framework.storage")
+
 OLDEST = (3, 37, 0)  # what the SQL of this engine was written for and is tested with
 
 _READERS = 2
@@ -95,7 +98,7 @@ class SqliteStorage:
         self._locks = Locks(path)
         self._operations = Operations(self._codec, self._locks)
         self._signals = Signals()
-        self._sockets = SocketFolder(self._locks.folder)
+        self._sockets = SocketFolder(self._locks.folder, self._locks.access)
         self._wakeups = Wakeups(self._sockets, self._signals.ring)
         self.broadcast = SqliteBroadcast(self._sockets)
         self._turns = Turns(self._locks, path)
@@ -151,7 +154,7 @@ class SqliteStorage:
             for _ in range(_READERS):
                 self._readers.append(await _connect_reader(self._path, self._connecting))
             if version is not None:  # one that only reads is gone before it could be told
-                self._guard.start(version, lambda: self._writer.run(_nothing))
+                self._guard.start(version, lambda: self._writer.run(_nothing), self._renew_sockets)
             await self._look_at_drain(reading=reading)
         except sqlite3.Error as error:
             raise self._cannot_open(error) from error
@@ -231,11 +234,19 @@ class SqliteStorage:
         """See the contract."""
         return await self._guard.until_lost()
 
-    def _after_batch(self, connection: sqlite3.Connection) -> None:
+    def _renew_sockets(self) -> None:
+        """Somebody has tidied up the folder beside the database: no lock is lost with it, only the sockets."""
+        if self._sockets.is_lost:
+            logger.warning("%s was deleted or moved; it is made again", self._sockets.path)
+            self._sockets.close()
+            self._wakeups.renew()
+            self.broadcast.renew()
+
+    def _after_batch(self, connection: sqlite3.Connection, idle: bool) -> float | None:
         if self._guard.lost is None:
-            self._checkpoints.after_batch(connection)
-        else:
-            self._guard.after_batch(connection)
+            return self._checkpoints.after_batch(connection, idle)
+        self._guard.after_batch(connection)
+        return None
 
     def _committed(self, fifos: set[str]) -> None:
         self._signals.ring(fifos)
@@ -353,7 +364,8 @@ class SqliteStorage:
 
     def give_back(self, patience: float) -> None:
         """See the contract."""
-        sqlite_giveback.give_back(self._path, self._operations, patience)
+        if self._guard.identity.check() is None:  # else the items there are not ours
+            sqlite_giveback.give_back(self._path, self._operations, patience)
 
     async def close(self) -> None:
         """See the contract; may be called twice."""

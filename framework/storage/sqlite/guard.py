@@ -53,10 +53,10 @@ class Guard:
         if self.identity.lost is not None:
             raise self.identity.lost
 
-    def start(self, version: int, wake: Callable[[], Awaitable[Any]]) -> None:
+    def start(self, version: int, wake: Callable[[], Awaitable[Any]], each_look: Callable[[], None]) -> None:
         """Watch the files that SQLite has open by now. ``wake`` sends the writer a unit that does nothing."""
         self.identity.remember(version)
-        self._task = asyncio.create_task(self._watch(wake), name="database guard")
+        self._task = asyncio.create_task(self._watch(wake, each_look), name="database guard")
 
     async def until_lost(self) -> str:
         return await asyncio.shield(self._told)
@@ -94,8 +94,9 @@ class Guard:
 
     # ---- on the loop ------------------------------------------------------------------------
 
-    async def _watch(self, wake: Callable[[], Awaitable[Any]]) -> None:
+    async def _watch(self, wake: Callable[[], Awaitable[Any]], each_look: Callable[[], None]) -> None:
         while self.identity.check_content() is None:
+            each_look()
             with suppress(TimeoutError):
                 async with asyncio.timeout(INTERVAL):
                     await self._noticed.wait()

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from framework import files
 from framework.errors import Unavailable
 from framework.storage.broadcast import Heard
 from framework.storage.sqlite.sockets import SocketFolder
@@ -33,7 +34,7 @@ class Bell:
 
     def __init__(self, folder: SocketFolder) -> None:
         folder.make()
-        number = os.open(folder.path / _BELL, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        number = files.open_beside(folder.path / _BELL, folder.access)
         try:
             os.ftruncate(number, _BELL_SIZE)
             self._memory = mmap.mmap(number, _BELL_SIZE)

@@ -99,7 +99,8 @@ os.register_at_fork(after_in_child=_close_in_child)
 class Locks:
     """The locks of one user of a database that is there; ``close`` them after the connections to it."""
 
-    def __init__(self, database: str) -> None:
+    def __init__(self, database: str, *, look_only: bool = False) -> None:
+        self._look_only = look_only  # at who holds what: none is taken
         self._database = os.path.realpath(database)
         self.folder = Path(self._database + ".run")
 
@@ -111,7 +112,7 @@ class Locks:
     @cached_property
     def ranges(self) -> Ranges:
         """The lockable bytes of the database file."""
-        return Ranges(self._database)
+        return Ranges(self._database, look_only=self._look_only)
 
     def lock(self, name: str) -> Lock:
         """A lock file of this name, made if it is missing; not yet acquired. The caller closes it."""

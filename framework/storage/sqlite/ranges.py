@@ -10,7 +10,6 @@ for this process, so all users of one file share one descriptor, until the last 
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import struct
@@ -28,9 +27,9 @@ _ALONE = -1
 class Ranges:
     """The lockable bytes of one file, for one user of them in this process. ``close`` it after SQLite."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, look_only: bool = False) -> None:
         with _guard:
-            self._file = _shared(path)
+            self._file = _shared(path, os.O_RDONLY if look_only else os.O_RDWR)
             self._file.users += 1
         self._held: set[int] = set()
         self._open = True
@@ -149,26 +148,17 @@ _files: dict[tuple[int, int], _File] = {}  # the process's own, as SQLite keeps 
 _guard = threading.RLock()
 
 
-def _shared(path: str) -> _File:
+def _shared(path: str, mode: int) -> _File:
     """The file, opened only if this process has not done so already: closing a second descriptor does harm."""
     with _guard:
         found = os.stat(path)
         known = _files.get((found.st_dev, found.st_ino))
         if known is not None:
             return known
-        number = _opened(path)
+        number = os.open(path, mode | os.O_CLOEXEC)
         found = os.fstat(number)
         key = found.st_dev, found.st_ino
         return _files.setdefault(key, _File(number, key))
-
-
-def _opened(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EROFS):
-            raise
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # enough to see who holds what
 
 
 def _packed(kind: int, start: int, length: int) -> bytes:

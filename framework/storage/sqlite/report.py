@@ -8,6 +8,7 @@ The settings and the price of a commit are tried on a scratch file in the same f
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sqlite3
 import statistics
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from sqlalchemy import Table
 
+from framework import files
 from framework.storage import tables
 from framework.storage.changes import Plan
 from framework.storage.findings import Finding
@@ -30,6 +32,7 @@ from framework.storage.sqlite.dialect import Dialect as SQLiteDialect
 from framework.storage.sqlite.engine import OLDEST, _connect_writer
 from framework.storage.sqlite.errors import reason_for
 from framework.storage.sqlite.locks import Locks
+from framework.storage.sqlite.rescue import rescued
 from framework.storage.sqlite.users import missing_log
 
 _WAL_RESET_BUG = (3, 51, 2)  # the last version that has it
@@ -77,9 +80,17 @@ def findings(path: str, defined: Sequence[Table] | None) -> Iterator[Finding]:
         )
         return
     yield _files(database)
+    yield access(str(database))
+    try:
+        files.require_database(str(database))
+    except files.Refused as error:
+        yield Finding("access", "error", str(error))
+        return
+    for copy in rescued(str(database)):
+        yield Finding("rescued", "warning", f"{copy} holds what was in the database when its files were lost")
     try:
         # The locks outlast the connection: closing them first would drop those of SQLite.
-        with Locks(str(database)) as locks, closing(_open(database)) as connection:
+        with Locks(str(database), look_only=True) as locks, closing(_open(database)) as connection:
             yield from _inside(connection, locks, defined)
     except sqlite3.Error as error:
         reason = missing_log(path) or reason_for(error) or "it cannot be read"
@@ -217,6 +228,20 @@ def _sync_price(scratch: Path) -> Finding:
         "second, each of them shared by all who write at that moment"
     )
     return Finding("sync", "warning" if price > _SLOW_SYNC else "ok", message, data)
+
+
+def access(path: str) -> Finding:
+    """Who may read what is in the database: items, rows, hashes of tokens."""
+    wide = files.exposed(path)
+    shared = files.Access.of(path).shared
+    if wide:
+        modes = ", ".join(f"{file} has mode {mode:04o}" for file, mode, _ in wide)
+        better = f"{wide[0][2]:o}"
+        command = shlex.join(["chmod", better, *(file for file, _, _ in wide)])
+        data = {file: f"{mode:04o}" for file, mode, _ in wide}
+        return Finding("access", "warning", f"other users may open the database: {modes}; `{command}`", data)
+    whom = "its owner and its group, on purpose" if shared else "its owner"
+    return Finding("access", "ok", f"the database can be opened by {whom} alone")
 
 
 def _files(database: Path) -> Finding:

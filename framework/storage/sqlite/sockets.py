@@ -1,23 +1,66 @@
-"""The sockets of the processes that share a SQLite file, in the folder of its locks."""
+"""The sockets of the processes that share a SQLite file, in the folder ``DATABASE.run`` beside it."""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+
+from framework import files
+
+_UNFINISHED = 60.0  # seconds: a socket that is older and refuses is not about to be opened
 
 
 class SocketFolder:
-    """The folder ``DATABASE.run`` as a place for Unix sockets; ``close`` it."""
+    """The folder as a place for Unix sockets; ``close`` it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, access: files.Access) -> None:
         self.path = folder
+        self.access = access
         self._number = -1
 
     def make(self) -> None:
-        """Make the folder if it is missing: the owner's alone, and so is what lies in it."""
-        self.path.mkdir(mode=0o700, exist_ok=True)
+        """Make the folder if it is missing: the owner's alone. ``Refused`` when it is a stranger's."""
+        files.make_folder(self.path, self.access)
+
+    @property
+    def is_lost(self) -> bool:
+        """Has another folder taken the place of the one that was used until now, or none?"""
+        if self._number < 0:
+            return False
+        try:
+            return not os.path.samestat(os.stat(self.path), os.fstat(self._number))
+        except FileNotFoundError:
+            return True
+
+    def bind(self, made: socket.socket, name: str) -> None:
+        """Give a socket its name in the folder; the database's users alone may connect to it."""
+        self.make()
+        made.bind(self.address(name))
+        self.access.give_name(self.path / name)
+
+    def remove_dead(self, prefix: str, kind: socket.SocketKind) -> None:
+        """Remove the sockets that killed processes have left."""
+        with suppress(OSError):
+            for name in self.names(prefix):
+                if time.time() - os.lstat(self.path / name).st_mtime > _UNFINISHED and self._is_dead(
+                    name, kind
+                ):
+                    self.remove(name)
+
+    def _is_dead(self, name: str, kind: socket.SocketKind) -> bool:
+        with socket.socket(socket.AF_UNIX, kind) as probe:
+            probe.setblocking(False)
+            try:
+                probe.connect(self.address(name))
+            except ConnectionRefusedError:
+                return True
+            except OSError:
+                pass
+        return False
 
     def names(self, prefix: str) -> list[str]:
         """The files whose names begin so."""
@@ -28,7 +71,7 @@ class SocketFolder:
         if sys.platform != "linux":
             return str(self.path / name)
         if self._number < 0:
-            self._number = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._number = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
         return f"/proc/self/fd/{self._number}/{name}"
 
     def listen(self, name: str) -> socket.socket:
@@ -37,8 +80,7 @@ class SocketFolder:
         try:
             listener.setblocking(False)
             unnamed = f"new-{name}"
-            listener.bind(self.address(unnamed))
-            (self.path / unnamed).chmod(0o600)
+            self.bind(listener, unnamed)
             listener.listen(128)
             (self.path / unnamed).rename(self.path / name)
         except BaseException:

@@ -90,7 +90,7 @@ def missing_log(path: str, others: Sequence[str] | None = None) -> str | None:
     if not os.path.exists(f"{real}-shm"):
         return None
     if others is None:
-        with Locks(real) as locks:
+        with Locks(real, look_only=True) as locks:
             others = Users(locks).others()
     if not others:
         return None

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+from framework.errors import CannotOpen
 from framework.storage.sqlite.sockets import SocketFolder
 
 logger = logging.getLogger("framework.storage")
@@ -50,16 +51,23 @@ class Wakeups:
         receiver = None
         try:
             receiver = _datagram()
-            self._folder.make()
-            receiver.bind(self._folder.address(self._name))
-            (self._folder.path / self._name).chmod(0o600)
-        except OSError as error:
+            self._folder.bind(receiver, self._name)
+            self._folder.remove_dead(_PREFIX, socket.SOCK_DGRAM)
+        except (OSError, CannotOpen) as error:
             if receiver is not None:
                 receiver.close()
             logger.warning("no wake-ups from other processes: %s", error)
             return
         self._receiver = receiver
         asyncio.get_running_loop().add_reader(receiver.fileno(), self._receive)
+
+    def renew(self) -> None:
+        """Begin to receive in a new folder: the one until now is gone."""
+        if self._receiver is not None:
+            self.close()
+            self._tried = False
+            self.listen()
+        self._changed_at = -1
 
     def send(self, fifos: Iterable[str]) -> None:
         """Tell all other processes; never waits and never fails."""
