@@ -8,8 +8,19 @@ from __future__ import annotations
 
 import datetime
 import json
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
+
+# Python refuses to read or write a whole number of more than 4,300 digits, since that takes time by the square of
+# their number. With this many, the worst body of 1 MiB takes about a third of a second to read and to write.
+MOST_DIGITS = 20_000
+
+
+def allow_long_numbers() -> None:
+    """Let this process read and write whole numbers of ``MOST_DIGITS`` digits, unless Python was told a limit."""
+    if sys.flags.int_max_str_digits == -1 and 0 < sys.get_int_max_str_digits() < MOST_DIGITS:
+        sys.set_int_max_str_digits(MOST_DIGITS)
 
 
 @runtime_checkable

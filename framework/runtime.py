@@ -12,7 +12,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from framework import audit, neighbours, retention
+from framework import audit, jsontext, neighbours, retention
 from framework.accounts import record_roles
 from framework.block import Block
 from framework.callout import Callout
@@ -59,6 +59,7 @@ class Runtime:
         logon_expiry: float = logon.DEFAULT_EXPIRY,
         folder: str | None = None,
     ) -> None:
+        jsontext.allow_long_numbers()
         self._logon_expiry = logon_expiry
         self._environ = environ
         self._folder = folder

@@ -693,7 +693,7 @@ async def test_every_value_comes_back_as_it_went_in(atom: Atoms, fields: dict[st
         *(("text", value) for value in ("\ud800", "a\udfff", 1, b"x")),
         *(("flag", value) for value in (0, 1, "true")),
         *(("thing", value) for value in ([], "x", {1: 2}, {"a": float("inf")}, {"\ud800": 1}, deep(5000))),
-        *(("listed", value) for value in ({}, "x", [float("nan")], [{1: 2}], [object()], [10**5000])),
+        *(("listed", value) for value in ({}, "x", [float("nan")], [{1: 2}], [object()], [10**30000])),
         *(("mus", value) for value in ([1], {}, [[]])),
         ("at", dt.datetime(2026, 1, 1)),
         ("at", dt.datetime(1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=9)))),

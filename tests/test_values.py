@@ -247,7 +247,7 @@ WEST, EAST = dt.timezone(dt.timedelta(hours=-1)), dt.timezone(dt.timedelta(hours
         ("array", [[SURROGATE]], TEXT),
         ("MU", {"a": math.nan}, RANGE),
         ("array<MU>", [{"a": math.inf}], RANGE),
-        ("object", {"a": 10**4400}, RANGE),
+        ("object", {"a": 10**30000}, RANGE),
         ("object", nested(MAX_JSON_DEPTH + 1), DEPTH),
         ("array", [nested(MAX_JSON_DEPTH)], DEPTH),
         ("object", {1: "a"}, TYPE),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from framework import __version__
+from framework import __version__, jsontext
 from framework.cli import (
     account,
     audit,
@@ -40,6 +40,7 @@ def main() -> None:
     Exit codes: 0 well; 1 the answer is no, and nothing was changed; 2 it could not run; 3 it was done, but its
     result could not be printed. `serve` has more.
     """
+    jsontext.allow_long_numbers()
 
 
 main.add_command(check.check)

@@ -311,5 +311,5 @@ def rebuilt(value: object) -> object:
 def _refuse_endless(value: int) -> None:
     """An integer that Python would not write as text cannot become JSON."""
     limit = sys.get_int_max_str_digits()
-    if limit and value.bit_length() > limit * 3.3219:
+    if limit and value.bit_length() > limit * 3.3219 and abs(value) >= 10**limit:
         raise _Inside("range", f"must not have more than {limit} digits")

@@ -9,8 +9,8 @@ The one rule: **what a client has seen is what it changes.** An instance comes w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
@@ -20,16 +20,17 @@ from framework.atom.transitions import refuse_assignment
 from framework.atom.values import unknown
 from framework.definitions import EndpointsDefinition
 from framework.errors import HTTPError, ValidationError
+from framework.gateway import limits
 from framework.gateway.bodies import decoded
 from framework.gateway.conditions import Conditions, entity_tag
 from framework.gateway.listing import Listing, parse, whole
+from framework.gateway.paths import segments
 from framework.gateway.responses import NOTHING, problem
 
 Answer = tuple[Any, ...]
 
 _JSON = ("application/json", "application/merge-patch+json")
 _FOREIGN_NAMES = {"xid", "xname"}  # the instance's names elsewhere: no fields, and given to none of `save`
-_UNREACHABLE = re.compile(r"|\.\.?|[^/\\]*[/\\\x00-\x1f\x7f].*", re.DOTALL)  # no path leads to these
 
 
 class Endpoints:
@@ -133,12 +134,31 @@ class Endpoints:
         for name, value in states.items():
             if made._accept(name, value) != made.__dict__[name]:
                 raise refuse_assignment(made, name)
-        key = str(made.__dict__[self._class._model.key_column])
-        if _UNREACHABLE.fullmatch(key):
-            problem_ = "no path can lead to it: it is empty, a dot, or has a slash or a control character"
-            raise ValidationError(self._class.__name__, self._class._model.key_column, key, "path", problem_)
+        location = self._location(made)
         await made.save()
-        return self._answer(201, made, {"location": f"{quote(self._definition.path)}/{quote(key, safe='')}"})
+        return self._answer(201, made, {"location": location})
+
+    def _location(self, made: Atom) -> str:
+        """The path of an instance. ``ValidationError`` for an identifier by which no request could ask for it."""
+        name = self._class._model.key_column
+        key = made.__dict__[name]
+        location = f"{quote(self._definition.path)}/{quote(str(key), safe='')}"
+        problem_ = None
+        if len(location) > self._longest_path:
+            problem_ = f"it is too long for a path, which has {self._longest_path} bytes at most"
+        elif not _is_reached(location, str(key)):
+            problem_ = (
+                "no path can lead to it: it is empty, begins as a segment `.` or `..`, or has a slash, a "
+                "backslash or a control character"
+            )
+        if problem_ is not None:
+            raise ValidationError(self._class.__name__, name, key, "path", problem_)
+        return location
+
+    @cached_property
+    def _longest_path(self) -> int:
+        """How long a path may be that the server takes."""
+        return limits.from_environ().max_url
 
     def _begins_by_itself(self, name: str) -> bool:
         """Is it a state that a new instance has without being given one?"""
@@ -203,6 +223,14 @@ class Endpoints:
         if self._definition.answers:
             return code, _shown(one), sent
         return (204, None, sent) if code == 200 else (code, NOTHING, sent)
+
+
+def _is_reached(location: str, key: str) -> bool:
+    """Does the gateway find the identifier in the path that it would be asked for by?"""
+    try:
+        return segments(location.encode("ascii"))[-1:] == [key]
+    except HTTPError:
+        return False
 
 
 def merge(before: Any, patch: Any) -> Any:

@@ -88,8 +88,10 @@ def _count(parameters: Mapping[str, list[str]], name: str, default: int) -> int:
 
 def _order(parameters: Mapping[str, list[str]], types: Mapping[str, str]) -> tuple[str, ...]:
     order = tuple(filter(None, parameters.get("order_by", [""])[0].split(",")))
-    for entry in order:
-        name = entry.removeprefix("-")
+    names = [entry.removeprefix("-") for entry in order]
+    if len(set(names)) < len(names):
+        raise HTTPError(400, "`order_by` names a field twice")
+    for name in names:
         if name not in types or types[name] not in _READ:
             comparable = [one for one, type_ in types.items() if type_ in _READ]
             raise HTTPError(400, f"`order_by` names what cannot be ordered{did_you_mean(name, comparable)}")

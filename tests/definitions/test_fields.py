@@ -93,7 +93,7 @@ def test_a_value_comes_back_as_it_went_in(base: Any, value: object, accepted: ob
         ("object", {"a": math.nan}, "range"),
         ("object", {"a\udfff": 1}, "text"),
         ("object", {"a": ["\udfff"]}, "text"),
-        ("object", {"a": 10**5000}, "range"),
+        ("object", {"a": 10**30000}, "range"),
         ("array", "abc", "type"),
         ("array", {"a": 1}, "type"),
         ("array<MU>", [1], "type"),

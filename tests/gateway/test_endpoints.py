@@ -419,6 +419,10 @@ async def test_a_query_that_means_nothing_is_told(serving: Serving) -> None:
             ("order_by=knid", "did you mean 'kind'?"),
             ("order_by=extras", "`order_by` names what cannot be ordered"),
             ("order_by=kind%20desc", "`order_by` names what cannot be ordered"),
+            ("order_by=kind,-kind", "`order_by` names a field twice"),
+            ("order_by=" + ",".join(["kind"] * 1500), "`order_by` names a field twice"),
+            ("order_by=kind&" * 900, "`order_by` stands in the query more than once"),
+            ("order_by=kind&" * 2000, "over 1000 fields"),
         ):
             problem = (await send(client, "GET", f"/Tea?{query}")).problem()
             assert problem["status"] == 400, query
@@ -427,6 +431,62 @@ async def test_a_query_that_means_nothing_is_told(serving: Serving) -> None:
         for method, path in (("GET", "/Tea/a?kind=x"), ("POST", "/Tea?kind=x"), ("DELETE", "/Tea/a?kind=x")):
             assert (await send(client, method, path, {"kind": "x"})).problem()["status"] == 400
         assert len((await send(client, "GET", "/Tea")).json()) == 1
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "", ".", "..", ".;", "..;", "..;x", ".;/x", "a/b", "a\\b", "a\0", "a\n", "\x7f", "a" * 9000, "é" * 1400,
+        "a.", "...", ";", "a;b", "%2F", "a b", "é", "\x85", "?", "#", "+", "{id}", "-", "x" * 8000, "\u2028",
+    ],
+)  # fmt: skip
+async def test_what_is_created_can_be_asked_for_and_what_cannot_is_refused(
+    serving: Serving, key: str
+) -> None:
+    async with serving(TEA) as client:
+        created = await send(client, "POST", "/Tea", {"kind": "green", "teaId": key})
+        if created.code == 201:
+            location = created.headers["location"]
+            assert len(location) <= 8192
+            assert (await send(client, "GET", location)).json()["teaId"] == key
+            assert (await send(client, "DELETE", location)).code == 204
+        else:
+            assert created.code == 422
+            assert created.problem()["rule"] == "path"
+            assert (await send(client, "GET", "/Tea")).json() == []
+        reachable = len(key) < 8100 and key != "é" * 1400 and not set("/\\\0\n\x7f") & set(key)
+        assert (created.code == 201) == (reachable and key not in ("", ".", "..", ".;", "..;", "..;x"))
+
+
+async def test_the_longest_path_is_what_the_server_takes(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRAMEWORK_MAX_URL", "100")
+    async with serving(TEA) as client:
+        assert (await send(client, "POST", "/Tea", {"kind": "green", "teaId": "a" * 95})).code == 201
+        assert (await send(client, "POST", "/Tea", {"kind": "green", "teaId": "a" * 96})).code == 422
+
+
+async def test_a_whole_number_inside_json_may_have_20000_digits(serving: Serving) -> None:
+    script = "number = json.loads(request.body)['n']\nawait FIFO('q').put(number)\nreturn 200, {'n': number}"
+    keys = {"validation": {"body": {"properties": {"n": {"type": "integer", "minimum": 1}}}}}
+    async with serving(TEA, route("/plain", script), route("/valid", script, **keys)) as client:
+        for digits, code in ((4301, 201), (20_000, 201), (20_001, 400), (900_000, 400)):
+            number = b"7" * digits
+            body = b'{"kind": "green", "teaId": "a%d", "extras": {"n": %b}}' % (digits, number)
+            answer = await client.post("/Tea", body, headers=JSON)
+            assert answer.code == code
+            if code == 400:
+                assert answer.problem()["detail"].endswith("a whole number of more than 20000 digits")
+            else:
+                assert number in (await client.get(f"/Tea/a{digits}")).body
+            for path in ("/plain", "/valid"):
+                answer = await client.post(path, b'{"n": %b}' % number)
+                assert answer.code == (200 if code == 201 else 400)
+                if code == 400:
+                    assert "more than 20000 digits" in answer.problem()["detail"]
+                else:
+                    assert answer.body == b'{"n":%b}' % number
 
 
 # ---- methods and bodies ---------------------------------------------------------------------
