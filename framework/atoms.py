@@ -15,6 +15,7 @@ from sqlalchemy import Table
 
 from framework.atom import Atom, Memory, connect, did_you_mean, propagation, transitions
 from framework.definitions import AtomDefinition, Location, Method
+from framework.definitions.script import ROOT_OF
 from framework.model import Model
 from framework.session import Session
 from framework.transaction import Connection
@@ -61,7 +62,11 @@ class Atoms:
         functions: dict[Location, Any] = {}
         for generated in self:
             definition = generated._model.definition
-            names = {**scope, "logger": logging.getLogger(f"framework.script.{definition.name}")}
+            names = {
+                **scope,
+                "logger": logging.getLogger(f"framework.script.{definition.name}"),
+                ROOT_OF: propagation.root_of,
+            }
             for method in (*definition.class_methods, *definition.instance_methods):
                 if method.owner == definition.name:
                     functions[method.location] = _define(generated, method, names)

@@ -14,7 +14,7 @@ from sqlalchemy import Column, Index, MetaData, String, Table, Text, text
 
 from framework import jsontext
 from framework.conversion import SCALARS, content
-from framework.definitions import AtomDefinition, Field, FieldError
+from framework.definitions import AtomDefinition, Field, FieldError, Reference
 from framework.errors import ValidationError
 from framework.mu import wrap
 from framework.relations import Relation, relations
@@ -65,10 +65,18 @@ class Model:
         self._objects = frozenset(name for name, field in self.fields.items() if "MU" in field.type.base)
         self.relations: dict[str, Relation] = relations(definition, classes)
         self.names = frozenset((*self.fields, *self.relations))
+        inherited = self._inherited(classes)
+        self.fieldnames = sorted((*self.fields, *self.relations), key=lambda name: name not in inherited)
         local = (name for name, relation in self.relations.items() if relation.reference.local)
         self.local = (*self.fields, *local)
         self.record = self._table({**SCALARS, **dict.fromkeys(_VALUES, Text)})
         self.table = self._table({**SCALARS, **_VALUES})
+
+    def _inherited(self, classes: Mapping[str, AtomDefinition]) -> frozenset[str]:
+        """The names of the fields that other classes have given to this one."""
+        parents = [classes[name] for name in self.definition.lineage if name in classes]
+        given = {id(member) for parent in parents for member in _members(parent)}
+        return frozenset(member.name for member in _members(self.definition) if id(member) in given)
 
     def accept(self, name: str, value: Any) -> Any:
         """The value as the field keeps it; ``ValidationError`` if the field does not take it."""
@@ -108,6 +116,9 @@ class Model:
 
     def encode(self, values: dict[str, Any]) -> dict[str, Any]:
         """The stored form of each field. JSON is checked again: an object may have been changed inside."""
+        if values[self.key_column] is None:
+            problem = "a value is needed: an instance has its identifier before it is saved"
+            raise ValidationError(self.name, self.key_column, None, "required", problem)
         encoded = {name: values[name] for name in self.columns}
         for name in self.decoders:
             value = encoded[name]
@@ -167,6 +178,13 @@ class Model:
                 yield Index(f"{self.name}.{field.name}", field.name)
         for relation in self.single_relations():
             yield Index(f"{self.name}.{relation.name}", relation.name, unique=relation.reference.unique)
+
+
+def _members(definition: AtomDefinition) -> Iterator[Field | Reference]:
+    if definition.identifier is not None:
+        yield definition.identifier
+    yield from definition.fields
+    yield from definition.references
 
 
 def _key_column(relation: Relation) -> Column[Any]:

@@ -277,15 +277,18 @@ async def open_runtime(
     logon_expiry: float = logon.DEFAULT_EXPIRY,
     folder: str | None = None,
     limits: Limits = DEFAULTS,
+    address: tuple[str, int] | None = None,
     statements: Statements | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[tuple[Runtime, Gateway | None]]:
     """A runtime on the database behind ``url``, stopped and closed with the block.
 
-    ``folder`` is where the definitions are, for who starts another server. ``statements`` reports what is sent
-    to the database. ``Stopping`` if ``stopping()`` came true during the start.
+    ``folder`` is where the definitions are, for who starts another server. ``address`` is where the gateway listens.
+    ``statements`` reports what is sent to the database. ``Stopping`` if ``stopping()`` came true during the start.
     """
     runtime = Runtime(definitions, logon_expiry=logon_expiry, folder=folder)
+    if address is not None:
+        runtime.snapshot.scope["options"].listening(*address)
     async with open_storage(url, statements=statements) as storage:
         try:
             app = await runtime.start(storage, workers=workers, gateway=gateway, limits=limits)

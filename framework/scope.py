@@ -21,7 +21,7 @@ from framework.definitions.names import MODULES
 from framework.fifo import Fifos
 from framework.mu import MU
 from framework.session import Session, script_of
-from framework.settings import Settings
+from framework.settings import Options, Settings
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 _ERRORS = (
@@ -119,4 +119,5 @@ def build(
         "qprint": debug.qprint,
     }
     scope["context"] = Context(settings, modules, scope)
+    scope["options"] = Options(settings)
     return scope

@@ -143,6 +143,7 @@ async def serve(
             folder=folder,
             limits=limits,
             stopping=lambda: shutdown.asked,
+            address=None if listener is None else listener.getsockname()[:2],
         )
         async with opened as (runtime, app), _control(url, listener) as offered:
             shutdown.holds(runtime.session.storage.give_back)

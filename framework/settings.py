@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from framework.definitions import nearest
 
@@ -41,3 +42,44 @@ class Settings:
 
     def __repr__(self) -> str:
         return "Settings(" + ", ".join(f"{name}=***" for name in sorted(self._values)) + ")"
+
+
+class Options:
+    """``options.NAME``: the setting of that name, and what the platform has there else.
+
+    A setting that takes the place of a number must be one.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._known: dict[str, str | int | float] = {
+            "default_apigw_host": "127.0.0.1",
+            "default_apigw_port": 9099,
+            "callout_connect_timeout": 60,
+            "callout_request_timeout": 60,
+        }
+
+    def listening(self, host: str, port: int) -> None:
+        """The gateway is there, for a caller on this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where all addresses are heard
+        self._known |= {"default_apigw_host": host, "default_apigw_port": port}
+
+    def __getattr__(self, name: str) -> Any:
+        known = self._known.get(name)
+        given = self._settings.get(name)
+        if given is None:
+            if known is None:
+                return getattr(self._settings, name)
+            return known
+        if isinstance(known, str) or known is None:
+            return given
+        try:
+            return int(given) if given.isascii() and given.isdigit() else float(given)
+        except ValueError:
+            raise AttributeError(f"{_PREFIX}{name} must be a number, not {given!r}") from None
+
+    def __dir__(self) -> list[str]:
+        return sorted({*self._known, *dir(self._settings)})
+
+    def __repr__(self) -> str:
+        return "options"

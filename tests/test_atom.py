@@ -117,7 +117,7 @@ async def test_the_reference_class(atoms: Atoms) -> None:
     assert re.fullmatch("[0-9a-f]{32}", order.orderId)
     assert (order.parameters, order.status) == ({"name": "x"}, "standby")
     assert atoms.OrderEntry.key_field == "orderId"
-    assert atoms.OrderEntry.fieldnames() == ["orderId", "parameters", "status"]
+    assert atoms.OrderEntry.fieldnames() == ["instance", "xid", "xname", "orderId", "parameters", "status"]
     assert order.localfields() == {"orderId": order.orderId, "parameters": {"name": "x"}, "status": "standby"}
 
 
@@ -151,11 +151,45 @@ async def test_a_given_value_wins_over_the_default(atoms: Atoms) -> None:
 async def test_what_is_needed_and_has_no_default_must_be_given(atoms: Atoms) -> None:
     with refused("required", "needed"):
         atoms.Strict(id=1)
-    with refused("required", "id"):
-        atoms.Strict(needed="x")
     with refused("nullable", "needed"):
         atoms.Strict(id=1, needed=None)
     assert atoms.Strict(id=1, needed="x").note is None
+
+
+@pytest.mark.parametrize("give", ["assign", "add", "save", "setattr"])
+async def test_an_identifier_is_given_once_before_the_first_save(atom: Atoms, give: str) -> None:
+    new = atom.Strict(needed="x")
+    assert new.id is None
+    with pytest.raises(ValidationError, match=r"Strict\.id: a value is needed") as caught:
+        await new.save()
+    assert (caught.value.class_name, caught.value.field, caught.value.rule) == ("Strict", "id", "required")
+    assert await atom.Strict.retrieve() == []
+    with refused("nullable", "id"):
+        new.id = None
+    with refused("type", "id"):
+        new.id = "7"
+    if give == "save":
+        await new.save(id=7)
+    elif give == "add":
+        new += {"id": 7}
+    else:
+        new.id = 7
+    with refused("immutable", "id"):
+        new.id = 8
+    new.id = 7  # as it is
+    assert (await new.save()) is new
+    assert (await atom.Strict.load(7)).needed == "x"
+    with refused("immutable", "id"):
+        (await atom.Strict.load(7)).id = 8
+
+
+async def test_what_is_awaited_is_the_instance(atom: Atoms) -> None:
+    one = await atom.Strict(id=1, needed="x")
+    assert isinstance(one, atom.Strict)
+    assert await one is one
+    assert await atom.Strict.retrieve() == []
+    found = await asyncio.gather(atom.OrderEntry().save(), asyncio.wait_for(one.save(), 5))
+    assert found[1] is one
 
 
 @pytest.mark.parametrize("give", ["construct", "assign", "add", "save"])

@@ -155,7 +155,7 @@ async def test_a_child_is_a_python_subclass_with_a_table_of_its_own(make: Make) 
     green = atoms.Green(kind="sencha", leaf="fine")
     assert isinstance(green, atoms.Tea)
     assert green.cups() == 5
-    assert atoms.Green.fieldnames() == ["teaId", "kind", "grams", "leaf"]
+    assert atoms.Green.fieldnames() == ["instance", "xid", "xname", "teaId", "kind", "grams", "leaf"]
     await green.save()
     assert (await atoms.Green.load(green.teaId)).leaf == "fine"
     assert await atoms.Tea.load(green.teaId) is None

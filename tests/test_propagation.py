@@ -430,3 +430,51 @@ async def test_each_instance_makes_its_own_transition_or_none_does(start: Start)
     assert [one.state for one in (whole, *whole.parts)] == ["new"] * 3
     assert await whole.build() == "busy"
     assert [one.state for one in await part.retrieve()] == ["built"] * 3
+
+
+# ---- __ROOT__ -------------------------------------------------------------------------------
+
+ROOTED = """\
+async def visit(self, log):
+    'Says who began.'
+    await asyncio.sleep(0)
+    log.append((self.name, __ROOT__.name, (lambda: __ROOT__ is self)()))
+    return await self.alone()
+"""
+ALONE = """\
+  - method_body: |
+      async def alone(this, *, deep=None):
+          return f'{this.name} of {__ROOT__.name}'
+  - method_body: |
+      async def any(*args):
+          return __ROOT__ is args[0]
+"""
+
+
+@pytest.mark.parametrize(
+    "keys", [{}, {"topdown": False}, {"multiplexable_number": 3}, {"auto_rollback": False}]
+)
+async def test_root_is_the_instance_that_the_propagation_began_with(
+    start: Start, keys: dict[str, Any]
+) -> None:
+    scope = await start(node(ROOTED, ALONE, **keys), LEAF)
+    root = await tree(scope)
+    log: list[Any] = []
+    assert await root.visit(log) == "a of a"
+    assert {(name, of) for name, of, _ in log} == {(name, "a") for name in "abcdef"}
+    assert [itself for name, _, itself in log if name == "a"] == [True]
+    log.clear()
+    assert await root.first.visit(log) == "b of b"
+    assert {of for _, of, _ in log} == {"b"}
+    assert await root.first.alone() == "b of b", "without a propagation it is the instance itself"
+    assert await root.any(1)
+    assert scope["atom"].Node.visit.__doc__ == "Says who began."
+
+
+async def test_two_propagations_at_once_do_not_mix(start: Start) -> None:
+    scope = await start(node(ROOTED, ALONE), LEAF)
+    one, two = await tree(scope), scope["atom"].Node(name="z")
+    logs: tuple[list[Any], list[Any]] = ([], [])
+    await asyncio.gather(one.visit(logs[0]), two.visit(logs[1]))
+    assert {of for _, of, _ in logs[0]} == {"a"}
+    assert {of for _, of, _ in logs[1]} == {"z"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from framework.settings import Settings
+from framework.settings import Options, Settings
 
 ENVIRON = {
     "FRAMEWORK_SETTING_API_KEY": "geheim",
@@ -48,3 +48,29 @@ def test_they_are_those_of_the_start() -> None:
     settings = Settings(environ)
     environ["FRAMEWORK_SETTING_API_KEY"] = "changed"
     assert settings.API_KEY == "geheim"
+
+
+def test_options_are_the_settings_and_what_the_platform_has() -> None:
+    options = Options(
+        Settings({"FRAMEWORK_SETTING_region": "eu", "FRAMEWORK_SETTING_callout_connect_timeout": "2.5"})
+    )
+    assert options.region == "eu"
+    assert options.callout_connect_timeout == 2.5
+    assert options.callout_request_timeout == 60
+    assert (options.default_apigw_host, options.default_apigw_port) == ("127.0.0.1", 9099)
+    options.listening("0.0.0.0", 8080)
+    assert (options.default_apigw_host, options.default_apigw_port) == ("127.0.0.1", 8080)
+    with pytest.raises(
+        AttributeError, match="the environment has no FRAMEWORK_SETTING_regoin; did you mean region"
+    ):
+        _ = options.regoin
+    assert "region" in dir(options)
+    assert "eu" not in repr(options)
+
+
+def test_an_option_that_is_a_number_takes_one() -> None:
+    options = Options(Settings({"FRAMEWORK_SETTING_default_apigw_port": "http"}))
+    with pytest.raises(
+        AttributeError, match="FRAMEWORK_SETTING_default_apigw_port must be a number, not 'http'"
+    ):
+        _ = options.default_apigw_port

@@ -7,7 +7,7 @@ checked when the instance is saved.
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
 from typing import Any, ClassVar, Self
 
 from sqlalchemy import Select
@@ -82,7 +82,7 @@ class Atom:
                 values[name] = model.accept(name, fields[name])
             elif field.default is not None:
                 values[name] = model.initial(name, self._scope)
-            elif field.nullable:
+            elif field.nullable or name == model.key_field:  # which is given before the first save
                 values[name] = None
             else:
                 raise required(model, name)
@@ -90,6 +90,11 @@ class Atom:
             if name not in fields and not relation.many and not relation.reference.nullable:
                 raise required(model, name)
             values[name] = references.accept(type(self), relation, fields.get(name))
+
+    def __await__(self) -> Generator[None, None, Self]:
+        """The instance itself: ``await atom.X(…)`` is the same as without ``await``."""
+        return self
+        yield
 
     # ---- values -----------------------------------------------------------------------------
 
@@ -132,7 +137,8 @@ class Atom:
             changed = immutable and not references.same(relation, accepted, before)
         else:
             raise unknown(model, name, value)
-        if changed and immutable:
+        first = name == model.key_field and before is None and self._stored is None
+        if changed and immutable and not first:
             raise ValidationError(
                 model.name, name, value, "immutable", "it is immutable: it is given once, at construction"
             )
@@ -142,8 +148,11 @@ class Atom:
 
     @classmethod
     def fieldnames(cls) -> list[str]:
-        """The names of the identifier, the local fields and the references, in the order of the definition."""
-        return [*cls._model.fields, *cls._model.relations]
+        """``instance``, ``xid`` and ``xname``, then the names of the fields.
+
+        Inherited ones come first, then the identifier, the local fields and the references.
+        """
+        return [*IDENTITY, *cls._model.fieldnames]
 
     @classmethod
     def fieldmetadata(cls, name: str) -> dict[str, Any]:
@@ -164,7 +173,7 @@ class Atom:
     def dictionary(self) -> dict[str, Any]:
         """Everything that is not None: identity, identifier and fields, and so of all that it refers to.
 
-        Each instance stands there once, nearest to the top; where it comes again, its key stands.
+        An instance is expanded each time it occurs. Inside itself its key stands, so that a circle ends.
         """
         return references.expanded(self) if self._model.relations else self._own()
 

@@ -16,6 +16,7 @@ import heapq
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 Function = Callable[..., Any]
 
 _CALLS = Calls("propagation")
+_ROOT: ContextVar[Atom | None] = ContextVar("root", default=None)
+
+
+def root_of(atom: Atom) -> Atom:
+    """The instance that the present propagation began with; the instance itself where there is none."""
+    return _ROOT.get() or atom
 
 
 def around(function: Function, method: Method) -> Function:
@@ -74,9 +81,13 @@ def _propagated(function: Function, method: Method) -> Function:
         tree = _Tree(self, method)
 
         async def call(atom: Atom) -> Any:
-            with _CALLS.entered(atom, method.name):
-                result = tree.function(atom)(atom, *args, **kwargs)
-                return await result if inspect.isawaitable(result) else result
+            token = _ROOT.set(self)
+            try:
+                with _CALLS.entered(atom, method.name):
+                    result = tree.function(atom)(atom, *args, **kwargs)
+                    return await result if inspect.isawaitable(result) else result
+            finally:
+                _ROOT.reset(token)
 
         return await _limited(self, method, _whole(self, method, tree, call))
 

@@ -7,7 +7,6 @@ that it is stored as.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +25,9 @@ A = TypeVar("A", bound="Atom")
 
 # A load goes this far from what was asked for; what is still farther away stays a key.
 LEVELS = 64
+
+# So often `dictionary` expands instances that it has expanded already.
+REPEATS = 100_000
 
 
 # ---- values ---------------------------------------------------------------------------------
@@ -99,21 +101,37 @@ def same(relation: Relation, one: Any, other: Any) -> bool:
 
 
 def expanded(root: Atom) -> dict[str, Any]:
-    """An instance as plain data, and in it all that it refers to: each once, nearest to the top, then its key."""
+    """An instance as plain data, and in it all that it refers to, each time that it occurs.
+
+    Inside itself an instance stands as its key; and from the ``REPEATS``th repetition on, for a net of references
+    has more ways through it than any memory has room for.
+    """
     top = root._own()
+    above: set[int] = set()  # the instances that the present one stands in, and itself
     seen = {id(root)}
-    waiting = deque([(root, top)])
+    repeats = 0
+    waiting: list[tuple[Atom, dict[str, Any] | None]] = [(root, top)]
 
     def shown(relation: Relation, value: Any) -> Any:
-        if not is_instance(value) or id(value) in seen:
+        nonlocal repeats
+        if not is_instance(value) or id(value) in above:
             return key_of(relation, value)
+        if id(value) in seen:
+            repeats += 1
+            if repeats > REPEATS:
+                return key_of(relation, value)
         seen.add(id(value))
         data: dict[str, Any] = value._own()
         waiting.append((value, data))
         return data
 
     while waiting:
-        instance, data = waiting.popleft()
+        instance, data = waiting.pop()
+        if data is None:
+            above.remove(id(instance))
+            continue
+        above.add(id(instance))
+        waiting.append((instance, None))
         for name, relation in instance._model.relations.items():
             value = instance.__dict__[name]
             if relation.many:

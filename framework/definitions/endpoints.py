@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from .location import Location
 from .nodes import MapNode
-from .problem import Report, quoted
+from .problem import Report, listed, quoted
 from .routing import RouteDefinition, template_mistake, variables
 
 if TYPE_CHECKING:
     from .atom import AtomDefinition
+
+_SCOPES = ("external", "internal", "local", "public", "secure")
+"""`local` is `internal` by the platform's word, `public` and `secure` are `external`."""
 
 METHODS: tuple[str, ...] = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -129,8 +132,13 @@ def _limit(keys: MapNode | None, report: Report) -> int:
 
 def _inside(node: MapNode, report: Report) -> bool:
     scope = node.text("scope")
-    if scope not in (None, "internal", "external"):
-        message = f"the scope of generated endpoints is `internal` or `external`, not {quoted(scope)}"
+    if scope is not None and scope not in _SCOPES:
+        message = f"the scope of generated endpoints is {listed(_SCOPES)}, not {quoted(scope)}"
         hint = "`internal`: only scripts of this server call them; without `scope` it is `external`"
         report.error(node.value_location("scope"), "api", message, hint=hint)
-    return scope == "internal"
+    keys = node.map("api")
+    if scope == "secure" and keys is not None and keys.text("auth_mode") == "none":
+        message = "the scope `secure` asks every caller for a token, and `auth_mode: none` asks nobody"
+        hint = "write `scope: public`, or `auth_mode: axis`"
+        report.error(keys.value_location("auth_mode"), "api", message, hint=hint)
+    return scope in ("internal", "local")

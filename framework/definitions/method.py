@@ -107,7 +107,13 @@ class _MethodReader:
         scalar = self.node.scalar("method_body")
         if scalar is None or not isinstance(scalar.value, str):
             return None
-        script = self.reading.script(scalar, name="method_body", names=COMMON_NAMES, owner=self.owner)
+        script = self.reading.script(
+            scalar,
+            name="method_body",
+            names=COMMON_NAMES,
+            owner=self.owner,
+            rooted=self.kind == "instance",
+        )
         if script is None:
             return None
         compiled = self.reading.compiled[-1]

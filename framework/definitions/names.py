@@ -21,6 +21,7 @@ BUILT_IN_OBJECTS: tuple[str, ...] = (
     "qprint",
     "Runtime",
     "context",
+    "options",
     "logger",
     "Cache",
     "HTTPError",

@@ -46,10 +46,17 @@ class Reading:
         names: Iterable[str],
         parameters: tuple[str, ...] = (),
         owner: str | None = None,
+        rooted: bool = False,
     ) -> Script | None:
         """Compile a script and keep it for the rules that look into all of them."""
         found = compile_script(
-            scalar, name=name, names=names, report=self.report, parameters=parameters, owner=owner
+            scalar,
+            name=name,
+            names=names,
+            report=self.report,
+            parameters=parameters,
+            owner=owner,
+            rooted=rooted,
         )
         if found is None:
             return None

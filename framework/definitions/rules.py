@@ -21,7 +21,7 @@ from .module import SETTINGS
 from .problem import Report, quoted
 from .queues import Queues, queues
 from .routing import RouteDefinition, shape
-from .script import Compiled, Script
+from .script import ROOT, Compiled, Script
 from .seen import PLAIN_BUILTINS, Use, guarded_lines, is_always_seen, is_foreseeable, uses, variables_of
 
 _OF_MODEL = frozenset(("aiodb",))
@@ -160,6 +160,8 @@ class Rules:
         hint = self.report.did_you_mean(use.name, known)
         if use.name in self.classes:
             hint = f"write `atom.{use.name}`"
+        elif use.name == ROOT:
+            hint = "only an `async def` under `instance_methods` sees it"
         self.report.error(
             location,
             "unseen-name",

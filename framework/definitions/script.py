@@ -29,6 +29,12 @@ _ABSURD = (ValueError, RecursionError, MemoryError, OverflowError)
 
 _TOLD_LINE = re.compile(r"\b((?:on|at) line )(\d+)\b")
 
+ROOT = "__ROOT__"
+"""What a coroutine method of an instance sees: the instance that the call began with."""
+
+ROOT_OF = "__root_of__"
+"""The function of the runtime that tells it."""
+
 _NAMESPACE = "<namespace>"
 """The metaclass of the class statement around a method: it hands out what was bound, and makes no class."""
 
@@ -95,17 +101,18 @@ def compile_script(
     report: Report,
     parameters: tuple[str, ...] = (),
     owner: str | None = None,
+    rooted: bool = False,
 ) -> Compiled | None:
     """Compile a script, as the body of an async function if it has parameters, or of the class `owner`.
 
-    `None` if it is not valid.
+    A method of an instance is `rooted`: if it is a coroutine, it sees `__ROOT__`. `None` if it is not valid.
     """
     if scalar.style == ">":
         hint = "write `|` instead of `>`"
         message = "a script cannot be a folded block (`>`): its lines would be joined"
         report.error(scalar.location, "script-folded", message, hint=hint)
         return None
-    return _Compiler(scalar, report).compile(name, frozenset(names), parameters, owner)
+    return _Compiler(scalar, report, rooted=rooted).compile(name, frozenset(names), parameters, owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +168,38 @@ def _returns_with_lines(tree: ast.Module | None) -> Iterator[None]:
             node.value = value
 
 
+@contextmanager
+def _root(tree: ast.Module | None) -> Iterator[None]:
+    """While it is compiled, a coroutine method begins by asking for its `__ROOT__`."""
+    around = tree.body[0] if tree is not None else None
+    method = around.body[0] if isinstance(around, ast.ClassDef) else None
+    first = _first_argument(method) if isinstance(method, ast.AsyncFunctionDef) else None
+    if first is None or not isinstance(method, ast.AsyncFunctionDef):
+        yield
+        return
+    asked = ast.Call(ast.Name(ROOT_OF, ast.Load()), [first], [])
+    statement: ast.stmt = ast.Assign([ast.Name(ROOT, ast.Store())], asked)
+    for node in ast.walk(statement):
+        if isinstance(node, ast.stmt | ast.expr):
+            ast.copy_location(node, method)
+    place = 1 if ast.get_docstring(method, clean=False) is not None else 0
+    method.body.insert(place, statement)
+    try:
+        yield
+    finally:
+        method.body.remove(statement)
+
+
+def _first_argument(method: ast.AsyncFunctionDef) -> ast.expr | None:
+    """An expression for the instance that a method was called with."""
+    named = [*method.args.posonlyargs, *method.args.args]
+    if named:
+        return ast.Name(named[0].arg, ast.Load())
+    if method.args.vararg is not None:
+        return ast.Subscript(ast.Name(method.args.vararg.arg, ast.Load()), ast.Constant(0), ast.Load())
+    return None
+
+
 def _returns(function: ast.AST) -> list[ast.Return]:
     """The `return` statements of a function, without those of functions inside it."""
     found: list[ast.Return] = []
@@ -193,8 +232,9 @@ def _absurd(error: BaseException) -> str:
 class _Compiler:
     """Compiles one scalar."""
 
-    def __init__(self, scalar: ScalarNode, report: Report) -> None:
+    def __init__(self, scalar: ScalarNode, report: Report, *, rooted: bool = False) -> None:
         self.scalar = scalar
+        self.rooted = rooted and ROOT in scalar.text
         self.source = scalar.source
         self.report = report
         self.map = ScalarMap(scalar)
@@ -215,7 +255,7 @@ class _Compiler:
             return None
         code, whole = done
         script = Script(name, self._location(), self.scalar.text, code, parameters, owner)
-        own = {_NAMESPACE} if owner is not None else set(parameters)
+        own = {_NAMESPACE, ROOT_OF} if owner is not None else set(parameters)
         return Compiled(script, whole, self.source, names | own)
 
     def _location(self) -> Location:
@@ -249,7 +289,7 @@ class _Compiler:
                 return None
             tree = self._wrapped(tree, ast.parse(f"async def {name}({', '.join(parameters)}): pass"))
         try:
-            with _returns_with_lines(tree if parameters else None):
+            with _returns_with_lines(tree if parameters else None), _root(tree if self.rooted else None):
                 return compile(tree, self.source.file, "exec", dont_inherit=True), tree
         except SyntaxError as error:
             line, offset = error.lineno or 0, (error.offset or 1) - 1

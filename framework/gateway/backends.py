@@ -13,6 +13,9 @@ from dataclasses import dataclass
 ASIDE_FIRST = 1.0
 ASIDE_LAST = 30.0
 
+# Of more targets than this nothing is remembered.
+_MOST_TURNS = 10_000
+
 
 @dataclass(slots=True)
 class Backend:
@@ -71,6 +74,10 @@ class Backends:
     def in_turn(self, authorities: tuple[str, ...]) -> tuple[Backend, ...]:
         """The hosts of a target in the order to try them; the next call begins with the next one."""
         turn = self._turns.get(authorities)
+        if (
+            turn is None and len(self._turns) >= _MOST_TURNS
+        ):  # scripts name them, perhaps by what clients send
+            return tuple(Backend(url) for url in authorities)
         if turn is None:
             known = [self._known.setdefault(url, Backend(url)) for url in dict.fromkeys(authorities)]
             turn = self._turns[authorities] = _Turn(tuple(known))

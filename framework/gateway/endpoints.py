@@ -17,7 +17,7 @@ from urllib.parse import quote
 from framework.atom import Atom
 from framework.atom.references import keys_of
 from framework.atom.transitions import refuse_assignment
-from framework.atom.values import unknown
+from framework.atom.values import required, unknown
 from framework.definitions import EndpointsDefinition
 from framework.errors import HTTPError, ValidationError
 from framework.gateway import limits
@@ -142,6 +142,8 @@ class Endpoints:
         """The path of an instance. ``ValidationError`` for an identifier by which no request could ask for it."""
         name = self._class._model.key_column
         key = made.__dict__[name]
+        if key is None:
+            raise required(self._class._model, name)
         location = f"{quote(self._definition.path)}/{quote(str(key), safe='')}"
         problem_ = None
         if len(location) > self._longest_path:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from starlette.datastructures import URL
 
@@ -16,16 +17,29 @@ from framework.gateway.bodies import EMPTY
 from framework.gateway.headers import RequestHeaders
 from framework.gateway.target_paths import mistake
 
+_URL = re.compile(r"[!-~]+")  # printable ASCII
+
 
 class Request:
     """``method``, ``path`` (decoded), ``query`` (as sent), ``headers`` (any case), ``body`` (bytes), ``url`` (text).
 
-    All but ``url`` may be set; what is set counts for the target, also what is set to the value that it has.
+    All may be set; what is set counts for the target, also what is set to the value that it has.
     ``TypeError``, at the line that sets it, for what cannot be sent. ``body`` is None where no script reads it.
     ``account`` and ``client`` say who calls, and cannot be set.
     """
 
-    __slots__ = ("_caller", "_headers", "_method", "_path", "_query", "_scope", "body", "given")
+    __slots__ = (
+        "_caller",
+        "_headers",
+        "_method",
+        "_path",
+        "_query",
+        "_scope",
+        "_url",
+        "authority",
+        "body",
+        "given",
+    )
 
     def __init__(self, scope: Any, body: bytes | None, caller: Caller = OPEN) -> None:
         self._scope = scope
@@ -33,6 +47,8 @@ class Request:
         self.given: frozenset[str] = frozenset()  # the names of what the script has set
         self._method: str = scope["method"]
         self._path: str = scope["path"]
+        self._url = ""
+        self.authority: str | None = None  # the host of a URL that was set
         self._query: Any = None  # it is read from the scope when somebody asks
         self._headers = RequestHeaders(scope["headers"])
         self.body: Any = EMPTY if body == b"" else body
@@ -101,7 +117,23 @@ class Request:
     @property
     def url(self) -> str:
         """The whole URL as it was sent, query included: the path is not decoded in it."""
+        if "url" in self.given:
+            return self._url
         return str(URL(scope={**self._scope, "path": self._scope["raw_path"].decode("latin-1")}))
+
+    @url.setter
+    def url(self, value: str) -> None:
+        """Path and query for the target, encoded; of a whole URL its host as well, instead of those of the route."""
+        parts = _split(value)
+        path = parts.path or "/"
+        wrong = mistake(path)
+        if wrong is not None:
+            raise self._unfit_path(path, wrong)
+        self.path = unquote(path)
+        self.query = parts.query
+        self.authority = f"{parts.scheme}://{parts.netloc}" if parts.netloc else None
+        self._url = value
+        self.given |= {"url"}
 
     def _unfit_path(self, value: Any, wrong: str) -> Exception:
         """Whose mistake it is: the client's where a value of its own brings what is wrong into the path."""
@@ -121,6 +153,33 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<request {self.method} {self.path}>"
+
+
+def _split(url: Any) -> SplitResult:
+    """The parts of a URL that a script sets; ``TypeError`` for what is none that a target could be asked for."""
+    wrong = None
+    if not isinstance(url, str):
+        wrong = f"is not text but a {type(url).__name__}"
+    elif not _URL.fullmatch(url):
+        wrong = "is not a URL: percent-encode what is not ASCII, a blank or a control character"
+    else:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            wrong = f"is not a URL: {error}"
+        else:
+            if (
+                bool(parts.scheme) != bool(parts.netloc)
+                or parts.scheme not in ("", "http", "https")
+                or port == 0
+            ):
+                wrong = "is neither a path nor a URL that begins with http:// or https://"
+            elif "@" in parts.netloc or parts.fragment or (parts.netloc and not parts.hostname):
+                wrong = "has a user, a fragment, or no host: a target cannot be asked for that"
+            else:
+                return parts
+    raise TypeError(f"request.url was set to {url!r:.200}: it {wrong}")
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from framework import jsontext
+from framework.definitions import Target
 from framework.definitions.believed import plain
 from framework.errors import HTTPError
 from framework.gateway import callers, hops
@@ -60,7 +61,7 @@ class Targets:
         try:
             with upload.watch():
                 async with asyncio.timeout_at(call.deadline) as upload.limit:
-                    incoming = await self._forwarding.send(request, target.authorities)
+                    incoming = await self._forwarding.send(request, _authorities(call, target))
         except TimeoutError:
             raise TargetFailed(504, "the target gave no answer in time", f"over {patience:g} s") from None
         except TargetFailed:  # it was left alone in the middle of a body, if that was too large
@@ -267,6 +268,11 @@ def _method(call: Call) -> str:
     if method.upper() in ("TRACE", "CONNECT"):
         raise HTTPError(405, f"{method.upper()} is not forwarded")
     return method
+
+
+def _authorities(call: Call, target: Target) -> tuple[str, ...]:
+    """The hosts that are asked: the target's, or the one of a URL that the script has set."""
+    return target.authorities if call.request.authority is None else (call.request.authority,)
 
 
 def _target(call: Call) -> str:

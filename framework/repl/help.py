@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from framework.atom import Atom
+from framework.atom.values import IDENTITY
 from framework.definitions import RouteDefinition
 from framework.snapshot import Snapshot
 
@@ -77,7 +78,7 @@ class Help:
 
 
 def _head(found: type[Atom]) -> str:
-    return f"atom.{found.__name__}({', '.join(found.fieldnames())})"
+    return f"atom.{found.__name__}({', '.join(name for name in found.fieldnames() if name not in IDENTITY)})"
 
 
 def _route(route: RouteDefinition) -> str:

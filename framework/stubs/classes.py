@@ -87,11 +87,10 @@ class _Class:
     # ---- methods of the framework -----------------------------------------------------------
 
     def _init(self) -> str:
-        needed = [f"{one.name}: {self._given(one)}" for one in _members(self._definition) if _is_needed(one)]
+        members, key = _members(self._definition), self._definition.identifier
+        needed = [f"{one.name}: {self._given(one)}" for one in members if one is not key and _is_needed(one)]
         others = [
-            f"{one.name}: {self._given(one)} = ..."
-            for one in _members(self._definition)
-            if not _is_needed(one)
+            f"{one.name}: {self._given(one)} = ..." for one in members if one is key or not _is_needed(one)
         ]
         text = self.annotations.builtin("str")
         identity = [f"instance: {text} = ...", f"xid: {text} | None = ...", f"xname: {text} | None = ..."]

@@ -34,9 +34,11 @@ def names_stub() -> str:
     lines += ["from framework.callout import Callout as _Callout"]
     lines += [f"from framework.errors import {name} as {name}" for name in _ERRORS]
     lines += ["from framework.fifo import Fifos as _Fifos", "from framework.mu import MU as MU"]
-    lines += ["from framework.scope import RuntimeView as _RuntimeView", ""]
+    lines += ["from framework.scope import RuntimeView as _RuntimeView"]
+    lines += ["from framework.settings import Options as _Options", ""]
     lines += [f"import {name} as {name}" for name in ("atom", "context", "model")]
     lines += ["", "Cache: _CacheStore", "FIFO: _Fifos", "Runtime: _RuntimeView", "callout: _Callout"]
+    lines += ["options: _Options"]
     lines += ["jsonschema: _Any", "logger: _logging.Logger", "", "def qprint(value: object) -> None: ...", ""]
     lines += [f'{name}: _Literal["{name}"]' for name in METHODS]
     lines += ["", f"__all__ = {sorted(names())!r}"]
@@ -56,6 +58,7 @@ def names() -> list[str]:
         "jsonschema",
         "logger",
         "model",
+        "options",
         "qprint",
     )
     return [*own, *_ERRORS, *METHODS, *MODULES, *_OF_SQLALCHEMY, "sqlalchemy"]

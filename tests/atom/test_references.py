@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 from sqlalchemy import delete, select, text
 
 from framework import jsontext
-from framework.atom import Atom
+from framework.atom import Atom, references
 from framework.atom.references import LEVELS
 from framework.atoms import Atoms, Models
 from framework.errors import (
@@ -110,13 +111,14 @@ async def test_a_local_reference_is_one_of_the_local_fields(atom: Atoms, team: A
     with refused("nullable", "author"):
         atom.Note(text="x", author=None)
     note = await atom.Note(text="x", author=team.captain).save()
-    assert atom.Note.fieldnames() == ["text", "author"]
+    assert atom.Note.fieldnames() == ["instance", "xid", "xname", "text", "author"]
     assert note.localfields() == {"text": "x", "author": team.captain}
     note.author = "m0"
     with refused("immutable", "author"):
         note.author = "m1"
     assert team.localfields() == {"teamId": "t", "title": "A", "data": {}}
-    assert atom.Team.fieldnames() == ["teamId", "title", "data", "captain", "members"]
+    names = ["instance", "xid", "xname", "teamId", "title", "data", "captain", "members"]
+    assert atom.Team.fieldnames() == names
 
 
 # ---- saving ---------------------------------------------------------------------------------
@@ -386,16 +388,51 @@ async def test_a_cycle_neither_loops_nor_loses(atom: Atoms, form: str) -> None:
         "json": lambda: json.loads(jsontext.encode(loaded)),
     }[form]()
     captain = shown["captain"]
-    assert {name: captain[name] for name in ("memberId", "team", "friends")} == {
-        "memberId": "a",
-        "team": "t",
-        "friends": ["b"],
-    }
-    assert shown["members"][0] == "a", (
-        "the captain stands there already; where it comes again, its key stands"
-    )
+    assert (captain["memberId"], captain["team"]) == ("a", "t"), "inside itself an instance is its key"
+    assert captain["friends"] == [shown["members"][1]]
+    assert shown["members"][0] == captain, "it is expanded each time it occurs"
     assert (shown["members"][1]["name"], shown["members"][1]["team"]) == ("b", "t")
     assert shown == team.dictionary
+
+
+async def test_a_net_of_references_ends_and_shows_each_instance(
+    atom: Atoms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(references, "REPEATS", 500)
+    nodes = [atom.Node(number=number) for number in range(60)]
+    for one, other in itertools.pairwise(nodes):  # 2 ** 59 ways lead from the first to the last
+        one.links = [other, other]
+        one.next = other
+    text = nodes[0].yaml_format
+    assert all(f"number: {number}\n" in text for number in range(60))
+    assert len(text) < 1_000_000
+
+
+async def test_a_long_chain_in_memory_is_shown_to_its_end(atom: Atoms) -> None:
+    first = node = atom.Node(number=0)
+    for number in range(1, 5000):
+        node.next = atom.Node(number=number)
+        node = node.next
+    node.next = first
+    shown, depth = first.dictionary, 0
+    while isinstance(shown["next"], dict):
+        shown, depth = shown["next"], depth + 1
+    assert (shown["number"], shown["next"], depth) == (4999, 0, 4999)
+
+
+async def test_what_has_no_identifier_yet_is_not_referred_to_in_the_database(atom: Atoms) -> None:
+    badge = atom.Badge(holder=atom.Member(name="a"))
+    with refused("required", "number"):
+        await badge.save()
+    badge.number = 7
+    await badge.save()
+    node = atom.Node(number=1, next=atom.Node())
+    with refused("reference", "next"):
+        await node.save()
+    assert await atom.Node.retrieve() == []
+    node.next.number = 2
+    await node.save()
+    assert (await atom.Node.load(1)).next.number == 2
 
 
 async def test_a_long_chain_comes_as_far_as_it_may_and_then_as_a_key(

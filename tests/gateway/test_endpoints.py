@@ -489,6 +489,34 @@ async def test_a_whole_number_inside_json_may_have_20000_digits(serving: Serving
                     assert answer.body == b'{"n":%b}' % number
 
 
+@pytest.mark.parametrize(
+    ("scope", "auth", "code", "inside"),
+    [
+        *(("internal", "none", 404, 200), ("local", "none", 404, 200), ("external", "none", 200, 200)),
+        *(("public", "none", 200, 200), ("public", "axis", 401, 200), ("secure", "axis", 401, 200)),
+    ],
+)
+async def test_a_scope_says_who_reaches_the_endpoints(
+    serving: Serving, scope: str, auth: str, code: int, inside: int
+) -> None:
+    text = TEA.replace("api: {auth_mode: none", f"scope: {scope}\napi: {{auth_mode: {auth}")
+    async with serving(text) as client:
+        assert (await client.get("/Tea")).code == code
+        assert (await client.app.call("GET", "/Tea", {}, b"")).code == inside
+
+
+async def test_an_identifier_without_a_default_is_the_clients_to_give(serving: Serving) -> None:
+    async with serving(NUMBERED) as client:
+        answer = await send(client, "POST", "/v1/cups", {"note": "a"})
+        assert (answer.code, answer.problem()["field"], answer.problem()["rule"]) == (
+            422,
+            "number",
+            "required",
+        )
+        assert (await send(client, "POST", "/v1/cups", {"number": 7})).code == 201
+        assert (await send(client, "PUT", "/v1/cups/7", {"note": "b"})).json() == {"number": 7, "note": "b"}
+
+
 # ---- methods and bodies ---------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
+from urllib.parse import unquote
 
 import pytest
 
@@ -407,6 +408,70 @@ async def test_clients_that_go_away_leave_no_task(serving: Serving, backend: Bac
         async with asyncio.timeout(5):
             while asyncio.all_tasks() - before:
                 await asyncio.sleep(0.01)
+
+
+# ---- a URL that a script sets ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("/other", "/other"),
+        ("/other/caf%C3%A9?a=1&b=%20", "/other/café?a=1&b=%20"),
+        ("?a=1", "/?a=1"),
+        ("{backend}/other?a=1", "/other?a=1"),
+        ("{backend}", "/"),
+    ],
+)
+async def test_a_url_that_is_set_is_where_the_request_goes(
+    serving: Serving, backend: Backend, url: str, sent: str
+) -> None:
+    url = url.format(backend=backend.url)
+    host = f"http://127.0.0.1:{unused_port()}" if url.startswith("http") else backend.url
+    script = f"request.url = {url!r}\nsession.url = request.url"
+    entry = route("/here/{x}", script, target={"authorities": [host], "path": "/never"})
+    async with serving(entry) as client:
+        answer = await client.get("/here/7?old=1")
+    assert answer.code == 200
+    assert unquote(backend.requests[0]["path"].partition("?")[0]) == sent.partition("?")[0]
+    assert backend.requests[0]["path"].partition("?")[2] == sent.partition("?")[2]
+    assert backend.requests[0]["headers"]["host"] == backend.url.removeprefix("http://")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "7",
+            "'relative'",
+            "'ftp://a/b'",
+            "'//host/b'",
+            "'http://'",
+            "'http:///b'",
+            "'http://u:p@a/b'",
+            "'/a#b'",
+        ),
+        *(
+            "'/a b'",
+            "'/é'",
+            "'/a/../b'",
+            "'/a%2Fb'",
+            "'/a%00'",
+            "'http://a:99999/'",
+            "'http://a:x/'",
+            "''",
+            "None",
+        ),
+    ],
+)
+async def test_a_url_that_cannot_be_asked_is_refused_where_it_is_set(
+    serving: Serving, backend: Backend, caplog: pytest.LogCaptureFixture, url: str
+) -> None:
+    async with serving(to(backend, "/echo", f"request.url = {url}")) as client:
+        answer = await client.get("/echo")
+    assert answer.code == 500
+    assert "000.yaml:" in caplog.text
+    assert backend.requests == []
 
 
 # ---- what described the body that the target sent -------------------------------------------
