@@ -154,7 +154,7 @@ def test_the_commands_of_the_teams_readme_show_what_it_says(teams: Server) -> No
             cwd=teams.folder,
             env={"FRAMEWORK_DATABASE": "sqlite:///teams.db"},
         )
-        assert INSTANCE.sub("instance", asked.out + asked.err) == INSTANCE.sub("instance", output), command
+        assert INSTANCE.sub("instance", asked.err + asked.out) == INSTANCE.sub("instance", output), command
 
 
 def test_a_team_is_stored_with_its_players_or_not_at_all(teams: Server) -> None:
@@ -210,7 +210,7 @@ def test_the_commands_of_the_stock_readme_show_what_it_says(stock: tuple[Server,
             cwd=server.folder,
             env={"FRAMEWORK_DATABASE": "sqlite:///stock.db"},
         )
-        assert asked.out.replace(str(port), "8101") + asked.err == output
+        assert asked.err + asked.out.replace(str(port), "8101") == output
 
 
 def test_the_stock_is_behind_a_token_and_the_shelf_is_not(stock: tuple[Server, int]) -> None:

@@ -67,7 +67,7 @@ async def test_the_smallest_class_has_an_identifier_without_default(scope: dict[
     with pytest.raises(ValidationError, match="mail"):
         one.mail = "nobody"
     with pytest.raises(ValidationError, match="customerId"):
-        customer(name="Ada")
+        await customer(name="Ada").save()
 
 
 async def test_a_class_without_identifier_is_found_by_its_instance(scope: dict[str, Any]) -> None:
