@@ -111,7 +111,7 @@ def test_a_routing_script_is_an_async_function_of_the_names_it_sees(tmp_path: Pa
 def test_a_default_and_a_method_fail_at_their_own_line(tmp_path: Path) -> None:
     text = (
         "name: X\nattributes:\n  local_fields:\n  - field_name: a\n    field_type: integer\n"
-        "    field_default: int('é') + len([])\nmethods:\n  instance_methods:\n"
+        "    field_default: int('é') + len(MU())\nmethods:\n  instance_methods:\n"
         "  - method_body: |\n      def f(self):\n        return 1 / 0\n"
     )
     checked = write(tmp_path, text)
