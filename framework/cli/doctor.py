@@ -45,6 +45,8 @@ def _findings(folder: str | None, database: str) -> Iterator[Finding]:
     yield surroundings.python()
     yield from surroundings.limits()
     defined = None if folder is None else surroundings.snapshot(folder)
+    if folder is not None:
+        yield from surroundings.needs(folder)
     if isinstance(defined, Finding):
         yield defined
         defined = None

@@ -64,6 +64,19 @@ def snapshot(folder: str) -> Snapshot | Finding:
     return bound(checked.definitions)
 
 
+def needs(folder: str) -> Iterator[Finding]:
+    """What the scripts of a folder need and this machine has not: settings, and modules to import."""
+    from framework.definitions import CannotRun, check
+
+    try:
+        problems = check(folder).problems
+    except CannotRun:
+        return
+    for problem in problems:
+        if problem.code in ("no-setting", "no-import"):
+            yield Finding("definitions", "warning", f"{problem.location}: {problem.message}")
+
+
 def bound(definitions: Definitions) -> Snapshot:
     """The definitions bound to classes and tables, as a start does it; no database is opened."""
 

@@ -7,7 +7,7 @@ The rule: a start uses exactly this, so what passes here starts, and every mista
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,7 +28,10 @@ from .role import parse_role
 from .routing import parse_route
 from .rules import Rules
 from .schema import validate
+from .seen import is_foreseeable, uses
+from .surroundings import check_surroundings
 from .transition import check_transitions
+from .usage import check_usage
 from .worker import parse_worker
 
 _PARSE: Mapping[Kind, Any] = {
@@ -86,12 +89,25 @@ def check(
     Rules(definitions, reading.compiled, loaded.broken, reading.doubtful, host, port, report).apply()
     definitions = replace(definitions, atoms=inherited(definitions.atoms, report))
     check_references(definitions.atoms, report)
+    _check_scripts(definitions, reading, loaded.broken)
     check_other_names(definitions.atoms, report)
     told: set[Location] = set()
     for atom in sorted(definitions.atoms, key=lambda one: len(one.lineage)):  # a parent before its children
         if not atom.abstract:
             check_transitions(atom, report, told)
     return Checked(name, definitions, report.problems(), loaded.files, loaded.sources)
+
+
+def _check_scripts(definitions: Definitions, reading: Reading, broken: Collection[str]) -> None:
+    """What scripts do with built-in objects and classes, now that these are whole, and what they need."""
+    classes = {atom.name: atom for atom in definitions.atoms}
+    doubtful = {name for name, atom in classes.items() if any(one not in classes for one in atom.extends)}
+    sure = {name: atom for name, atom in classes.items() if name not in doubtful and name not in broken}
+    for compiled in reading.compiled:
+        if is_foreseeable(uses(compiled.script.code, compiled.script.owner), compiled.tree):
+            routing = bool(compiled.script.parameters)
+            check_usage(compiled, sure, reading.report, routing=routing)
+        check_surroundings(compiled, reading.environ, reading.report)
 
 
 def _report_empty(folder: str, loaded: Loaded, report: Report) -> None:

@@ -97,6 +97,10 @@ CODES: Mapping[str, str] = MappingProxyType(
         "script-syntax": "a script is not valid Python",
         "script-yield": "a routing script uses yield",
         "script-warning": "Python warns about a script",
+        "not-awaited": "a script uses a coroutine as if it were its result",
+        "unknown-member": "a built-in object or class has no such attribute, or takes no such argument",
+        "no-import": "a module that a script imports is not installed here",
+        "no-setting": "a setting that a script reads has no variable in the environment",
         "unseen-name": "a script uses a name that it cannot see",
     }
 )

@@ -1,0 +1,119 @@
+"""What the built-in objects of the scripts have and take: read from the text of their classes.
+
+The rule: nothing is imported for it. The classes need a database, HTTP and an event loop; their text says it all, so
+that this can never differ from what a script meets.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a function takes, without its first argument; `free` names are taken by `**`."""
+
+    positional: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    required: frozenset[str] = frozenset()
+    any_number: bool = False
+    free: bool = False
+    is_coroutine: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """The public members of a class: its methods with their signatures, and its attributes without."""
+
+    members: Mapping[str, Signature | None] = field(default_factory=dict)
+    asynchronous: bool = False
+    """Whether it is entered by `async with` alone."""
+
+    def method(self, name: str) -> Signature | None:
+        return self.members.get(name)
+
+
+PLACES: Mapping[str, tuple[str, str]] = {
+    "FIFO": ("fifo.py", "Fifo"),
+    "Cache": ("cache.py", "Cache"),
+    "Runtime": ("scope.py", "RuntimeView"),
+    "atom": ("atom/instance.py", "Atom"),
+    "request": ("gateway/requests.py", "Request"),
+    "response": ("gateway/responses.py", "Response"),
+}
+CALLS: Mapping[str, tuple[str, str]] = {
+    "FIFO": ("fifo.py", "Fifos"),
+    "Cache": ("cache.py", "CacheStore"),
+    "callout": ("callout.py", "Callout"),
+}
+
+
+@functools.cache
+def interface(name: str) -> Interface:
+    """What an object of this name has: ``FIFO`` stands for ``FIFO("name")``, ``atom`` for every class."""
+    found = _class(*PLACES[name])
+    members: dict[str, Signature | None] = {}
+    for node in found.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            is_property = any(
+                isinstance(one, ast.Name) and one.id == "property" for one in node.decorator_list
+            )
+            members.setdefault(node.name, None if is_property else signature(node))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            members.setdefault(node.target.id, None)
+        elif isinstance(node, ast.Assign):
+            members.update((one, None) for one in _slots(node))
+    for one in ast.walk(found):
+        if isinstance(one, ast.Attribute) and isinstance(one.ctx, ast.Store) and _is_self(one.value):
+            members.setdefault(one.attr, None)
+    public = {name: taken for name, taken in members.items() if not name.startswith("_")}
+    return Interface(public, "__aenter__" in members and "__enter__" not in members)
+
+
+@functools.cache
+def call(name: str) -> Signature:
+    """What a built-in function takes."""
+    found = _class(*CALLS[name])
+    return next(
+        signature(node)
+        for node in found.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "__call__"
+    )
+
+
+def signature(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Signature:
+    """The signature of a method, without its first argument."""
+    given = node.args
+    names = [one.arg for one in (*given.posonlyargs, *given.args)]
+    required = set(names[: len(names) - len(given.defaults)])
+    required |= {
+        one.arg for one, value in zip(given.kwonlyargs, given.kw_defaults, strict=True) if value is None
+    }
+    return Signature(
+        positional=tuple(names[1:]),
+        keywords=tuple(one.arg for one in given.kwonlyargs),
+        required=frozenset(required - set(names[:1])),
+        any_number=given.vararg is not None,
+        free=given.kwarg is not None,
+        is_coroutine=isinstance(node, ast.AsyncFunctionDef),
+    )
+
+
+def _class(path: str, name: str) -> ast.ClassDef:
+    text = resources.files("framework").joinpath(path).read_text(encoding="utf-8")
+    return next(node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name)
+
+
+def _slots(node: ast.Assign) -> list[str]:
+    if not any(isinstance(one, ast.Name) and one.id == "__slots__" for one in node.targets):
+        return []
+    value = ast.literal_eval(node.value)
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "self"

@@ -1,0 +1,73 @@
+"""What scripts need of the machine that they run on: modules to import, and variables of the environment.
+
+The rule: each is a warning, since the check may run on another machine than the server. Nothing is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+from collections.abc import Mapping
+
+from .problem import Report, quoted
+from .script import Compiled
+
+SETTING = "FRAMEWORK_SETTING_"
+"""What the variable of a setting begins with."""
+
+_GUARDS = frozenset(("ImportError", "ModuleNotFoundError", "AttributeError", "Exception", "BaseException"))
+
+
+def check_surroundings(compiled: Compiled, environ: Mapping[str, str], report: Report) -> None:
+    """Warn of modules that cannot be imported here, and of settings that are not set."""
+    guarded = _guarded(compiled.tree)
+    for node in ast.walk(compiled.tree):
+        if isinstance(node, ast.Import | ast.ImportFrom) and node.lineno not in guarded:
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            for name in names:
+                top = name.partition(".")[0]
+                if top and not _can_be_found(top):
+                    message = f"there is no module {quoted(top)} to import in this Python"
+                    hint = "install it for the Python that runs the server"
+                    report.warning(compiled.location(node), "no-import", message, hint=hint)
+        elif isinstance(node, ast.Attribute) and node.lineno not in guarded:
+            setting = _setting(node)
+            if setting is not None and f"{SETTING}{setting}" not in environ:
+                message = f"the environment has no {SETTING}{setting}, which the script reads"
+                hint = f"set it where the server runs, or read `context.settings.get({setting!r}, ...)`"
+                report.warning(compiled.location(node), "no-setting", message, hint=hint)
+
+
+def _setting(node: ast.AST) -> str | None:
+    """NAME of `context.settings.NAME`."""
+    if not (isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and node.attr != "get"):
+        return None
+    owner = node.value
+    if isinstance(owner, ast.Attribute) and owner.attr == "settings" and isinstance(owner.value, ast.Name):
+        return node.attr if owner.value.id == "context" and not node.attr.startswith("_") else None
+    return None
+
+
+def _guarded(tree: ast.AST) -> set[int]:
+    """The lines of `try` blocks that expect a module or a setting to be missing."""
+    lines: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try | ast.TryStar) and any(map(_expects, node.handlers)):
+            for statement in node.body:
+                lines.update(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
+    return lines
+
+
+def _expects(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    return any(isinstance(node, ast.Name) and node.id in _GUARDS for node in ast.walk(handler.type))
+
+
+@functools.lru_cache(maxsize=1024)
+def _can_be_found(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError, AttributeError):
+        return False
