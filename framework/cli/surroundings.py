@@ -74,7 +74,7 @@ def needs(folder: str) -> Iterator[Finding]:
         return
     for problem in problems:
         if problem.code in ("no-setting", "no-import"):
-            yield Finding("definitions", "warning", f"{problem.location}: {problem.message}")
+            yield Finding("scripts", "warning", f"{problem.location}: {problem.message}")
 
 
 def bound(definitions: Definitions) -> Snapshot:

@@ -47,9 +47,9 @@ def test_what_scripts_need_and_the_machine_has_not_is_told(database: Database, t
     (folder / "a.yaml").write_text(
         "name: m\ncode: |\n  import json\n  def key(): return context.settings.API_KEY\n"
     )
-    found = doctor(database, folder)["definitions"]
+    found = doctor(database, folder)["scripts"]
     assert (found["level"], "FRAMEWORK_SETTING_API_KEY" in found["message"]) == ("warning", True)
-    assert "definitions" not in doctor(database, folder, env={"FRAMEWORK_SETTING_API_KEY": "x"})
+    assert "scripts" not in doctor(database, folder, env={"FRAMEWORK_SETTING_API_KEY": "x"})
 
 
 def test_a_good_database_is_left_as_it_is(database: Database) -> None:
