@@ -13,6 +13,7 @@ import os
 import secrets
 import socket
 import stat
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -83,6 +84,19 @@ class Server:
 
 # ---- of a server ----------------------------------------------------------------------------
 
+_offered: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    """A forked child that outlives the server would seem to be it: who connects would wait for an answer."""
+    for listener in list(_offered):
+        number = listener.detach()
+        if number >= 0:
+            os.close(number)
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
 
 def about(listener: socket.socket) -> dict[str, Any]:
     """What a server that listens there tells of itself."""
@@ -109,6 +123,7 @@ def offered(url: str) -> Iterator[socket.socket | None]:
             )
             yield None
             return
+        _offered.add(listener)
         try:
             yield listener
         finally:

@@ -143,6 +143,21 @@ def test_what_a_killed_server_left_is_passed_over_and_removed(orders: Server, se
     assert left not in sockets(again)
 
 
+def test_a_forked_child_does_not_keep_the_socket(tmp_path: Path) -> None:
+    with control.offered(f"sqlite:///{tmp_path}/orders.db") as listener:
+        assert listener is not None
+        number = listener.fileno()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.fstat(number)
+            except OSError:
+                os._exit(0)
+            os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert listener.fileno() == number
+
+
 def test_a_server_that_hangs_is_given_up(orders: Server, serve: Serve) -> None:
     other = serve(orders.folder / "definitions", "--no-workers")
     orders.send(signal.SIGSTOP)
