@@ -229,6 +229,8 @@ class Fifo:
                 if isinstance(answer, Delivery):
                     if look:
                         look.found()
+                    if answer.suspicion:
+                        self._tell_suspect(answer)
                     return answer
                 wait = deadline - now
                 if answer.retry_in is not None:
@@ -241,6 +243,14 @@ class Fifo:
                 if await signal.changed(wait) and look:
                     look.rung()
         return None
+
+    def _tell_suspect(self, delivery: Delivery) -> None:
+        logger.warning(
+            "FIFO %s: item %d was in work beside others when its process died; it is worked on alone for now",
+            self.name,
+            delivery.claim.item_id,
+            extra={"action": "suspect", "fifo": self.name, "request_id": delivery.request_id},
+        )
 
     async def _deliver(self) -> Delivery | Undelivered:
         policy = self._policy

@@ -18,7 +18,7 @@ from framework.block import Block
 from framework.callout import Callout
 from framework.debug import DebugChannel
 from framework.definitions import Definitions
-from framework.errors import CannotOpen, Stopping
+from framework.errors import CannotOpen, Stopping, StorageError
 from framework.fifo import Fifos
 from framework.gateway import logon
 from framework.gateway.app import Gateway
@@ -34,7 +34,7 @@ from framework.settings import Settings
 from framework.shutdown import GRACE
 from framework.snapshot import Snapshot, bind
 from framework.storage import Storage, open_storage
-from framework.storage.operations import RecordPolicy, Release
+from framework.storage.operations import BeginStop, RecordPolicy, Release
 from framework.storage.statements import Statements
 from framework.tokens import Tokens
 from framework.watchdog import Watchdog
@@ -79,6 +79,7 @@ class Runtime:
             settings=Settings(environ),
         )
         self._reflector: Reflector | None = None
+        self._announcing: asyncio.Task[None] | None = None
         self._housekeeping: asyncio.Task[None] | None = None
         self._audit: asyncio.Task[None] | None = None
         self._watchdog: Watchdog | None = None
@@ -184,6 +185,7 @@ class Runtime:
         if self.session.running:
             self.session.stop()
             self.session.storage.wake_all()
+            self._announcing = asyncio.create_task(self._announce_stop(), name="announce the stop")
 
     async def stop(self, grace: float | None = GRACE) -> None:
         """Let the blocks in work end, cancel what takes longer than ``grace`` seconds (None: never), settle.
@@ -213,6 +215,13 @@ class Runtime:
                 "the FIFOs": self._settle,
             }
         )
+
+    async def _announce_stop(self) -> None:
+        """Whoever ends the process before its items have ended: they are not to blame."""
+        try:
+            await self.session.storage.write([BeginStop()])
+        except StorageError as error:
+            logger.warning("the stop could not be recorded: %s", error)
 
     async def close(self) -> None:
         """Close what requests and workers used; both have ended. May be called again."""

@@ -124,8 +124,9 @@ class Deliver:
     """The head of a FIFO, claimed for this process; answers a ``Delivery`` or an ``Undelivered``.
 
     The head is the item with the smallest id. Nothing is delivered while another item of the FIFO is
-    in work anywhere. What a dead process had in work is taken over, its crash is counted instead of an
-    attempt, and with the ``max_crashes``-th it goes to the dead letters, or is held where ``hold``.
+    in work anywhere. What a dead process had in work is taken over. If that was this item alone, its crash is
+    counted instead of an attempt, and with the ``max_crashes``-th it goes to the dead letters, or is held where
+    ``hold``. If there were several, no crash is counted, and each is delivered alone the next time.
     """
 
     fifo: str
@@ -320,6 +321,11 @@ class RecordPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class BeginStop:
+    """This process is stopping: if it is ended before its items are, none of them is to blame."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordProblem:
     """Why a worker of this process cannot run since ``at``; None when it can again."""
 
@@ -406,6 +412,7 @@ Operation = (
     | Audit
     | AuditMore
     | RecordPolicy
+    | BeginStop
     | RecordProblem
     | BeginRequest
     | EndRequest
@@ -425,6 +432,7 @@ class Delivery:
     crashes: int
     put_at: float
     request_id: str | None
+    suspicion: int = 0  # how often its process died while it had others in work as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,7 +448,8 @@ class Executed:
 class Undelivered:
     """Why there is nothing: ``empty``, ``busy`` (an item is in work), ``paused``, ``held``, or ``waiting``.
 
-    A back-off ends in ``retry_in`` seconds.
+    A back-off ends in ``retry_in`` seconds. A ``suspect`` of a crash waits until this process has nothing else in
+    work; others wait while the process is ``kept`` for one. Both ask again in ``retry_in`` seconds.
     """
 
     reason: str
@@ -479,6 +488,7 @@ class ItemState:
     reason: str | None
     traceback: str | None
     request_id: str | None
+    suspicion: int  # how often its process died while it had others in work as well
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,8 @@ ITEM = Table(
     Column("request_id", Text),  # of the request that put it, directly or by another item
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("crashes", Integer, nullable=False, server_default="0"),
+    # How often its process died while others were in work beside it.
+    Column("suspicion", Integer, nullable=False, server_default="0"),
     Column("held", Boolean, nullable=False, server_default="0"),
     # On the engine's steady clock, which no one can set; with the delay itself, for when that clock restarts.
     Column("not_before", Double, nullable=False, server_default="0"),
@@ -188,6 +190,7 @@ PROCESS = Table(
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
     Column("started_at", Double, nullable=False),
+    Column("stopping", Boolean, nullable=False, server_default="0"),
     sqlite_autoincrement=True,
 )
 

@@ -27,7 +27,7 @@ class Standing:
 
 
 def standing(fifo: FifoState, policy: FifoPolicy, now: float) -> Standing:
-    """``in work``, ``abandoned``, ``paused``, ``empty``, ``held``, ``waiting`` or ``ready``."""
+    """``in work``, ``abandoned``, ``paused``, ``empty``, ``held``, ``waiting``, ``suspect`` or ``ready``."""
     if fifo.in_work is not None:
         return _in_work(fifo, fifo.in_work, policy, now)
     head = fifo.head
@@ -41,6 +41,12 @@ def standing(fifo: FifoState, policy: FifoPolicy, now: float) -> Standing:
     if head.retry_in > 0:
         why = f"item {head.id} is waiting {lasting(head.retry_in)} more after {_last_attempt(head, policy)}"
         return Standing("waiting", why)
+    if head.suspicion:
+        why = (
+            f"item {head.id} is a suspect: its process died while it had other items in work. It is delivered as soon "
+            "as a worker's process has nothing else in work, or its time for that is over"
+        )
+        return Standing("suspect", why)
     return Standing(
         "ready", f"item {head.id} can be delivered; if it stays, no worker asks: is a server running?"
     )
@@ -114,6 +120,7 @@ def item_record(fifo: str, item: ItemState) -> dict[str, Any]:
         "key": item.key,
         "attempts": item.attempts,
         "crashes": item.crashes,
+        "suspicion": item.suspicion,
         "held": item.held,
         "retry_in": round(item.retry_in, 3),
         "reason": item.reason,

@@ -37,6 +37,7 @@ from framework.storage.operations import (
 )
 from framework.storage.sqlite import ages
 from framework.storage.sqlite.locks import Locks
+from framework.storage.sqlite.suspects import LOOK_AGAIN, Suspects, orphan
 
 Connection = sqlite3.Connection
 
@@ -71,14 +72,13 @@ _FIFO = """
     SELECT id, epoch, owner, item, paused, (SELECT max(id) FROM _framework_drain)
     FROM _framework_fifo WHERE name = ?"""
 _HEAD = """
-    SELECT id, payload, attempts, crashes, put_at, held, not_before, delay, request_id
+    SELECT id, payload, attempts, crashes, put_at, held, not_before, delay, request_id, suspicion
     FROM _framework_item WHERE fifo = ? ORDER BY id LIMIT 1"""
 _COUNT_ATTEMPT = """
     UPDATE _framework_item SET attempts = attempts + 1, first_at = coalesce(first_at, ?), last_at = ?
     WHERE id = ?"""
 _COUNT_CRASH = "UPDATE _framework_item SET attempts = attempts - 1, crashes = ? WHERE id = ?"
 _TAKE = "UPDATE _framework_fifo SET epoch = ?, owner = ?, item = ?, worker = ?, since = ? WHERE id = ?"
-_ORPHAN = "UPDATE _framework_fifo SET item = NULL, epoch = epoch + 1 WHERE id = ?"
 _LET_GO = "UPDATE _framework_fifo SET item = NULL WHERE name = ? AND item = ? AND epoch = ?"
 _LET_GO_FENCED = (
     "UPDATE _framework_fifo SET item = NULL, epoch = epoch + 1 WHERE name = ? AND item = ? AND epoch = ?"
@@ -89,7 +89,8 @@ _DELETE = "DELETE FROM _framework_item WHERE id = ?"
 _GIVE_BACK = """
     UPDATE _framework_item SET attempts = attempts - 1, not_before = ?, delay = ? WHERE id = ?"""
 _HOLD_BACK = """
-    UPDATE _framework_item SET held = ?, not_before = ?, delay = ?, reason = ?, traceback = ? WHERE id = ?"""
+    UPDATE _framework_item SET held = ?, not_before = ?, delay = ?, reason = ?, traceback = ?, suspicion = 0
+    WHERE id = ?"""
 _HOLD = "UPDATE _framework_item SET held = 1, reason = ?, traceback = coalesce(?, traceback) WHERE id = ?"
 _DUE = "UPDATE _framework_item SET not_before = 0, delay = 0, held = 0 WHERE id = ?"
 _BURY = """
@@ -141,6 +142,7 @@ class FifoOperations:
 
     def __init__(self, locks: Locks) -> None:
         self._locks = locks
+        self._suspects = Suspects()
         self.process: int | None = None  # the number that deliveries are claimed by
         self.drains_before = 0  # the last drain when the database was opened
         self.runners: Mapping[type, Callable[[Connection, Any], Any]] = {
@@ -202,29 +204,34 @@ class FifoOperations:
         if in_work is not None:
             if self._locks.alive(owner):
                 return Undelivered("busy")
-            self._count_crash(connection, op, fifo_id, in_work)
+            if orphan(connection, owner):
+                self._count_crash(connection, op, in_work)
             epoch += 1
         if paused or (drain is not None and drain > self.drains_before):
             return Undelivered("paused")
         head = connection.execute(_HEAD, (fifo_id,)).fetchone()
         if head is None:
             return Undelivered("empty")
-        item_id, payload, attempts, crashes, put_at, held, not_before, delay, request_id = head
+        item_id, payload, attempts, crashes, put_at, held, not_before, delay, request_id, suspicion = head
         if held:
             return Undelivered("held")
         if delay:
             wait = _remaining(not_before, delay)
             if wait > 0:
                 return Undelivered("waiting", wait)
+        if (suspicion or self._suspects.any) and self._suspects.put_off(
+            connection, self.process, op.fifo, item_id, suspicion
+        ):
+            return Undelivered("suspect" if suspicion else "kept", LOOK_AGAIN)
         if owner != self.process:
             epoch += 1
         connection.execute(_COUNT_ATTEMPT, (op.now, op.now, item_id))
         connection.execute(_TAKE, (epoch, self.process, item_id, op.worker, op.now, fifo_id))
-        return Delivery(Claim(op.fifo, item_id, epoch), payload, attempts + 1, crashes, put_at, request_id)
+        claim = Claim(op.fifo, item_id, epoch)
+        return Delivery(claim, payload, attempts + 1, crashes, put_at, request_id, suspicion)
 
-    def _count_crash(self, connection: Connection, op: Deliver, fifo_id: int, item_id: int) -> None:
-        """The owner of the item in work is dead: nobody waits out a back-off for that."""
-        connection.execute(_ORPHAN, (fifo_id,))
+    def _count_crash(self, connection: Connection, op: Deliver, item_id: int) -> None:
+        """Its process died with this item alone in work: nobody waits out a back-off for that."""
         [crashes] = connection.execute(
             "SELECT crashes + 1 FROM _framework_item WHERE id = ?", (item_id,)
         ).fetchone() or (0,)
@@ -350,7 +357,7 @@ class FifoOperations:
             raise InWork(
                 f"item {item_id} of FIFO {fifo!r} is in work; nothing was changed. Pause the FIFO and wait"
             )
-        connection.execute(_ORPHAN, (row[0],))
+        orphan(connection, row[2])
 
 
 def _move_to_dead(connection: Connection, item_id: int, failure: Failure) -> None:

@@ -29,6 +29,7 @@ from framework.storage.operations import (
     Audit,
     AuditMore,
     BeginRequest,
+    BeginStop,
     Claim,
     Delete,
     EndRequest,
@@ -71,6 +72,10 @@ _AUDIT = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _AUDIT_MORE = "UPDATE _framework_audit SET affected = coalesce(affected, 0) + ? WHERE id = ?"
 
+# Only where something is in work: else there is nothing to remember, and no commit to wait for.
+_STOPPING = """
+    UPDATE _framework_process SET stopping = 1
+    WHERE id = ? AND EXISTS (SELECT 1 FROM _framework_fifo WHERE owner = ? AND item IS NOT NULL)"""
 _PROBLEM = "INSERT OR REPLACE INTO _framework_problem (process, worker, problem, since) VALUES (?, ?, ?, ?)"
 _NO_PROBLEM = "DELETE FROM _framework_problem WHERE process = ? AND worker = ?"
 
@@ -96,6 +101,7 @@ class Operations:
             Require: self._require,
             Unreferred: self._unreferred,
             **self.fifos.runners,
+            BeginStop: self._begin_stop,
             RecordProblem: self._record_problem,
             Prune: self._prune,
             Audit: self._audit,
@@ -195,6 +201,9 @@ class Operations:
                 raise StillReferred(op.table.name, op.key, referrer.field, found[0])
 
     # ---- workers ----------------------------------------------------------------------------
+
+    def _begin_stop(self, connection: Connection, op: BeginStop) -> None:
+        connection.execute(_STOPPING, (self.fifos.process, self.fifos.process))
 
     def _record_problem(self, connection: Connection, op: RecordProblem) -> None:
         if op.problem is None:

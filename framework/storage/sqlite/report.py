@@ -56,6 +56,10 @@ _SYNCHRONOUS = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}
 _PROCESSES = "SELECT id, host, pid, started_at FROM _framework_process ORDER BY id"
 _IN_WORK = "SELECT name, item FROM _framework_fifo WHERE owner = ? AND item IS NOT NULL ORDER BY name"
 
+_SUSPECTS = """
+    SELECT f.name, i.id FROM _framework_fifo f
+    JOIN _framework_item i ON i.id = (SELECT min(id) FROM _framework_item WHERE fifo = f.id)
+    WHERE i.suspicion > 0 ORDER BY f.name"""
 _PROBLEMS = """
     SELECT p.id, p.host, p.pid, b.worker, b.problem, b.since
     FROM _framework_problem b JOIN _framework_process p ON p.id = b.process ORDER BY b.worker, p.id"""
@@ -384,7 +388,11 @@ def _processes(connection: sqlite3.Connection, locks: Locks) -> Finding:
             told.append(f"{host}:{pid}" + (f" (working on {items})" if items else ""))
         elif items:
             told.append(f"{host}:{pid} is dead; {items} will be taken over by who asks next")
-    data = {"processes": processes}
+    suspects = [{"fifo": fifo, "item": item} for fifo, item in connection.execute(_SUSPECTS)]
+    data = {"processes": processes, "suspects": suspects}
+    if suspects:
+        items = ", ".join(f"item {one['item']} of {one['fifo']}" for one in suspects)
+        told.append(f"suspects of a crash, which are delivered one at a time: {items}")
     if not told:
         return Finding("processes", "ok", "no process takes items at the moment", data)
     message = "processes that take items: " + "; ".join(told)

@@ -17,7 +17,7 @@ _STATES = """
     SELECT f.name, f.length, (SELECT count(*) FROM _framework_dead WHERE fifo = f.id), f.paused, f.item,
            f.owner, p.host, p.pid, f.worker, f.since, f.policy,
            i.id, i.payload, i.key, i.put_at, i.attempts, i.crashes, i.held, i.not_before, i.delay,
-           i.first_at, i.last_at, i.reason, i.traceback, i.request_id
+           i.first_at, i.last_at, i.reason, i.traceback, i.request_id, i.suspicion
     FROM _framework_fifo f
     LEFT JOIN _framework_process p ON p.id = f.owner
     LEFT JOIN _framework_item i ON i.id = (SELECT min(id) FROM _framework_item WHERE fifo = f.id)
@@ -26,7 +26,7 @@ _STATE = _STATES.format(which="f.name = ?")
 _PAGE = _STATES.format(which="f.name > ? ORDER BY f.name LIMIT ?")
 _ITEMS = """
     SELECT i.id, i.payload, i.key, i.put_at, i.attempts, i.crashes, i.held, i.not_before, i.delay,
-           i.first_at, i.last_at, i.reason, i.traceback, i.request_id
+           i.first_at, i.last_at, i.reason, i.traceback, i.request_id, i.suspicion
     FROM _framework_item i JOIN _framework_fifo f ON f.id = i.fifo
     WHERE f.name = ? AND i.id > ? ORDER BY i.id LIMIT ?"""
 _ENDS = """
