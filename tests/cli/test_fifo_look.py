@@ -26,7 +26,7 @@ from .conftest import Database
 FIFO_KEYS = {"name", "length", "dead", "paused", "state", "why", "in_work", "head", "policy"}
 ITEM_KEYS = {
     "request_id",
-    *("id", "fifo", "payload", "key", "attempts", "crashes", "held", "retry_in", "reason"),
+    *("id", "fifo", "payload", "key", "attempts", "crashes", "suspicion", "held", "retry_in", "reason"),
     *("put_at", "first_at", "last_at", "traceback"),
 }
 

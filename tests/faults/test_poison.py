@@ -89,3 +89,57 @@ def test_where_an_exhausted_order_is_held_nothing_moves_until_it_is_told_to(
     assert retried.code == 0, retried.err
     until(lambda: numbers(tmp_path, "end") == [0, 1, 2])
     assert numbers(tmp_path, "start") == [0, 1, 1, 1, 2]
+
+
+WORKER = """
+name: {name}
+mode: single
+script: |
+  import os
+
+  async def consume():
+      async with FIFO("{name}") as item:
+          if item is None:
+              return
+          with open({log!r}, "a") as log:
+              log.write("{name} start\\n")
+          await asyncio.sleep(0.3)
+          if item == "poison":
+              os.kill(os.getpid(), 9)
+          with open({log!r}, "a") as log:
+              log.write(f"{name} {{item}}\\n")
+"""
+
+
+def test_an_innocent_item_in_work_beside_poison_is_not_given_up(serve: Serve, tmp_path: Path) -> None:
+    definitions = app(tmp_path)
+    log = tmp_path / "innocence.log"
+    for name in ("poisoned", "innocent", "other"):
+        (definitions / f"{name}.yaml").write_text(WORKER.format(name=name, log=str(log)))
+        (definitions / f"{name}.fifo.yaml").write_text(f"fifo: {name}\nmax_crashes: 2\n")
+    feeder = serve(definitions, "--no-workers")
+    for name, items in {"poisoned": ["poison", "after"], "innocent": ["1", "2"], "other": ["1"]}.items():
+        for item in items:
+            put = run("fifo", "put", name, json.dumps(item), "--database", feeder.database, cwd=tmp_path)
+            assert put.code == 0, put.err
+
+    def ended() -> list[str]:
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [line for line in lines if not line.endswith("start")]
+
+    expected = {"poisoned after", "innocent 1", "innocent 2", "other 1"}
+    told = ""
+    for _ in range(6):  # the crash of all, the two of the poison alone, and the last, which goes on
+        server = serve(definitions, "--no-gateway", wait=False)
+        until(
+            lambda server=server: server.process.poll() is not None or set(ended()) == expected,
+            40,
+            what=lambda server=server: f"{ended()} {server.err}",
+        )
+        told += server.err
+        if set(ended()) == expected:
+            break
+    assert set(ended()) == expected
+    listed = run("fifo", "dead", "list", "--format", "json", "--database", feeder.database, cwd=tmp_path)
+    assert [(letter["payload"], letter["crashes"]) for letter in json.loads(listed.out)] == [("poison", 2)]
+    assert "was in work beside others when its process died" in told
