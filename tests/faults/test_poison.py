@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from tests.acceptance.server import Server, run, until
 
-from .app import app, notes, numbers
+from .app import app, notes, numbers, started
 from .conftest import Serve
 
 BACKOFF = "backoff:\n  initial: 0.1\n  factor: 1.5\n  max: 1\n"
@@ -143,3 +145,24 @@ def test_an_innocent_item_in_work_beside_poison_is_not_given_up(serve: Serve, tm
     listed = run("fifo", "dead", "list", "--format", "json", "--database", feeder.database, cwd=tmp_path)
     assert [(letter["payload"], letter["crashes"]) for letter in json.loads(listed.out)] == [("poison", 2)]
     assert "was in work beside others when its process died" in told
+
+
+def test_an_item_whose_process_is_killed_while_it_stops_is_not_charged(serve: Serve, tmp_path: Path) -> None:
+    server = serve(app(tmp_path, work="await asyncio.sleep(60)"))
+    order(server, 1)
+    started(tmp_path, 1)
+    server.send()
+
+    def recorded(sql: str) -> object:
+        with closing(sqlite3.connect(tmp_path / "test.db")) as database:
+            return database.execute(sql).fetchone()[0]
+
+    until(lambda: recorded("SELECT max(stopping) FROM _framework_process"), what=lambda: server.err)
+    server.kill()
+    server = serve(tmp_path / "definitions")
+    assert started(tmp_path, 2).attempt == 1
+    assert recorded("SELECT crashes FROM _framework_item") == 0
+    server.kill()  # this one does count
+    serve(tmp_path / "definitions")
+    started(tmp_path, 3)
+    assert recorded("SELECT crashes FROM _framework_item") == 1
