@@ -22,13 +22,26 @@ logger = logging.getLogger("framework.eventloop")
 T = TypeVar("T")
 
 
+Left = Callable[[asyncio.AbstractEventLoop], None]
+
+
+def _nothing(loop: asyncio.AbstractEventLoop) -> None:
+    """Nobody wants to know that the loop was left."""
+
+
 def run(
-    main: Coroutine[Any, Any, T], loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    main: Coroutine[Any, Any, T],
+    loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop,
+    *,
+    left: Left = _nothing,
 ) -> T:
-    """Run a coroutine to its end on a loop of its own; its result, or what it raised itself."""
+    """Run a coroutine to its end on a loop of its own; its result, or what it raised itself.
+
+    ``left`` is called when the loop was left and before it runs again. It then takes the signals for itself anew.
+    """
     runner = asyncio.Runner(loop_factory=loop)
     try:
-        return run_to_its_end(runner.get_loop(), main)
+        return run_to_its_end(runner.get_loop(), main, left)
     finally:
         try:
             runner.close()
@@ -36,7 +49,7 @@ def run(
             _report(error)
 
 
-def run_to_its_end(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]) -> T:
+def run_to_its_end(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T], left: Left = _nothing) -> T:
     """As ``run``, on this loop, which stays open."""
     task = loop.create_task(main)
     task.add_done_callback(lambda _: loop.stop())
@@ -51,6 +64,7 @@ def run_to_its_end(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]
         else:
             if not task.done():
                 logger.error("a script has stopped the event loop; it goes on", extra={"action": "loop_left"})
+        left(loop)
     return task.result()
 
 

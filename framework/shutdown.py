@@ -124,6 +124,16 @@ class Shutdown:
         if self.asked:
             stop()
 
+    def left(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The loop was left by what a script raised, and runs again: it takes the signals for itself once more."""
+        self._ours, self._loops = False, -1
+        loop.call_soon(self._retake)
+
+    def _retake(self) -> None:
+        if self._loop is not None:
+            self._loops = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+            self._ours = True
+
     def detach(self) -> None:
         """The loop is about to end."""
         if self._loop is not None:

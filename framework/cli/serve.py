@@ -240,6 +240,7 @@ def _run(
                     access_log=None if log is None or no_access_log else AccessLog(log, log_format),
                 ),
                 ServerLoop,
+                left=shutdown.left,
             )
     finally:
         for printer in printers:
