@@ -166,15 +166,13 @@ def test_a_worker_that_raises_anything_outside_a_block_runs_again(serve: Serve, 
 def test_a_worker_that_cannot_run_is_told_by_ready_and_by_the_doctor_until_it_can(
     serve: Serve, definitions: Path, tmp_path: Path
 ) -> None:
-    worker = "name: Barred\nmode: single\nscript: |\n  async def consume():\n      qprint('runs')\n"
-    (definitions / "worker.yaml").write_text(worker)
-    server = serve(definitions)
-    until(lambda: "runs" in server.out)
-    server.stop()
-    # The lock of the worker is a folder: nobody can open it, as if it were another user's.
-    [lock] = (tmp_path / "orders.db.run").glob("alone-*")
-    lock.unlink()
-    lock.mkdir()
+    bar = tmp_path / "bar"
+    bar.touch()
+    (definitions / "worker.yaml").write_text(
+        "name: Barred\nmode: single\nscript: |\n  import os\n  async def consume():\n"
+        f"      if os.path.exists({str(bar)!r}):\n          asyncio.current_task().cancel()\n"
+        "          await asyncio.sleep(5)\n      qprint('runs')\n"
+    )
     server = serve(definitions, wait=False)
     until(lambda: "worker Barred has ended" in server.err, what=lambda: server.err)
     assert server.reached().get("/-/ready", token=None).code == 503
@@ -187,7 +185,7 @@ def test_a_worker_that_cannot_run_is_told_by_ready_and_by_the_doctor_until_it_ca
 
     until(lambda: doctor()[0]["level"] == "error", what=lambda: str(doctor()))
     assert "Barred" in str(doctor()[0]["message"])
-    lock.rmdir()
+    bar.unlink()
     until(lambda: server.get("/-/ready", token=None).code == 200, 30)
     until(lambda: doctor()[0]["level"] == "ok", what=lambda: str(doctor()))
     assert "runs" in server.out
