@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -290,17 +291,21 @@ def test_a_child_keeps_no_connection_and_not_the_address(serve: Serve, tmp_path:
     (definitions / "fork.yaml").write_text(route("/fork", "import os\n" + script))
     server = serve(definitions)
     child = server.get("/fork", token=None).json()
+    port = f":{server.address[1]:04X}"
+
+    def held() -> list[str]:
+        """The sockets on the server's port that the child has."""
+        inodes = set()
+        for entry in Path(f"/proc/{child}/fd").iterdir():
+            with suppress(OSError):
+                inodes.add(os.readlink(entry).removeprefix("socket:[").removesuffix("]"))
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+        return [row[1] for row in rows if row[1].endswith(port) and row[9] in inodes]
+
     try:
-        sockets = [
-            os.readlink(entry)
-            for entry in Path(f"/proc/{child}/fd").iterdir()
-            if os.readlink(entry).startswith("socket:")
-        ]
-        inodes = {name[8:-1] for name in sockets}
-        port = f":{server.address[1]:04X}"
-        held = [line for line in Path("/proc/net/tcp").read_text().splitlines() if port in line.split()[1]]
-        assert held
-        assert not [line for line in held if line.split()[9] in inodes]
+        until(
+            lambda: not held(), what=lambda: f"the end of {held()}"
+        )  # the child lets go of them as it begins
     finally:
         os.kill(child, signal.SIGKILL)
     assert server.stop() == 0
