@@ -12,7 +12,6 @@ import logging
 import os
 import secrets
 import socket
-import stat
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from framework import jsontext, storage
+from framework import files, jsontext, storage
 from framework.callout import Callout
 from framework.errors import CannotOpen
 
@@ -152,25 +151,12 @@ class Servers:
         return servers
 
     def _is_there(self) -> bool:
-        """Is there a folder, and is it one that nobody else can put a socket into?"""
-        folder = self._folder.path
+        """Is there a folder? ``Refused`` for one that somebody else can put a socket into."""
         try:
-            found = folder.lstat()
+            files.require_folder(self._folder.path, self._folder.access)
         except FileNotFoundError:
             return False
-        if not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o002 or found.st_uid not in self._owners():
-            raise CannotOpen(
-                f"{folder} is not a folder that only the owner of the database can write to: nobody in it is called. "
-                f"Remove it while no server runs, or `chmod 700` it"
-            )
         return True
-
-    def _owners(self) -> set[int]:
-        owners = {0, os.geteuid()}
-        database = self._folder.path.with_suffix("")
-        if database.exists():
-            owners.add(database.stat().st_uid)
-        return owners
 
     async def _ask(self, name: str) -> Server | None:
         """Who listens on a socket; one whose process has died is removed."""
