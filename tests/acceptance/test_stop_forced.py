@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .app import app, begun, notes, route
+from .app import app, begun, ended, notes, route
 from .conftest import Serve
 from .server import Server, until
 
@@ -149,6 +149,18 @@ def test_nohup_is_heeded(tmp_path: Path) -> None:
         assert server.stop() == 0
     finally:
         server.close()
+
+
+@pytest.mark.parametrize(("timeout", "whole"), [("0", True), ("0.2s", False)])
+def test_the_time_of_a_stop_is_an_option_and_zero_is_without_end(
+    serve: Serve, tmp_path: Path, timeout: str, whole: bool
+) -> None:
+    server = serve(app(tmp_path, work="await asyncio.sleep(2)"), env={"FRAMEWORK_STOP_TIMEOUT": timeout})
+    server.order("a")
+    until(lambda: begun(tmp_path) == ["a"])
+    assert server.stop() == 0
+    assert ended(tmp_path) == (["a"] if whole else [])
+    assert "is cancelled" not in server.err if whole else "is cancelled" in server.err
 
 
 # ---- threads --------------------------------------------------------------------------------
