@@ -17,7 +17,7 @@ from typing import Literal, cast
 
 from .columns import ColumnReader, bits_check, length_check
 from .default import Default, is_bare_word, meant_names, unseen_names
-from .formats import BadFormat, parse_format
+from .formats import format_check, parse_format
 from .location import Location
 from .names import COMMON_NAMES
 from .nodes import ListNode, MapNode, Node, ScalarNode, plain
@@ -116,7 +116,7 @@ def _acceptor(of: Field) -> Accept:
     if of.enum is not None:
         checks.append(_membership(of.enum))
     if of.format is not None:
-        checks.append(_of_plain(parse_format(of.format)[1]))
+        checks.append(_of_plain(format_check(of.format)))
     if not checks:
 
         def accept_plain(value: object) -> object:
@@ -237,16 +237,7 @@ class FieldReader:
 
     def _format(self) -> object | None:
         node = self.node.get("field_format")
-        if node is None or isinstance(node, ListNode):
-            return None
-        written = plain(node)
-        if not isinstance(written, str | dict):
-            return None
-        try:
-            return parse_format(written)[0]
-        except BadFormat as error:
-            self.report.error(node.location, "field-format", str(error), hint=error.hint)
-            return None
+        return None if node is None else parse_format(node, self.report)
 
     def _default(self, of: Field) -> Default | None:
         node = self.node.get("field_default")

@@ -82,6 +82,7 @@ _KEYWORDS = (
     *("readOnly", "writeOnly", "examples"),
 )
 _OF_OTHERS = {
+    "example": "write `examples: [...]`",
     "nullable": 'write `type: [string, "null"]`',
     "dependencies": "write `dependentRequired` or `dependentSchemas`",
     "additionalItems": "write `items`, beside `prefixItems`",
@@ -136,6 +137,11 @@ def _schema(node: MapNode, key: str, report: Report) -> Schema | None:
     found = node.map(key)
     if found is None:
         return None
+    return checked_schema(found, report)
+
+
+def checked_schema(found: MapNode, report: Report) -> Schema | None:
+    """The JSON Schema of a mapping, every mistake in it reported; None where there is none that can be used."""
     schema = plain(found)
     assert isinstance(schema, dict)
     own = Report()
@@ -206,9 +212,10 @@ def _check_words(node: MapNode, report: Report) -> None:
     """Report the words of this one schema that mean nothing, or not what was meant."""
     for key in node.entries:
         if key not in _KEYWORDS and not key.startswith("x-"):
-            hint = _OF_OTHERS.get(key) or did_you_mean(key, _KEYWORDS)
+            meant = None if key in _OF_OTHERS else did_you_mean(key, _KEYWORDS)
             message = f"{quoted(key)} is no keyword of JSON Schema (draft 2020-12): nothing comes of it"
-            report.warning(node.key_location(key), "schema-keyword", message, hint=hint)
+            tell = report.warning if meant is None else report.error
+            tell(node.key_location(key), "schema-keyword", message, hint=meant or _OF_OTHERS.get(key))
     draft = node.text("$schema")
     if draft is not None and draft.rstrip("#") != DRAFT:
         message = f"the schema is of another draft than 2020-12: {quoted(draft)}"
