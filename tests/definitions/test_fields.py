@@ -319,7 +319,7 @@ def test_a_format_sees_a_value_as_json_has_it() -> None:
     schema = {"type": "object", "patternProperties": {"^x": {"type": "integer"}}, "required": ["items"]}
     checked = field("MU", format=schema)
     assert checked.accept(MU({"items": 1, "x": MU(keys=1).keys})) == {"items": 1, "x": 1}
-    with pytest.raises(FieldError, match='.x: the value is not of type "integer"'):
+    with pytest.raises(FieldError, match=r'\.x: the value is not of type "integer"'):
         checked.accept(MU({"items": 1, "x": "a"}))
     new_year = field("DateTime", format={"type": "string", "pattern": "^2026-01-01T"})
     assert new_year.accept("2026-01-01T09:00:00+09:00") == dt.datetime(2026, 1, 1, tzinfo=UTC)
