@@ -7,10 +7,12 @@ folders, with a colon between them, in and below which owners and modes are not 
 
 from __future__ import annotations
 
+import glob
 import os
 import pwd
 import secrets
 import shlex
+import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +25,7 @@ TRUSTED = "FRAMEWORK_TRUSTED"
 
 _SHARED = 0o060  # the group may read and write
 _ROOT = 0
+_HOST = socket.gethostname().replace("/", "_")
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a named pipe must not hold us up
 
 
@@ -175,7 +178,8 @@ def replacing(target: str | Path, access: Access | None) -> Iterator[Path]:
     may read it: for what is no secret.
     """
     target = Path(target)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+    _remove_left(target)
+    part = target.with_name(f".{target.name}.{_HOST}-{os.getpid()}-{secrets.token_hex(8)}.part")
     number = os.open(part, _OPEN | os.O_CREAT | os.O_EXCL, 0o666 if access is None else 0o600)
     try:
         if access is not None:
@@ -185,6 +189,26 @@ def replacing(target: str | Path, access: Access | None) -> Iterator[Path]:
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _remove_left(target: Path) -> None:
+    """Remove the parts that killed processes of this machine have left of the same file, and SQLite's beside them."""
+    begun = f".{target.name}.{_HOST}-"
+    with suppress(OSError):
+        for file in target.parent.glob(f"{glob.escape(begun)}*.part*"):
+            number = file.name.removeprefix(begun).partition("-")[0]
+            if number.isdigit() and not _runs(int(number)):
+                file.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # another user's
+    return True
 
 
 # ---- what is there already ------------------------------------------------------------------

@@ -8,6 +8,7 @@ import resource
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -163,3 +164,21 @@ def test_ctrl_c_leaves_nothing(database: Database) -> None:
     assert not left_over(database.folder)
     assert (database.folder / "copy.db").exists() == (code == 0)
     assert len(database.items("orders")) == 60
+
+
+def test_what_a_killed_backup_left_is_removed_by_the_next(database: Database) -> None:
+    database.put("orders", 1)
+    killed = subprocess.Popen([sys.executable, "-c", _KILLED], cwd=database.folder)
+    assert killed.wait(30) == -signal.SIGKILL
+    [left] = database.folder.glob(".copy.db.*.part")
+    (database.folder / f"{left.name}-journal").touch()
+    assert database.run("backup", "copy.db").code == 0
+    assert not list(database.folder.glob(".copy.db.*"))
+
+
+_KILLED = """
+import os, signal
+from framework import files
+with files.replacing("copy.db", files.Access.own()):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""

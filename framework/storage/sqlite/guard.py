@@ -75,7 +75,7 @@ class Guard:
             batch = run(connection, waiting)
         else:
             batch = waiting.start()
-        lost = self.identity.check()
+        lost = self.identity.check_database()
         if lost is not None:
             for unit in batch:
                 unit.result, unit.error = None, lost

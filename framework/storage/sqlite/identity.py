@@ -1,8 +1,9 @@
 """Is the database still the one that was opened? Somebody may delete, move or replace its files under us.
 
 SQLite itself goes on: what is written then lands in a file that nobody finds again. So the files are compared with
-their names about once a second, and after each commit before it is answered. The rule: **nothing is answered that
-was stored in lost files.** What they hold is put where it can be found: ``framework.storage.sqlite.rescue``.
+their names about once a second, and the database after each commit before it is answered. The rule: **nothing is
+answered that was stored in lost files.** What they hold is put where it can be found, see
+``framework.storage.sqlite.rescue``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
+from contextlib import suppress
 from enum import Enum, auto
 
 from framework.errors import CannotOpen, DatabaseLost
@@ -59,6 +61,13 @@ class Identity:
         self._versions = {version.to_bytes(4, "big"), self._ranges.header(_HEADER)[_VERSION]}
         if self._files[0] != _number(self._ranges.stat()):
             raise CannotOpen(f"the database {self.path} was replaced while it was opened: start again")
+
+    def check_database(self) -> Lost | None:
+        """Compare the database alone: one look, cheap enough for every commit."""
+        with suppress(OSError):  # it cannot be told
+            if self.lost is None and self._files and _file(self.path) == self._files[0]:
+                return None
+        return self.check()
 
     def check(self) -> Lost | None:
         """Compare the names with the files: three looks at a folder."""

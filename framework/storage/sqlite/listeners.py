@@ -61,6 +61,7 @@ async def listen(folder: SocketFolder) -> AsyncIterator[AsyncIterator[Heard]]:
     try:
         bell = Bell(folder)
         listener = folder.listen(name)
+        folder.remove_dead(PREFIX, socket.SOCK_STREAM)
     except OSError as error:
         raise Unavailable(f"cannot listen in {folder.path}: {error.strerror or error}") from error
     accepting = asyncio.create_task(_accept(listener, heard, senders), name="broadcast listener")

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from contextlib import suppress
 
 from framework.errors import CannotOpen, Unavailable
 from framework.storage.sqlite import holders
 from framework.storage.sqlite.locks import Lock, Locks
 
+_LOOK_EVERY = 1.0  # seconds
 _NEXT, _TURN = "writer-next", "writer-turn"
 _BLOCKED = " blocked"  # at the end of the signature of who has the turn, and cannot write either
 
@@ -28,13 +30,14 @@ class Turns:
         self._database = database
         self._next: Lock | None = None
         self._turn: Lock | None = None
+        self._looked_at = 0.0
         self._blocked = False  # as far as we know: also between two turns
         self._signature = f"{os.getpid()} {socket.gethostname()}"
 
     def take(self) -> None:
         """Wait for this process's turn: from then on no other writes, until ``give``."""
-        if self._next is None or self._turn is None or self._next.is_lost or self._turn.is_lost:
-            self.close()  # another process would wait for files that are not ours
+        if self._next is None or self._turn is None or self._are_lost():
+            self.close()
             self._next = self._locks.lock(_NEXT)
             self._turn = self._locks.lock(_TURN)
         self._next.acquire()
@@ -44,6 +47,14 @@ class Turns:
         finally:
             self._next.release()
         self._sign()
+
+    def _are_lost(self) -> bool:
+        """Have the files gone? Others wait for new ones then. Looked at once a second: only fairness is at stake."""
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_EVERY:
+            return False
+        self._looked_at = now
+        return any(lock is not None and lock.is_lost for lock in (self._next, self._turn))
 
     def give(self) -> None:
         """The turn is over. Never raises: what was committed is committed."""
