@@ -25,7 +25,7 @@ def test_an_order_whose_block_raises_is_offered_again_first_and_the_others_wait(
     # It is not tried again at once: there is a back-off, and it grows.
     first, second, third = (note["at"] for note in tries)
     assert 0.1 < second - first < third - second
-    assert server.err.count("RuntimeError: the back end is down") == 2
+    assert server.err.count("\n    RuntimeError: the back end is down") == 2
     assert re.search(r"Dispatcher\.yaml:\d+", server.err)
 
 
@@ -60,7 +60,7 @@ def test_a_script_that_raises_is_500_with_an_id_that_the_log_explains(serve: Ser
         told = answer.body.replace(error_id.encode(), b"")
         for internal in (b"4711", b"KeyError", b"Traceback", b".yaml", b".py", b"definitions"):
             assert internal not in told
-    until(lambda: server.err.count("KeyError: 4711") == 2, what=lambda: server.err)
+    until(lambda: server.err.count("\n    KeyError: 4711") == 2, what=lambda: server.err)
     for error_id in ids:
         assert re.search(rf"ERROR .*{error_id}.* definitions/fails\.yaml:6", server.err)
     assert 'definitions/fails.yaml", line 6' in server.err

@@ -51,7 +51,7 @@ api_generation: true
 attributes:
   identifier: {field_name: id, field_type: string}
   local_fields:
-  - {field_name: at, field_type: DateTime, field_default: datetime.datetime.utcnow()}
+  - {field_name: at, field_type: DateTime, field_default: "datetime.datetime.utcnow() if not MU() else None"}
 """
 BODY = "json.loads(request.body)"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
