@@ -326,11 +326,12 @@ async def test_an_unexpected_error_before_a_script_runs_is_500_with_an_id(
     serving: Serving, caplog: pytest.LogCaptureFixture, path: str
 ) -> None:
     def through(storage: Storage) -> Any:
-        failing = Failing(storage, ZeroDivisionError("secret"))
-        failing.reads = True
-        return failing
+        made.append(Failing(storage, ZeroDivisionError("secret")))
+        return made[0]
 
+    made: list[Failing] = []
     async with serving(route("/axis", "return 1", auth="axis"), through=through) as client:
+        made[0].reads = True
         answer = await client.get(path, headers={"x-auth-token": "t"})
     assert answer.code == 500
     assert b"secret" not in answer.body
