@@ -88,7 +88,7 @@ NAMES = (
 async def starts(folder: Path, url: str) -> bool:
     """Whether the definitions pass; if they do, they are started, with workers and gateway."""
     checked = check(folder, environ={})
-    if checked.errors:
+    if checked.errors or any(problem.code == "no-import" for problem in checked.problems):
         return False
     async with open_runtime(checked.definitions, url) as (runtime, app):
         assert app is not None

@@ -55,6 +55,7 @@ _HIDDEN_NAMES = {
     "\ufeff": ("a byte order mark (U+FEFF) that is not at the start", r"\uFEFF"),
 }
 _MOST_TOLD = 20
+_MOST_DIGITS = 4000  # Python reads longer ones in a time that grows with their square
 _TAGS = {f"tag:yaml.org,2002:{name}": name for name in ("str", "int", "float", "bool", "null", "seq", "map")}
 
 
@@ -247,10 +248,9 @@ class _Builder:
         if text in _CONSTANTS:
             return _CONSTANTS[text]
         if _INTEGER.fullmatch(text):
-            try:
+            if len(text) <= _MOST_DIGITS:
                 return int(text)
-            except ValueError:
-                self._error(start, "yaml-number", f"the integer {quoted(text)} is too long", "quote it")
+            self._error(start, "yaml-number", f"the integer {quoted(text)} is too long", "quote it")
         elif _FLOAT.fullmatch(text):
             number = float(text)
             if abs(number) != float("inf"):
