@@ -159,7 +159,7 @@ class TestWhatAStrangerPrepared:
         return folder
 
     def refused(self, folder: Path, *arguments: object) -> str:
-        result = run_as(SERVICE, *(arguments or ("fifo", "ls", *DATABASE)), cwd=folder)
+        result = run_as(SERVICE, *(arguments or ("fifo", "put", "teas", "{}", *DATABASE)), cwd=folder)
         assert result.code == 2, result
         return result.err
 
