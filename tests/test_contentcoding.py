@@ -94,6 +94,19 @@ async def test_several_streams_of_gzip_in_a_row_are_one_body_and_what_follows_is
         ("gzip", gzip.compress(b"") * 2000),
         ("gzip, gzip, gzip, gzip", b""),
     ],
+    # Packed data holds the time at which it was packed: a name of its own is the same in every process.
+    ids=[
+        "nonsense",
+        "end cut",
+        "head",
+        "checksum",
+        "second cut",
+        "deflate cut",
+        "no deflate",
+        "inner",
+        "many",
+        "four",
+    ],
 )
 async def test_what_is_not_whole_or_not_what_it_says_is_refused(coding: str, data: bytes) -> None:
     with pytest.raises(Malformed):
