@@ -28,7 +28,7 @@ _CONFIG = """
 source_paths = ["framework"]
 only_mutate = {modules}
 also_copy = {copied}
-pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist"]
+pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist"{without}]
 pytest_add_cli_args_test_selection = {tests}
 type_check_command = ["python", "-m", "mutation.types", "mypy", "--output=json", "--no-warn-unused-ignores", {checked}]
 timeout_multiplier = 5.0
@@ -70,6 +70,7 @@ def _run(part: Part, *, fresh: bool, jobs: int) -> None:
     config = _CONFIG.format(
         modules=list(part.modules),
         copied=list(_COPIED),
+        without="".join(f', "--deselect={test}"' for test in part.without),
         tests=list(part.tests),
         checked=", ".join(f'"{module}"' for module in part.modules),
     )

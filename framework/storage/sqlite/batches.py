@@ -107,8 +107,8 @@ def _run_hopefully(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Conn
     try:
         for unit in batch:
             unit.result = unit.work(connection)
-        if not connection.in_transaction:
-            raise _RolledBack
+            if not connection.in_transaction:  # what follows would autocommit, and then be run again
+                raise _RolledBack
         connection.execute("COMMIT")
     except Exception as error:
         _roll_back(connection)
