@@ -84,7 +84,7 @@ PARTS = (
     Part(
         "conversion",
         ("framework/conversion.py",),
-        ("tests/test_values.py", "tests/test_atom.py"),
+        ("tests/test_conversion.py",),
     ),
     Part(
         "definitions",
@@ -97,13 +97,13 @@ PARTS = (
     ),
     Part(
         "head",
-        ("framework/gateway/head.py",),
-        ("tests/gateway/test_head.py", "tests/gateway/conformance/test_requests.py"),
+        ("framework/gateway/head.py", "framework/gateway/framing.py"),
+        ("tests/gateway/test_head.py", "tests/gateway/test_framing.py"),
     ),
     Part(
         "hops",
-        ("framework/gateway/hops.py",),
-        ("tests/gateway/conformance", "tests/gateway/test_targets.py"),
+        ("framework/gateway/hops.py", "framework/gateway/headers.py"),
+        ("tests/gateway/test_hops.py", "tests/gateway/test_headers.py"),
     ),
     Part(
         "authentication",

@@ -29,14 +29,44 @@ def head(*fields: tuple[bytes, bytes], url: bytes = b"/a") -> Head:
 
 def test_a_url_and_fields_become_the_scope_of_an_application() -> None:
     made = head((b"Host", b"a:80"), (b"X-A", b"1"), (b"x-a", b"2"), url=b"/a%20b?c=%64")
-    scope = made.scope("GET", "1.1", "an-id")
-    assert (scope["path"], scope["raw_path"], scope["query_string"]) == ("/a b", b"/a%20b", b"c=%64")
-    assert scope["headers"] == [
-        (b"host", b"a:80"),
-        (b"x-a", b"1"),
-        (b"x-a", b"2"),
-        (b"x-request-id", b"an-id"),
-    ]
+    assert made.scope("GET", "1.1", "an-id") == {  # as ASGI says it
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "root_path": "",
+        "path": "/a b",
+        "raw_path": b"/a%20b",
+        "query_string": b"c=%64",
+        "headers": [(b"host", b"a:80"), (b"x-a", b"1"), (b"x-a", b"2"), (b"x-request-id", b"an-id")],
+    }
+
+
+def test_a_url_may_come_in_pieces_and_without_a_path_or_query() -> None:
+    made = head(url=b"/long")
+    made.add_url(b"/er?a=b")
+    assert made.scope("GET", "1.1", "an-id")["raw_path"] == b"/long/er"
+    bare = head(url=b"http://a.example").scope("GET", "1.1", "an-id")
+    assert (bare["path"], bare["raw_path"], bare["query_string"]) == ("/", b"/", b"")
+
+
+@pytest.mark.parametrize("url", [b"/a b", b"a", b"/caf\xe9", b"http://"])
+def test_what_is_no_url_is_refused(url: bytes) -> None:
+    with pytest.raises(Unfit) as refused:
+        head(url=url).scope("GET", "1.1", "an-id")
+    assert refused.value.code == 400
+
+
+def test_what_just_reaches_each_limit_is_taken() -> None:
+    made = Head(replace(DEFAULTS, max_url=6, max_header=40, max_header_fields=2))
+    made.add_url(b"/ab")
+    made.add_url(b"cde")
+    for name in (b"Host", b"X-ab"):
+        made.count(name, b"12345678" + b"9" * 4)  # and four bytes for the colon, the blank and the line's end
+        made.add_field(name, b"12345678")
+    with pytest.raises(Unfit, match="40"):
+        made.count(b"", b"")
 
 
 @pytest.mark.parametrize(
@@ -61,6 +91,7 @@ def test_each_limit_is_held_as_the_head_comes(limits: dict[str, Any], code: int)
         ([(b"Host", b"a/b")], "GET", "1.1", 400),
         ([(b"Host", b"a")], "CONNECT", "1.1", 400),
         ([(b"Host", b"a")], "GET", "2.0", 505),
+        ([(b"Host", b"a"), (b"Content-Length", b"x")], "POST", "1.1", 400),
     ],
 )
 def test_what_can_be_understood_in_two_ways_is_refused(
@@ -69,6 +100,7 @@ def test_what_can_be_understood_in_two_ways_is_refused(
     with pytest.raises(Unfit) as refused:
         head(*fields).check(method, version)
     assert refused.value.code == code
+    assert str(refused.value) == refused.value.detail != ""
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from framework.errors import HTTPError
 from framework.gateway.headers import RequestHeaders
 from framework.gateway.hops import to_target
 
@@ -101,6 +104,47 @@ def test_a_value_that_came_may_be_set_again() -> None:
     headers = RequestHeaders(received)
     headers["X-B"] = headers["X-A"]
     assert sent(received, headers) == [("x-a", "café"), ("x-b", "café")]
+
+
+@pytest.mark.parametrize("name", ["", "X A", "X-Ä", "X:", 7, None])
+def test_what_is_not_the_name_of_a_header_is_refused_where_it_is_set(name: Any) -> None:
+    headers = RequestHeaders(came(("X-A", "1")))
+    for change in (
+        lambda: headers.__setitem__(name, "1"),
+        lambda: headers.__delitem__(name),
+        lambda: headers.append(name, "1"),
+    ):
+        with pytest.raises(TypeError, match=re.escape(repr(name))):
+            change()
+    assert headers.items() == [("x-a", "1")]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (7, "int"),
+        (None, "NoneType"),
+        (b"1", "bytes"),
+        (["1", 2], "int"),
+        ("1\r\nX-B: 2", "control character"),
+        ("\x00", "control character"),
+        ("日本", "ASCII"),
+        ("é", "ASCII"),  # one byte of Latin-1, which is not UTF-8
+    ],
+)
+def test_a_value_that_http_cannot_carry_is_refused_where_it_is_set(value: Any, why: str) -> None:
+    headers = RequestHeaders(came(("X-A", "1")))
+    with pytest.raises(TypeError, match=why) as refused:
+        headers["X-A"] = value
+    assert "X-A" in str(refused.value)
+    assert headers.items() == [("x-a", "1")]
+
+
+def test_a_value_of_the_client_that_is_not_utf_8_is_its_mistake_where_it_is_set_again() -> None:
+    headers = RequestHeaders([(b"x-a", b"caf\xe9"), (b"x-b", b"1")])
+    with pytest.raises(HTTPError, match="X-C") as refused:
+        headers["X-C"] = headers["X-A"]
+    assert refused.value.code == 400
 
 
 def test_a_script_may_set_what_is_not_taken_from_a_client() -> None:
