@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from concurrent.futures.process import BrokenProcessPool
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from framework.block import BLOCKS
-from framework.errors import Nested, Reject, Retry, Unavailable
+from framework.definitions import Backoff, FifoPolicy, Location
+from framework.errors import Nested, Reject, Retry, Stopping, Unavailable
 from framework.fifo import Fifos
-from framework.session import CLAIMS
+from framework.policies import Policies
+from framework.session import CLAIMS, RUN, Run, Session
 from framework.storage import Storage
 from framework.storage.operations import RetryNow
 
@@ -123,18 +127,126 @@ async def test_after_an_early_acknowledgement_the_block_is_still_a_block(fifos: 
         assert fifo.attempt == 1
 
 
+@pytest.mark.parametrize("stopping", [False, True])
+@pytest.mark.parametrize("error", [Reject, KeyError, Stopping, Unavailable])
 async def test_what_raises_after_an_early_acknowledgement_does_not_bring_the_item_back(
-    fifos: Fifos, storage: Storage
+    fifos: Fifos,
+    storage: Storage,
+    session: Session,
+    caplog: pytest.LogCaptureFixture,
+    error: type[Exception],
+    stopping: bool,
 ) -> None:
+    """Nor is that a lost claim, which the log would have to tell of."""
     await fifos("q").put(1)
     fifo = fifos("q")
-    with pytest.raises(Reject):
+    with pytest.raises(error):
         async with fifo:
             await fifo.ack()
-            raise Reject("too late")
+            if stopping:
+                session.stop()
+            raise error("too late")
     await asyncio.wait_for(fifos.settlements.settle(), 2)
     assert await fifos("q").length() == 0
     assert await storage.dead_letters("q", 10) == []
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, Stopping, BrokenProcessPool])
+async def test_what_ends_items_at_a_stop_counts_against_them_at_other_times(
+    fifos: Fifos, storage: Storage, error: type[BaseException]
+) -> None:
+    await fifos("q").put(1)
+    with pytest.raises(error):
+        async with fifos("q"):
+            raise error
+    await fifos.settlements.settle()
+    await storage.write([RetryNow("q")])
+    fifo = fifos("q")
+    async with fifo:
+        assert fifo.attempt == 2
+
+
+async def test_a_stop_does_not_excuse_an_error_of_the_item_itself(
+    fifos: Fifos, storage: Storage, session: Session
+) -> None:
+    await fifos("q").put(1)
+    with pytest.raises(KeyError):
+        async with fifos("q"):
+            session.stop()
+            raise KeyError
+    await fifos.settlements.settle()
+    [item] = await storage.peek("q", 1)
+    assert (item.attempts, item.reason) == (1, "KeyError")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("one\ntwo"), "ValueError: one"),
+        (ValueError(), "ValueError"),
+        (Reject("no such part\ntwo"), "no such part"),
+        (Reject(), "rejected"),
+    ],
+    ids=["lines", "nothing", "rejected", "rejected without a word"],
+)
+async def test_the_reason_of_a_dead_letter_is_one_line(
+    session: Session, storage: Storage, error: Exception, reason: str
+) -> None:
+    once = FifoPolicy("q", Location("q.yaml", 1, 1), max_attempts=1)
+    fifos = Fifos(session, Policies([once]))
+    await fifos("q").put(1)
+    with pytest.raises(type(error)):
+        async with fifos("q"):
+            raise error
+    await fifos.settlements.settle()
+    [letter] = await storage.dead_letters("q", 10)
+    assert letter.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("policy", "error", "fate"),
+    [
+        ({}, Retry(after=7), "offered again in 7 s"),
+        ({"backoff": Backoff(0.0, 1.0, 0.0)}, KeyError(), "offered again$"),
+        ({"max_attempts": 1}, KeyError(), "went to the dead letters"),
+        ({"max_attempts": 1, "on_exhausted": "hold"}, KeyError(), "is held"),
+    ],
+    ids=["retry", "at once", "dead", "held"],
+)
+async def test_the_error_of_a_block_is_charged_to_its_item_with_what_becomes_of_it(
+    session: Session, policy: dict[str, Any], error: Exception, fate: str
+) -> None:
+    """The worker that reads the charge says so in the log, and does not blame itself."""
+    fifos = Fifos(session, Policies([FifoPolicy("q", Location("q.yaml", 1, 1), **policy)]))
+    run = Run("worker")
+    RUN.set(run)
+    await fifos("q").put(1)
+    with pytest.raises(type(error)):
+        async with fifos("q"):
+            raise error
+    await fifos.settlements.settle()
+    [charge] = run.charges
+    assert charge.error is error
+    assert re.search(fate, charge.fate)
+    assert run.fifos == {"q"}
+    assert not run.finished
+
+
+async def test_an_early_acknowledgement_is_named_in_the_fate(fifos: Fifos) -> None:
+    run = Run("worker")
+    RUN.set(run)
+    await fifos("q").put_many([1, 2])
+    fifo = fifos("q")
+    with pytest.raises(KeyError):
+        async with fifo:
+            await fifo.ack()
+            raise KeyError
+    [charge] = run.charges
+    assert "acknowledged before" in charge.fate
+    async with fifo:
+        pass
+    assert run.finished
 
 
 async def test_a_database_that_cannot_be_written_is_not_counted_against_the_item(

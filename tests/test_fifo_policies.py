@@ -219,6 +219,20 @@ async def test_a_slow_block_is_named_in_the_log(policy: Policy, caplog: pytest.L
     assert f"item {item_id}" in slow[0].getMessage()
 
 
+async def test_the_line_that_a_slow_block_waits_at_is_named(
+    policy: Policy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A script of a definition, as far as the log can tell: code of a YAML file."""
+    source = "async def wait(fifo, seconds):\n    async with fifo:\n        await asyncio.sleep(seconds)\n"
+    names: dict[str, Any] = {"asyncio": asyncio}
+    exec(compile(source, "orders.yaml", "exec"), names)
+    fifos = policy(slow_after=0.03)
+    await fifos("q").put("slow")
+    await names["wait"](fifos("q"), 0.05)
+    [slow] = [record for record in caplog.records if getattr(record, "action", None) == "slow"]
+    assert "orders.yaml:3 in wait" in slow.getMessage()
+
+
 # ---- filling --------------------------------------------------------------------------------
 
 
@@ -284,6 +298,26 @@ async def test_put_many_keeps_the_order_and_is_all_or_nothing(policy: Policy) ->
 
 
 # ---- looking and steering -------------------------------------------------------------------
+
+
+async def test_a_put_with_a_connection_belongs_to_its_transaction(policy: Policy, session: Session) -> None:
+    fifo = policy()("q")
+    conn = session.connection()
+    with pytest.raises(ZeroDivisionError):
+        async with conn.begin():
+            await fifo.put(1, conn=conn)
+            await fifo.put_many([2, 3], conn=conn)
+            raise ZeroDivisionError
+    assert await fifo.length() == 0
+    async with conn.begin():
+        assert await fifo.put(1, conn=conn) == 1
+        assert await fifo.put_many([2, 3], conn=conn) == [2, 3]
+        assert await fifo.put_many([]) == [], "who puts nothing asks nobody"
+    assert await fifo.peek(9) == [1, 2, 3]
+
+
+async def test_a_fifo_shows_itself_as_it_is_written(policy: Policy) -> None:
+    assert (repr(policy()), repr(policy()("q"))) == ("FIFO", "FIFO('q')")
 
 
 async def test_peek_shows_the_first_items_as_they_would_be_delivered(policy: Policy) -> None:
