@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import weakref
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
 from framework import trace
 from framework.definitions import FifoPolicy
@@ -20,11 +21,8 @@ logger = logging.getLogger("framework.fifo")
 BLOCKS: ContextVar[tuple[Block, ...]] = ContextVar("blocks", default=())
 
 
-class Handed(NamedTuple):
-    """Work that a block has handed to a thread or a process, and where."""
-
-    future: concurrent.futures.Future[Any]
-    place: str | None
+# What a block has begun beside itself: work in a thread or a process, or a task.
+Beside = concurrent.futures.Future[Any] | asyncio.Task[Any]
 
 
 class Block:
@@ -34,7 +32,8 @@ class Block:
         self.delivery = delivery
         self.claim: Claim = delivery.claim
         self.acknowledged = False
-        self.handed_over: list[Handed] = []
+        # Each with the line that began it. Weak: what has ended is forgotten, however many there were.
+        self.begun: weakref.WeakKeyDictionary[Beside, str | None] = weakref.WeakKeyDictionary()
         self._policy = policy
         self._overdue = False
         CLAIMS.set((*CLAIMS.get(), delivery.claim))
@@ -48,9 +47,10 @@ class Block:
         self._limit = loop.call_later(policy.timeout, self._expire) if policy.timeout is not None else None
 
     @property
-    def left_running(self) -> list[Handed]:
-        """What it has handed to threads or processes and has not ended."""
-        return [handed for handed in self.handed_over if not handed.future.done()]
+    def left_running(self) -> dict[Beside, str | None]:
+        """What it has begun and has not ended, each with its line; not the task that asks."""
+        asking = asyncio.current_task()
+        return {work: place for work, place in self.begun.items() if not work.done() and work is not asking}
 
     def acknowledge(self) -> None:
         self.acknowledged = True

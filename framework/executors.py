@@ -1,26 +1,31 @@
-"""Work that a FIFO block hands to a thread or a process, by ``asyncio.to_thread`` or ``loop.run_in_executor``.
+"""What a FIFO block begins beside itself: tasks, and work in a thread or a process.
 
-The one rule: **a block that failed is not over before the work that it has handed over is.** A thread cannot be
-stopped: after a time-out it still calls the back end, and the next attempt must not do the same beside it. Work
-that a script starts past the event loop (``threading.Thread``, ``pool.submit``) is not known here.
+The one rule: **a block that failed is not over before what it has begun is.** A thread cannot be stopped, and
+``asyncio.gather`` leaves the other calls alone when one fails: they still call the back end, and the next attempt
+must not do the same beside them. A task counts when a script's own line has made it, by whatever function of
+asyncio: what a library keeps running in the background is its own affair. Work that a script starts past the event
+loop (``threading.Thread``, ``pool.submit``) is not known here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import uvloop
 
 from framework import trace
-from framework.block import BLOCKS, Handed
+from framework.block import BLOCKS
+
+_ASYNCIO = os.path.dirname(asyncio.__file__) + os.sep
 
 
 class HandsOver:
-    """A part of an event loop: each block knows what it has handed over."""
+    """A part of an event loop: each block knows what it has begun."""
 
     _pool: Executor | None = None
 
@@ -32,8 +37,18 @@ class HandsOver:
         future = super().run_in_executor(submitting, func, *args)  # type: ignore[misc]
         for work in submitting.futures:
             for block in blocks:
-                block.handed_over.append(Handed(work, _place()))
+                block.begun[work] = _place()
         return future
+
+    def create_task(self, coro: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = super().create_task(coro, **options)  # type: ignore[misc]
+        blocks = BLOCKS.get()
+        if blocks:
+            place = _own_place()
+            if place is not None:
+                for block in blocks:
+                    block.begun[task] = place
+        return task
 
     def set_default_executor(self, executor: ThreadPoolExecutor) -> None:
         self._pool = executor
@@ -65,6 +80,16 @@ def _place() -> str | None:
     while frame is not None and not frame.f_code.co_filename.endswith(trace.ENDINGS):
         frame = frame.f_back  # type: ignore[assignment]
     return f"{trace.shown(frame.f_code.co_filename)}:{frame.f_lineno}" if frame is not None else None
+
+
+def _own_place() -> str | None:
+    """The definitions' line that asks asyncio for a task; None when a library or the framework does."""
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(_ASYNCIO):
+        frame = frame.f_back  # type: ignore[assignment]
+    if frame is None or not frame.f_code.co_filename.endswith(trace.ENDINGS):
+        return None
+    return f"{trace.shown(frame.f_code.co_filename)}:{frame.f_lineno}"
 
 
 class ServerLoop(HandsOver, uvloop.Loop):  # type: ignore[misc]

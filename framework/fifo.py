@@ -168,7 +168,7 @@ class Fifo:
                 run.finished = True
             return
         settlement = self._settlement(block, failed)
-        self._settlements.hand_in_after(block.left_running, settlement)
+        self._settlements.hand_in_after(block, settlement)
         if run:
             run.charges.append(Charge(failed, _fate(settlement), block.delivery.request_id))
         if overdue is not None:

@@ -131,6 +131,7 @@ async def serve(
     shutdown.attach(stop.set)
     if listener is not None:
         shutdown.children.listens(listener.getsockname()[1])
+    keeping = asyncio.create_task(shutdown.keep(), name="keep the signals")
     code = 0
     try:
         opened = open_runtime(
@@ -179,6 +180,7 @@ async def serve(
     finally:
         if listener is not None:
             listener.close()
+        keeping.cancel()
         shutdown.ending()
         shutdown.detach()
     return code

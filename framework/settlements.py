@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
-from framework.block import Handed
+from framework.block import Beside, Block
 from framework.errors import ClaimLost
 from framework.session import Session
-from framework.storage.operations import Acknowledge, Bury, Release
+from framework.storage.operations import Acknowledge, Bury, Claim, Release
 
 logger = logging.getLogger("framework.fifo")
 
 RETRY_FIRST = 0.1  # seconds
 RETRY_LAST = 5.0
+
+_PROMPT = 1.0  # seconds that cancelled tasks have until the log names them
 
 Settlement = Acknowledge | Release | Bury
 
@@ -42,36 +46,45 @@ class Settlements:
         self._owed[fifo] = settlement
         asyncio.get_running_loop().call_soon(self._start, fifo, settlement)
 
-    def hand_in_after(self, running: Sequence[Handed], settlement: Settlement) -> None:
-        """Owe it when this work has ended: a thread that still calls the back end must not meet the next attempt."""
+    def hand_in_after(self, block: Block, settlement: Settlement) -> None:
+        """Owe it when all has ended that the block has begun: what still calls the back end must not meet the
+        next attempt. Tasks are cancelled; threads cannot be.
+        """
+        running = block.left_running
         if not running or settlement.settled:
             self.hand_in(settlement)
             return
-        claim = settlement.claim
-        logger.warning(
-            "FIFO %s: the block of item %d has ended, but not what it runs in a thread or a process%s; "
-            "the item stays in work until then",
-            claim.fifo,
-            claim.item_id,
-            "".join(f", begun at {handed.place}" for handed in running[:1] if handed.place),
-            extra={"action": "left_running", "fifo": claim.fifo},
+        threads: dict[Beside, str | None] = {
+            work: place for work, place in running.items() if not isinstance(work, asyncio.Task)
+        }
+        if threads:
+            _warn(settlement.claim, threads)
+        task = asyncio.create_task(
+            self._after(block, settlement), name=f"wait for the rest of a block of {settlement.claim.fifo}"
         )
-        task = asyncio.create_task(self._after(running, settlement), name=f"wait for threads of {claim.fifo}")
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
-    async def _after(self, running: Sequence[Handed], settlement: Settlement) -> None:
-        loop = asyncio.get_running_loop()
-        for handed in running:
-            ended = asyncio.Event()
-            handed.future.add_done_callback(partial(_tell, loop, ended))
-            await ended.wait()
+    async def _after(self, block: Block, settlement: Settlement) -> None:
+        while running := block.left_running:  # what is ended may begin something in its `finally`
+            tasks = [work for work in running if isinstance(work, asyncio.Task)]
+            for task in tasks:
+                if not task.cancelling():
+                    task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=_PROMPT)
+                if any(not task.done() for task in tasks):
+                    _warn(settlement.claim, {task: running[task] for task in tasks if not task.done()})
+                    await asyncio.wait(tasks)
+            for work in running:
+                if not isinstance(work, asyncio.Task):
+                    await _end_of(work)
         self.hand_in(settlement)
 
     async def join(self, timeout: float | None) -> bool:
-        """Wait for the work that blocks have left running, so many seconds at most; has all of it ended?"""
+        """Wait for what blocks have left running, about so many seconds at most; has all of it ended?"""
         if self._waiting:
-            await asyncio.wait(self._waiting, timeout=timeout)
+            await asyncio.wait(self._waiting, timeout=None if timeout is None else max(timeout, _PROMPT))
         return not self._waiting
 
     def take(self, fifo: str) -> Settlement | None:
@@ -120,6 +133,26 @@ class Settlements:
                 )
             await asyncio.sleep(delay)
             delay = min(delay * 2, RETRY_LAST)
+
+
+def _warn(claim: Claim, running: Mapping[Beside, str | None]) -> None:
+    places = [place for place in running.values() if place]
+    logger.warning(
+        "FIFO %s: the block of item %d has ended, but not %s%s; the item stays in work until then",
+        claim.fifo,
+        claim.item_id,
+        "a task of it"
+        if isinstance(next(iter(running)), asyncio.Task)
+        else "what it runs in a thread or a process",
+        f", begun at {places[0]}" if places else "",
+        extra={"action": "left_running", "fifo": claim.fifo},
+    )
+
+
+async def _end_of(work: Future[Any]) -> None:
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    work.add_done_callback(partial(_tell, loop, ended))
+    await ended.wait()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Event, _: object) -> None:

@@ -44,6 +44,7 @@ _BLOCKED = 1.0  # seconds without an answer of the event loop until the log says
 _LOOK = 0.1
 _TURN = 0.02  # seconds that the main thread leaves to this one when a signal has come
 _GIVE_BACK = 1.0
+_KEEP = 0.5  # seconds between looks whether the signals are still ours
 
 
 def longest(environ: Mapping[str, str] = os.environ) -> float | None:
@@ -74,6 +75,7 @@ class Shutdown:
         self._code = 0
         self._forcing = False
         self._watches = False
+        self._taken: list[signal.Signals] = []  # the signals that are ours
         self.children = Children(STOP_SIGNALS)
         self._answered_at = 0.0  # when the event loop answered last
         self._named: str | None = None  # the line that was named last
@@ -88,6 +90,7 @@ class Shutdown:
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
                 signal.siginterrupt(number, False)
+                self._taken.append(number)
         signal.signal(signal.SIGALRM, self._on_signal)
         self._watches = True
         threading.Thread(target=self._run, name="framework-shutdown", daemon=True).start()
@@ -123,6 +126,25 @@ class Shutdown:
         self._stop = stop
         if self.asked:
             stop()
+
+    async def keep(self) -> None:
+        """Take back what a script, or a library that it uses, has taken for itself: nothing could stop us."""
+        while True:
+            lost = [number.name for number in self._taken if signal.getsignal(number) != self._on_signal]
+            for number in self._taken if lost else ():
+                signal.signal(number, self._on_signal)
+                signal.siginterrupt(number, False)
+            if self._taken and self._ours:
+                pipe = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+                lost += ["set_wakeup_fd"] if pipe != self._writer else []
+            if lost:
+                logger.warning(
+                    "a script or a library has set a signal handler of its own (%s); the server has taken it back, "
+                    "since nothing could stop it otherwise. `Runtime.running()` tells a script of a stop",
+                    ", ".join(lost),
+                    extra={"action": "signals_taken_back"},
+                )
+            await asyncio.sleep(_KEEP)
 
     def left(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop was left by what a script raised, and runs again: it takes the signals for itself once more."""

@@ -151,6 +151,33 @@ def test_nohup_is_heeded(tmp_path: Path) -> None:
         server.close()
 
 
+TAKEN = {
+    "ignored": "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+    "handled": "signal.signal(signal.SIGTERM, lambda *arguments: None)\nsignal.set_wakeup_fd(-1)",
+    "not told": "signal.set_wakeup_fd(-1)",
+}
+
+
+@pytest.mark.parametrize("where", ["route", "module"])
+@pytest.mark.parametrize("take", TAKEN.values(), ids=TAKEN)
+def test_a_signal_that_a_script_has_taken_stops_the_server_all_the_same(
+    serve: Serve, tmp_path: Path, take: str, where: str
+) -> None:
+    definitions = app(tmp_path)
+    script = f"import signal\n{take}\n"
+    if where == "module":
+        code = "".join(f"  {line}\n" for line in script.splitlines())
+        (definitions / "taking.yaml").write_text(f"name: taking\ncode: |\n{code}")
+    else:
+        (definitions / "taking.yaml").write_text(route("/take", f"{script}return 1"))
+    server = serve(definitions)
+    if where == "route":
+        assert server.get("/take", token=None).code == 200
+    until(lambda: "the server has taken it back" in server.err)
+    assert server.stop(timeout=10) == 0
+    assert "SIGTERM: stopping" in server.err
+
+
 @pytest.mark.parametrize(("timeout", "whole"), [("0", True), ("0.2s", False)])
 def test_the_time_of_a_stop_is_an_option_and_zero_is_without_end(
     serve: Serve, tmp_path: Path, timeout: str, whole: bool
@@ -246,6 +273,50 @@ def test_a_block_is_not_redelivered_while_its_thread_still_runs(
     until(lambda: calls.exists() and calls.read_text().count("end") == 2)
     assert calls.read_text().split("\n")[:4] == ["begin 1", "end 1", "begin 2", "end 2"]
     assert "what it runs in a thread" in server.err
+    assert server.stop() == 0
+
+
+TASK_CALL = """
+async def call(number):
+    with open("calls.log", "a") as log:
+        log.write(f"begin {number}\\n")
+    try:
+        await asyncio.sleep(5)
+    finally:
+        await asyncio.sleep(0.5)
+        with open("calls.log", "a") as log:
+            log.write(f"end {number}\\n")
+
+async def fail():
+    await asyncio.sleep(0.1)
+    raise ValueError
+"""
+
+BEGUN = {
+    "gather": "await asyncio.gather(call(fifo.attempt), fail())",
+    "shield": "await asyncio.shield(call(fifo.attempt))",
+    "wait": "await asyncio.wait([asyncio.create_task(call(fifo.attempt))])",
+    "left": "task = asyncio.create_task(call(fifo.attempt))\nawait fail()",
+    "of a task": "await asyncio.shield(asyncio.gather(call(fifo.attempt)))",
+}
+
+
+@pytest.mark.parametrize("begun", BEGUN.values(), ids=BEGUN)
+def test_a_block_that_failed_is_not_redelivered_before_its_tasks_have_ended(
+    serve: Serve, tmp_path: Path, begun: str
+) -> None:
+    definitions = app(tmp_path, work=begun)
+    worker = definitions / "Dispatcher.yaml"
+    indented = "".join(f"  {line}\n" if line else "\n" for line in TASK_CALL.splitlines())
+    worker.write_text(worker.read_text().replace("script: |\n", f"script: |\n{indented}", 1))
+    (definitions / "policy.yaml").write_text(
+        "fifo: orders\ntimeout: 0.5\nmax_attempts: 2\nbackoff: {initial: 0.01}\n"
+    )
+    server = serve(definitions)
+    server.order("a")
+    calls = tmp_path / "calls.log"
+    until(lambda: calls.exists() and calls.read_text().count("end") == 2)
+    assert calls.read_text().split("\n")[:4] == ["begin 1", "end 1", "begin 2", "end 2"]
     assert server.stop() == 0
 
 
