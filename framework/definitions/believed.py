@@ -21,6 +21,8 @@ NAMES = frozenset(
         "x-middleware-subrequest",
         "x-sendfile-type",
         "x-accel-mapping",
+        "script-name",
+        "path-info",
         # the address of the client
         "x-real-ip",
         "x-client-ip",
@@ -103,10 +105,21 @@ SAID_BY_THE_GATEWAY = frozenset(("forwarded", "x-forwarded-for", "x-forwarded-ho
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # the name of a header (RFC 9110, 5.6.2)
 
+# CGI makes variables of headers (RFC 3875, 4.1.18): ``-`` becomes ``_``, and many servers make ``_`` of whatever
+# else may stand in a name but letters and digits, so that ``X.Account`` is ``X-Account`` to what runs there.
+SEPARATORS = "-_.!#$%&'*+^`|~"
+_ALIKE = str.maketrans(dict.fromkeys(SEPARATORS, "-"))
+_ALIKE_BYTES = bytes.maketrans(SEPARATORS.encode(), b"-" * len(SEPARATORS))
+
 
 def plain(name: str) -> str:
-    """The name as it is compared: CGI and WSGI tell neither its case nor ``_`` from ``-``."""
-    return name.lower().replace("_", "-")
+    """The name as it is compared: CGI and WSGI tell neither its case nor one separator from another."""
+    return name.lower().translate(_ALIKE)
+
+
+def plain_bytes(name: bytes) -> bytes:
+    """The same of a name that is in lower case already."""
+    return name.translate(_ALIKE_BYTES)
 
 
 def is_believed(name: str) -> bool:

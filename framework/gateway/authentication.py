@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any
 
 from framework.caller import INSIDE, OPEN, OPERATOR, Caller
+from framework.definitions.believed import SEPARATORS
 from framework.errors import StorageError
 from framework.gateway import callers
 from framework.gateway.responses import Response, problem
@@ -23,16 +24,17 @@ KEY_HEADER = b"x-xaas-api-key"
 _TOKEN_HEADER = b"x-auth-token"
 _AUTHORIZATION = b"authorization"
 _BEARER = b"bearer"
+_SEPARATORS = [character.encode() for character in SEPARATORS]
 _BLANK = b" \t"  # may stand around a value (RFC 9110, 5.5)
 
 
 def _spellings(*names: bytes) -> frozenset[bytes]:
-    """Each name with ``-`` or ``_`` at each place: many back ends do not tell them apart."""
+    """Each name with any separator at each place: many back ends do not tell them apart."""
     parts = (name.split(b"-") for name in names)
     return frozenset(
         head + b"".join(joined)
         for head, *rest in parts
-        for joined in product(*((b"-" + part, b"_" + part) for part in rest))
+        for joined in product(*([separator + part for separator in _SEPARATORS] for part in rest))
     )
 
 

@@ -23,13 +23,14 @@ from framework.errors import HTTPError, ValidationError
 from framework.gateway import limits
 from framework.gateway.bodies import decoded
 from framework.gateway.conditions import Conditions, entity_tag
-from framework.gateway.listing import Listing, parse, whole
+from framework.gateway.listing import Listing, parse, read
 from framework.gateway.paths import segments
 from framework.gateway.responses import NOTHING, problem
 
 Answer = tuple[Any, ...]
 
 _JSON = ("application/json", "application/merge-patch+json")
+_WRITTEN_ONE_WAY = ("integer", "number", "boolean")  # types of which each value has one segment of a path
 _FOREIGN_NAMES = {"xid", "xname"}  # the instance's names elsewhere: no fields, and given to none of `save`
 
 
@@ -125,7 +126,10 @@ class Endpoints:
     def _key(self, text: str) -> Any:
         """The identifier that a segment of a path means, or nothing."""
         identifier = self._class._model.definition.identifier
-        return whole(text) if identifier is not None and identifier.type.base == "integer" else text
+        if identifier is None or identifier.type.base not in _WRITTEN_ONE_WAY:
+            return text
+        key = read(identifier.type.base, text)
+        return key if key is not None and _segment(key) == text else None
 
     async def _create(self, request: Any) -> Answer:
         body = self._body(request)
@@ -144,11 +148,12 @@ class Endpoints:
         key = made.__dict__[name]
         if key is None:
             raise required(self._class._model, name)
-        location = f"{quote(self._definition.path)}/{quote(str(key), safe='')}"
+        segment = _segment(key)
+        location = f"{quote(self._definition.path)}/{quote(segment, safe='')}"
         problem_ = None
         if len(location) > self._longest_path:
             problem_ = f"it is too long for a path, which has {self._longest_path} bytes at most"
-        elif not _is_reached(location, str(key)):
+        elif not _is_reached(location, segment):
             problem_ = (
                 "no path can lead to it: it is empty, begins as a segment `.` or `..`, or has a slash, a "
                 "backslash or a control character"
@@ -225,6 +230,11 @@ class Endpoints:
         if self._definition.answers:
             return code, _shown(one), sent
         return (204, None, sent) if code == 200 else (code, NOTHING, sent)
+
+
+def _segment(key: Any) -> str:
+    """An identifier as it stands in a path: as JSON writes it, text without its quotes."""
+    return str(key).lower() if isinstance(key, bool) else str(key)
 
 
 def _is_reached(location: str, key: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.datastructures import MutableHeaders
 
-from framework.definitions.believed import TOKEN, plain
+from framework.definitions.believed import TOKEN, plain, plain_bytes
 from framework.errors import HTTPError
 from framework.gateway.hops import CONTROL, Headers
 
@@ -54,7 +54,7 @@ class RequestHeaders(MutableHeaders):
         def stays(pair: tuple[bytes, bytes]) -> bool:
             if pair[0] == key:
                 return not instead
-            return id(pair) not in theirs or pair[0].replace(b"_", b"-") != spelt
+            return id(pair) not in theirs or plain_bytes(pair[0]) != spelt
 
         self._list[:] = [*filter(stays, self._list), *lines]
 

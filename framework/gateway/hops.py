@@ -13,7 +13,7 @@ import functools
 import re
 from collections.abc import Iterable, Set
 
-from framework.definitions.believed import SAID_BY_THE_GATEWAY, is_believed, plain
+from framework.definitions.believed import SAID_BY_THE_GATEWAY, is_believed, plain, plain_bytes
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -122,7 +122,7 @@ def to_client(raw: Iterable[tuple[bytes, bytes]], *, framing: bool) -> Headers:
     for name, value in lowered:
         if name in _CONNECTION or (name == b"content-length" and not framing):
             continue
-        if ended and name.replace(b"_", b"-") in ended:
+        if ended and plain_bytes(name) in ended:
             continue
         if CONTROL.search(value) or not _NAME.fullmatch(name):
             raise Unsendable(name, "has a name or value that HTTP cannot carry")
@@ -153,5 +153,5 @@ def _named(headers: Headers) -> frozenset[bytes]:
     lists = [value for name, value in headers if name == b"connection"]
     if not lists:
         return frozenset()
-    names = {name.strip().lower().replace(b"_", b"-") for name in b",".join(lists).split(b",")}
+    names = {plain_bytes(name.strip().lower()) for name in b",".join(lists).split(b",")}
     return frozenset(names - _NOT_NAMED)

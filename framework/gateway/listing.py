@@ -108,7 +108,12 @@ def _value(name: str, type_: str, text: str) -> Any:
     return value
 
 
-def whole(text: str) -> int | None:
+def read(type_: str, text: str) -> Any:
+    """The value of a type that can be compared that a text stands for, or None."""
+    return _READ[type_](text)
+
+
+def _whole(text: str) -> int | None:
     """A whole number of 64 bits as JSON writes it, or nothing."""
     value = int(text) if _WHOLE.fullmatch(text) else None
     return value if value is not None and -_LARGEST - 1 <= value <= _LARGEST else None
@@ -128,7 +133,7 @@ def _time(text: str) -> str:
 
 _READ: Mapping[str, Callable[[str], Any]] = {
     "string": lambda text: text,
-    "integer": whole,
+    "integer": _whole,
     "number": _number,
     "boolean": _boolean,
     "DateTime": _time,

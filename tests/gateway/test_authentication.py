@@ -148,9 +148,12 @@ async def test_a_script_never_sees_our_credentials(serving: Serving) -> None:
             {"X-Auth-Token": secret, "X-Xaas-Api-Key": key},
             *(
                 {"X-Auth-Token": secret, name: secret}
-                for name in ("X_Auth_Token", "x-auth_token", "X_AUTH-TOKEN")
+                for name in ("X_Auth_Token", "x-auth_token", "X_AUTH-TOKEN", "X.Auth~Token")
             ),
-            *({"X-Auth-Token": secret, name: key} for name in ("X_Xaas_Api_Key", "x-xaas_api-key")),
+            *(
+                {"X-Auth-Token": secret, name: key}
+                for name in ("X_Xaas_Api_Key", "x-xaas_api-key", "X.Xaas!Api^Key")
+            ),
             {"X-Auth-Token": secret, "Authorization": f"Bearer\t{secret}"},
             {"Authorization": f"bEARER \t  {secret}\t"},
             {"X-Auth-Token": f" {secret} \t"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -85,6 +86,7 @@ async def test_the_response_script_learns_it_and_nobody_can_set_it(
 FORGED = [
     {"X-Account": "root", "X-Roles": "admin"},
     {"x_account": "root", "X_Roles": "admin"},
+    {"X.Account": "root", "X~Roles": "admin", "x!account": "root", "X+Roles": "admin"},
     {"X-ACCOUNT": "root", "x-ROLES": "admin"},
     {"Connection": "close, X-Account, X-Roles"},
     {"Connection": "x-roles, X_Account", "X-Account": "root"},
@@ -107,7 +109,7 @@ async def test_a_target_learns_it_whatever_the_client_says(
         for path, headers in (("/echo", alice), ("/echo", operator), ("/free", {}), ("/free", alice)):
             answer = await client.get(path, headers={**headers, **forged})
             assert answer.code == 200
-            seen = {name.replace("_", "-"): value for name, value in answer.json()["headers"].items()}
+            seen = {re.sub("[^a-z0-9]", "-", name): value for name, value in answer.json()["headers"].items()}
             told.append((seen.get("x-account"), seen.get("x-roles")))
     assert told == [
         ("alice", "cook, K%C3%B6che%2C%20alle"),

@@ -232,6 +232,34 @@ async def test_an_identifier_of_numbers_is_written_one_way(serving: Serving, key
             assert (await send(client, "GET", f"/v1/cups/{other}")).code == 404
 
 
+KEYS = [("number", 1.5), ("number", -0.25), ("number", 1e300), ("number", 5e-324), ("number", 3)]
+KEYS += [("boolean", True), ("boolean", False), ("integer", -7), ("DateTime", "2026-01-31T12:00:00.5+02:00")]
+
+
+@pytest.mark.parametrize(("kind", "key"), KEYS)
+async def test_an_identifier_of_every_type_is_reached_by_its_location(
+    serving: Serving, kind: str, key: object
+) -> None:
+    cup = NUMBERED.replace("field_type: integer", f"field_type: {kind}")
+    assert kind in cup
+    async with serving(cup) as client:
+        created = await send(client, "POST", "/v1/cups", {"number": key})
+        assert created.code == 201
+        location = created.headers["location"]
+        found = await send(client, "GET", location)
+        assert (found.code, found.json()) == (200, created.json())
+        if kind in ("number", "boolean"):
+            for other in (
+                f"{location}0",
+                location.replace("cups/", "cups/0"),
+                "/v1/cups/True",
+                "/v1/cups/nan",
+            ):
+                assert (await send(client, "GET", other)).code == 404
+        assert (await send(client, "PATCH", location, {"note": "x"})).json()["note"] == "x"
+        assert (await send(client, "DELETE", location)).code == 204
+
+
 async def test_a_location_is_sent_whatever_the_path_is_written_in(serving: Serving) -> None:
     async with serving(NUMBERED.replace("/v1/cups", "/v1/茶")) as client:
         created = await send(client, "POST", "/v1/%E8%8C%B6", {"number": 1})

@@ -44,6 +44,8 @@ def sent(received: list[tuple[bytes, bytes]], headers: RequestHeaders) -> list[t
         [("Connection", "x-role"), ("Connection", "X_Role")],
         [("X-Role", "admin")],
         [("X_Role", "admin")],
+        [("X.Role", "admin"), ("X~Role", "admin")],
+        [("Connection", "X.Role, X!Role")],
         [("x-role", "admin"), ("X_ROLE", "admin"), ("X-Role", "admin")],
     ],
 )

@@ -96,7 +96,8 @@ def test_a_header_that_a_script_sets_arrives_alone(gateway: Server, origin: Orig
 def test_what_back_ends_believe_comes_from_no_client(gateway: Server, origin: Origin) -> None:
     believed = (
         b"X-HTTP-Method-Override: DELETE\r\nX_Original-URL: /admin\r\nTrue-Client-IP: 6.6.6.6\r\n"
-        b"Remote_User: root\r\nX-SSL-Client-Cert: x\r\nProxy: http://evil\r\nX-Kept: 1\r\nConnection: close\r\n\r\n"
+        b"Remote_User: root\r\nRemote.User: root\r\nX~Original!URL: /admin\r\nSCRIPT_NAME: /x\r\nPath-Info: /admin\r\n"
+        b"X-SSL-Client-Cert: x\r\nProxy: http://evil\r\nX-Kept: 1\r\nConnection: close\r\n\r\n"
     )
     names = set()
     for path in (b"/x", b"/overridden", b"/guest"):
