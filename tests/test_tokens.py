@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from framework import accounts, tokens
+from framework.caller import Caller
 from framework.definitions import Location, RoleDefinition
+from framework.roles import Roles
 from framework.storage import Storage
 from framework.tokens import Tokens
 
@@ -25,7 +29,7 @@ class Clock:
     """Time that passes when it is told to."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1_800_000_000.0
+        self.now = self.started = 1_800_000_000.0
         monkeypatch.setattr("framework.tokens.time.time", lambda: self.now)
         monkeypatch.setattr("framework.tokens.time.monotonic", lambda: self.now)
 
@@ -130,3 +134,80 @@ async def test_a_temporary_token_is_good_for_its_block(storage: Storage) -> None
         assert await Tokens(storage).check(secret.encode())
     assert await Tokens(storage).check(secret.encode()) is None
     assert await tokens.listed(storage) == []
+
+
+async def test_a_token_is_believed_for_a_second_without_a_look_at_the_database(
+    storage: Storage, clock: Clock
+) -> None:
+    secret = (await tokens.issue(storage)).encode()
+    check = Tokens(storage)
+    assert check.known(secret) is None
+    found = await check.check(secret)
+    assert found is not None
+    await tokens.withdraw(storage, secret.decode())
+    clock.now += 0.99
+    assert check.known(secret) is found
+    assert await check.check(secret) is found
+    assert check.known(b"another") is None
+    clock.now = clock.started + 1.0
+    assert check.known(secret) is None
+    assert await check.check(secret) is None
+
+
+async def test_at_the_moment_at_which_it_expires_a_token_is_void(storage: Storage, clock: Clock) -> None:
+    secret = (await tokens.issue(storage, expires_in=64)).encode()
+    clock.now += 64
+    check = Tokens(storage)
+    assert await check.check(secret) is None
+    assert check.known(secret) is None
+
+
+@pytest.mark.parametrize("wall", [-1000.0, 0.0, 63.5])
+async def test_a_clock_that_was_set_back_makes_no_token_live_longer(
+    storage: Storage, clock: Clock, monkeypatch: pytest.MonkeyPatch, wall: float
+) -> None:
+    """The database's own clock has counted on."""
+    secret = (await tokens.issue(storage, expires_in=64)).encode()
+    began = (await storage.age()).lived
+    lived = began
+    monkeypatch.setattr(storage, "age", lambda: _later(SimpleNamespace(lived=lived)))
+    clock.now += wall
+    for passed, valid in ((63.0, True), (64.5, False), (1000.0, False)):
+        lived = began + passed
+        assert (await Tokens(storage).check(secret) is not None) is valid, passed
+
+
+async def _later(value: Any) -> Any:
+    return value
+
+
+async def test_a_check_remembers_no_more_tokens_than_it_is_allowed_to(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "_MOST_BELIEVED", 3)
+    check = Tokens(storage)
+    for _ in range(9):
+        assert await check.check((await tokens.issue(storage)).encode())
+        assert 1 <= len(check._believed) <= 3
+
+
+async def test_a_token_has_the_roles_of_its_account_that_the_definitions_have(storage: Storage) -> None:
+    await _account(storage, "alice")
+    secret = (await tokens.issue(storage, account="alice")).encode()
+    role = RoleDefinition("any", Location("roles.yaml", 1, 1), ())
+    for roles, names in ((Roles([role]), ("any",)), (Roles(), ()), (None, ())):
+        found = await Tokens(storage, roles).check(secret)
+        assert found is not None
+        assert found.caller == Caller("alice", names)
+
+
+async def test_a_token_of_an_account_that_is_not_there_is_void(storage: Storage) -> None:
+    await _account(storage, "alice")
+    for name in ("alice", "nobody"):
+        secret = (await tokens.issue(storage, account=name)).encode()
+        assert (await Tokens(storage).check(secret) is None) is (name == "nobody")
+
+
+def test_text_and_its_bytes_have_one_hash() -> None:
+    for text in ("a", "é", "\ud800"):
+        assert tokens.hashed(text) == tokens.hashed(text.encode("utf-8", "surrogatepass"))

@@ -80,8 +80,10 @@ class RequestHeaders(MutableHeaders):
 
     @staticmethod
     def _not_ascii(name: str) -> TypeError:
-        advice = "encode it, as `urllib.parse.quote` does"
-        return TypeError(f"request.headers[{name!r}] was set to text that is not ASCII: {advice}")
+        return TypeError(
+            f"request.headers[{name!r}] was set to text that is not ASCII: "
+            "encode it, as `urllib.parse.quote` does"
+        )
 
 
 def _texts(value: Any) -> Iterable[Any]:

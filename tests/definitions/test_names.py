@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from framework.definitions import COMMON_NAMES, METHODS, MODULES, ROUTING_PARAMETERS, check
+from framework.definitions.surroundings import SETTING
 
 ROUTE = "proxy:\n  authorization: {auth_mode: none}\n  path: /x\nrequest_forbidden_process: |\n"
 
@@ -23,7 +24,8 @@ def mistakes(folder: Path, script: str, *, module: bool = False) -> list[tuple[s
     (folder / "b.yaml").write_text("name: Order\nattributes: {}\n")
     (folder / "c.yaml").write_text("name: shared\ncode: x = 1\n")
     start = head.count("\n")
-    return [(p.code, p.location.line - start, p.location.column - 2, p.hint) for p in check(folder).problems]
+    problems = check(folder, environ={f"{SETTING}ANY": "1"}).problems
+    return [(p.code, p.location.line - start, p.location.column - 2, p.hint) for p in problems]
 
 
 @pytest.mark.parametrize(

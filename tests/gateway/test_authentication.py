@@ -5,11 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from framework import accounts, tokens
+from framework.caller import INSIDE, OPEN, OPERATOR, Caller
+from framework.definitions import Location, RoleDefinition
+from framework.errors import StorageError
+from framework.gateway.authentication import Authentication, _spellings
+from framework.gateway.responses import Response
 from framework.storage import Storage
+from framework.tokens import Tokens
 
 from .client import Client, route
 from .conftest import Serving
@@ -26,12 +34,12 @@ ROLES = r"""
 """
 SHOW = "return 200, [request.method, str(request.headers), dict(request.headers), repr(request)]"
 THINGS = route("/v1/things/{key}", SHOW, auth="axis")
-OPEN = route("/open", SHOW)
+ANYBODY = route("/open", SHOW)
 
 
 @asynccontextmanager
 async def guarded(serving: Serving) -> AsyncIterator[tuple[Client, Storage]]:
-    async with serving(ROLES, THINGS, OPEN) as client:
+    async with serving(ROLES, THINGS, ANYBODY) as client:
         yield client, client.runtime.session.storage
 
 
@@ -209,3 +217,124 @@ async def test_a_call_from_inside_needs_no_token_and_keeps_its_headers(serving: 
         answer = await client.get("/door")
         assert answer.code == 200
         assert json.loads(answer.body)[2]["x-auth-token"] == "mine"
+
+
+# ---- the decision alone ---------------------------------------------------------------------
+
+Headers = list[tuple[bytes, bytes]]
+KEPT = (b"x-kept", b"1")
+SAYS_WHO = [(b"x-account", b"root"), (b"x_roles", b"admin")]
+
+
+async def admitted(
+    tokens: Any, headers: Headers, *, auth: str = "axis", inside: bool = False, **more: Any
+) -> tuple[Caller | Response, dict[str, Any]]:
+    """What is decided of a call, and what is left of the request."""
+    scope = {"method": "GET", "path": "/v1/things", "headers": headers, **more}
+    entry: Any = SimpleNamespace(definition=SimpleNamespace(auth_mode=auth), path="/v1/things/{key}")
+    return await Authentication(tokens).admit(scope, entry, inside=inside), scope
+
+
+async def test_a_call_by_the_control_socket_is_the_operators_and_brings_no_identity(storage: Storage) -> None:
+    headers = [*SAYS_WHO, KEPT]
+    caller, scope = await admitted(Tokens(storage), headers, control=object())
+    assert caller is OPERATOR
+    assert scope["headers"] == [KEPT]
+
+
+async def test_a_token_that_comes_by_the_control_socket_counts(storage: Storage) -> None:
+    """Who calls for an account is that account, and no operator."""
+    for header in ((b"x-auth-token", b"nonsense"), (b"authorization", b"Bearer nonsense")):
+        answer, scope = await admitted(Tokens(storage), [header, KEPT], control=object())
+        assert isinstance(answer, Response)
+        assert answer.code == 401
+        assert scope["headers"] == [KEPT]
+
+
+async def test_credentials_of_others_do_not_count_by_the_control_socket(storage: Storage) -> None:
+    basic = (b"authorization", b"Basic dTpw")
+    caller, scope = await admitted(Tokens(storage), [basic], control=object())
+    assert caller is OPERATOR
+    assert scope["headers"] == [basic]
+
+
+async def test_nobody_says_who_calls_beside_a_token(storage: Storage) -> None:
+    secret = (await tokens.issue(storage)).encode()
+    for name, value in ((b"x-auth-token", secret), (b"authorization", b"Bearer " + secret)):
+        caller, scope = await admitted(Tokens(storage), [*SAYS_WHO, (name, value), KEPT])
+        assert caller is OPERATOR
+        assert scope["headers"] == [KEPT]
+    caller, scope = await admitted(Tokens(storage), [*SAYS_WHO, KEPT], auth="none")
+    assert caller is OPEN
+    assert scope["headers"] == [KEPT]
+
+
+async def test_a_token_that_is_known_is_taken_out_and_the_clients_list_stays_whole(storage: Storage) -> None:
+    checking = Tokens(storage)
+    headers = [KEPT, (b"x-auth-token", (await tokens.issue(storage)).encode()), (b"x-other", b"2")]
+    for _ in range(2):  # the second time it is known without a look at the database
+        caller, scope = await admitted(checking, headers)
+        assert caller is OPERATOR
+        assert scope["headers"] == [KEPT, (b"x-other", b"2")]
+        assert len(headers) == 3
+
+
+async def _added(storage: Storage, name: str) -> str:
+    await accounts.record_roles(storage, [RoleDefinition("any", Location("roles.yaml", 1, 1), ())])
+    return await accounts.add(storage, name, ["any"])
+
+
+async def test_an_account_that_may_not_call_stands_in_the_access_log(storage: Storage) -> None:
+    key = await _added(storage, "alice")
+    found = await accounts.log_on(storage, key, expires_in=100)
+    assert found is not None
+    answer, scope = await admitted(Tokens(storage), [(b"x-auth-token", found.token.encode())])
+    assert isinstance(answer, Response)
+    assert answer.code == 403
+    assert scope["account"] == "alice"
+
+
+async def test_a_bearer_token_may_not_have_a_blank_and_is_a_credential_all_the_same(storage: Storage) -> None:
+    for value in (b"Bearer a b", b"bearer a b c d", b" Bearer x"):
+        answer, scope = await admitted(Tokens(storage), [(b"authorization", value), KEPT])
+        assert isinstance(answer, Response)
+        assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+        assert scope["headers"] == [KEPT]
+
+
+async def test_no_token_and_a_bad_one_are_told_apart(storage: Storage) -> None:
+    missing, _ = await admitted(Tokens(storage), [])
+    invalid, _ = await admitted(Tokens(storage), [(b"x-auth-token", b"nonsense")])
+    assert isinstance(missing, Response)
+    assert isinstance(invalid, Response)
+    assert missing.body != invalid.body
+
+
+async def test_what_cannot_be_asked_for_goes_no_further_on_an_open_route(storage: Storage) -> None:
+    """While the database cannot be read nobody knows whose a token is; a password of another scheme is theirs."""
+
+    async def fails(secret: bytes) -> bool:
+        raise StorageError("gone")
+
+    checking: Any = SimpleNamespace(is_ours=fails)
+    basic = (b"authorization", b"Basic dTpw")
+    doubtful = [(b"x-auth-token", b"a"), (b"authorization", b"Bearer a"), (b"x-xaas-api-key", b"a")]
+    caller, scope = await admitted(checking, [*doubtful, basic, KEPT], auth="none")
+    assert caller is OPEN
+    assert scope["headers"] == [basic, KEPT]
+
+
+async def test_a_basic_password_is_the_targets_on_an_open_route(storage: Storage) -> None:
+    basic = (b"authorization", f"Basic {await tokens.issue(storage)}".encode())
+    _, scope = await admitted(Tokens(storage), [basic], auth="none")
+    assert scope["headers"] == [basic]
+
+
+async def test_what_a_script_sends_along_is_its_own(storage: Storage) -> None:
+    caller, scope = await admitted(Tokens(storage), [*SAYS_WHO, (b"x-auth-token", b"a")], inside=True)
+    assert caller is INSIDE
+    assert scope["headers"] == [*SAYS_WHO, (b"x-auth-token", b"a")]
+
+
+def test_a_name_is_spelt_with_either_dash_at_each_place() -> None:
+    assert _spellings(b"x-a-b", b"plain") == {b"x-a-b", b"x_a-b", b"x-a_b", b"x_a_b", b"plain"}
