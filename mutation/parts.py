@@ -81,6 +81,7 @@ PARTS = (
             "tests/test_model.py",
             "tests/test_atom.py",
             "tests/atom",
+            "tests/contract/test_transactions.py",
             "tests/contract/test_units.py",
         ),
         without=(

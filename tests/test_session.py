@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from framework.errors import Unavailable
-from framework.session import Session
+from framework.errors import ClaimLost, Unavailable
+from framework.session import CLAIMS, Charge, Run, Session
 from framework.storage import Storage
-from framework.storage.operations import Put
+from framework.storage.operations import Deliver, Delivery, Put, Release
 from framework.storage.tables import ITEM
 
 pytestmark = pytest.mark.anyio
@@ -67,3 +68,52 @@ async def test_reads_see_what_was_written(session: Session) -> None:
     row = await session.load(ITEM, "id", item_id)
     assert row is not None
     assert [dict(selected) for selected in await session.select(select(ITEM))] == [dict(row)]
+
+
+# ---- deliveries -------------------------------------------------------------------------------
+
+
+async def test_a_delivery_that_nobody_waits_for_any_more_is_told(session: Session) -> None:
+    await session.write([Put("q", "1", 1.0)])
+    told: list[tuple[Any, Any]] = []
+    task = asyncio.create_task(session.deliver([Deliver("q", 10.0)], lambda *outcome: told.append(outcome)))
+    await session.storage.register()
+    await asyncio.sleep(0)  # it is handed in
+    task.cancel()
+    await asyncio.wait([task])
+    await session.write([Put("q", "2", 1.0)])  # behind it
+    assert task.cancelled()
+    [(answers, error)] = told
+    assert isinstance(answers[0], Delivery)
+    assert error is None
+
+
+async def test_who_has_lost_its_item_gets_no_other_one(session: Session) -> None:
+    await session.write([Put("q", "1", 1.0), Put("r", "1", 1.0)])
+    [delivery] = await session.deliver([Deliver("q", 10.0)], lambda *_: None)
+    CLAIMS.set((delivery.claim,))
+    await session.storage.write([Release(delivery.claim)])
+    with pytest.raises(ClaimLost):
+        await session.deliver([Deliver("r", 10.0)], lambda *_: None)
+
+
+# ---- whom an error is charged to --------------------------------------------------------------
+
+
+def test_an_error_is_charged_when_items_explain_all_of_it() -> None:
+    first, second, other = KeyError("first"), ValueError("second"), OSError("of the worker itself")
+    charges = [Charge(first, "offered again", "1"), Charge(second, "dead", "2")]
+    run = Run("worker", charges=charges)
+    assert run.charge(None) is None
+    assert run.charge(other) is None
+    assert run.charge(first) is charges[0]
+    assert run.charge(second) is charges[1]
+    assert run.charge(ExceptionGroup("both", [second, first])) is charges[1]
+    assert run.charge(ExceptionGroup("one", [first])) is charges[0]
+    assert run.charge(ExceptionGroup("not all", [first, other])) is None
+    caused = RuntimeError("of the next layer")
+    caused.__cause__ = first
+    assert run.charge(caused) is charges[0]
+    assert run.charge(ExceptionGroup("both", [second, caused])) is charges[1]
+    caused.__cause__ = other
+    assert run.charge(caused) is None

@@ -18,6 +18,7 @@ from framework.session import CLAIMS, Session
 from framework.storage import Storage
 from framework.storage.operations import Put, Release
 from framework.storage.plans import Chosen, Plan
+from framework.transaction import JOINED
 
 pytestmark = pytest.mark.anyio
 
@@ -75,6 +76,50 @@ async def test_writes_at_once_on_one_connection_share_one_transaction(world: Wor
     async with world.model.aiodb() as conn, conn.begin():
         await asyncio.gather(*(world.Thing(thingId=name).save(conn=conn) for name in "abc"))
     assert sorted(await world.names()) == ["a", "b", "c"]
+
+
+async def test_a_block_that_raises_stores_nothing(world: World) -> None:
+    conn = world.session.connection()
+    await _fail_in(conn.begin(), lambda: world.Thing(thingId="a").save(conn=conn))
+    assert await world.names() == []
+    await _fail_in(world.session.collected(), lambda: world.Thing(thingId="a").save())
+    assert await world.names() == []
+
+
+async def test_a_save_that_fails_is_undone_alone_in_an_explicit_transaction(world: World) -> None:
+    await world.Thing(thingId="there").save()
+    async with world.model.aiodb() as conn, conn.begin():
+        await world.Thing(thingId="a").save(conn=conn)
+        with pytest.raises(Duplicate):
+            await world.Thing(thingId="there").save(conn=conn)
+        await world.Thing(thingId="b").save(conn=conn)
+    assert await world.names() == ["there", "a", "b"]
+
+
+async def test_a_read_that_does_not_say_for_update_holds_nobody_up(world: World) -> None:
+    """Also where the transaction itself is asked."""
+    table = world.model.Thing
+    await world.Thing(thingId="a").save()
+
+    def plan() -> Plan[int]:
+        rows = yield Chosen(select(table), {})
+        return len(rows)
+
+    async def read(place: Any) -> None:
+        assert await place.load(table, "thingId", "a") is not None
+        assert len(await place.select(select(table))) == 1
+        assert await place.gather(plan()) == 1
+
+    conn = world.session.connection()
+    await read(conn)
+    async with conn.begin():
+        await read(conn)
+        await world.session.storage.write([Put("q", "1", 1.0)])
+    async with world.session.collected():
+        joined = JOINED.get()
+        assert joined is not None
+        await read(joined)
+        assert not joined.holding
 
 
 # ---- what a rollback leaves behind ------------------------------------------------------------
@@ -376,12 +421,15 @@ async def test_an_error_of_a_block_reaches_its_end_as_it_was_raised(world: World
 async def test_who_awaits_something_else_for_too_long_is_rolled_back(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
+    thing = world.Thing(thingId="a")
     async with world.model.aiodb() as conn:
-        with pytest.raises(TransactionTooLong, match=r"more than 0.2 s"):
+        with pytest.raises(TransactionTooLong, match=r"more than 0.2 s while an unknown line awaited"):
             async with conn.begin():
-                await world.Thing(thingId="a").save(conn=conn)
+                await thing.save(conn=conn)
                 await asyncio.sleep(0.6)
     assert await world.names() == []
+    await thing.save()  # it knows that it was not stored
+    assert await world.names() == ["a"]
     [record] = [one for one in caplog.records if getattr(one, "action", "") == "transaction_too_long"]
     assert "a transaction was rolled back: it held the writer for more than 0.2 s" in record.getMessage()
 
@@ -392,7 +440,21 @@ async def test_a_loop_that_did_not_turn_is_not_the_transactions_fault(world: Wor
         await world.Thing(thingId="a").save(conn=conn)
         time.sleep(0.6)  # somebody else's script blocks the event loop
         await world.Thing(thingId="b").save(conn=conn)
-    assert await world.names() == ["a", "b"]
+        await asyncio.sleep(0.1)
+        await world.Thing(thingId="c").save(conn=conn)
+    assert await world.names() == ["a", "b", "c"]
+
+
+@pytest.mark.usefixtures("_short")
+async def test_the_line_that_awaited_something_else_is_named(world: World) -> None:
+    """A script of a definition, as far as the error can tell: code of a YAML file."""
+    source = "async def wait(conn, thing):\n    await thing.save(conn=conn)\n    await asyncio.sleep(0.6)\n"
+    names: dict[str, Any] = {"asyncio": asyncio}
+    exec(compile(source, "orders.yaml", "exec"), names)
+    async with world.model.aiodb() as conn:
+        with pytest.raises(TransactionTooLong, match=r"orders\.yaml:3 in wait"):
+            async with conn.begin():
+                await names["wait"](conn, world.Thing(thingId="a"))
 
 
 # ---- statements ---------------------------------------------------------------------------------

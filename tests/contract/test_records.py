@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from framework.storage import Storage
-from framework.storage.operations import Audit, AuditMore, Deliver, Prune, Put, RecordProblem
+from framework.storage.operations import Audit, AuditMore, BeginStop, Deliver, Prune, Put, RecordProblem
 from framework.storage.tables import AUDIT, PROBLEM, PROCESS
 
 from .processes import Child
@@ -104,6 +104,26 @@ async def test_a_process_that_owns_something_is_known_by_machine_number_and_time
     assert before <= row["started_at"] <= time.time()
     assert await storage.register() == number
     assert storage.alive(number)
+
+
+async def test_a_stop_is_known_of_a_process_that_has_something_in_work(
+    storage: Storage, another: Callable[[], Awaitable[Storage]]
+) -> None:
+    """Where nothing is in work there is nothing to remember."""
+    other = await another()
+    numbers = [await one.register() for one in (storage, other)]
+    await storage.write([Put("q", "1", 1.0)])
+
+    async def stopping() -> dict[int, bool]:
+        return {row["id"]: row["stopping"] for row in await rows(storage, PROCESS)}
+
+    assert await storage.write([BeginStop()]) == [None]
+    assert await stopping() == dict.fromkeys(numbers, False)
+    await storage.write([Deliver("q", 10.0)])
+    await other.write([BeginStop()])
+    assert await stopping() == dict.fromkeys(numbers, False)
+    await storage.write([BeginStop()])
+    assert await stopping() == {numbers[0]: True, numbers[1]: False}
 
 
 async def test_dead_processes_are_forgotten_unless_an_item_waits_for_its_owner(

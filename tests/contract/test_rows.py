@@ -11,7 +11,7 @@ from sqlalchemy import Table, bindparam, select
 from framework.errors import Changed, Duplicate, Gone
 from framework.mu import MU
 from framework.storage import Storage
-from framework.storage.operations import Delete, Insert, Update
+from framework.storage.operations import Delete, Execute, Insert, Update
 
 pytestmark = pytest.mark.anyio
 
@@ -212,3 +212,23 @@ async def test_what_is_not_there_is_gone_whatever_was_expected(storage: Storage,
     ):
         with pytest.raises(Gone):
             await storage.write([operation])
+
+
+async def test_a_statement_answers_columns_rows_and_how_many_it_touched(
+    storage: Storage, things: Table
+) -> None:
+    moment = dt.datetime(2026, 1, 1, 12, tzinfo=UTC)
+    rows = [{"key": "a", "code": 1, "at": moment}, {"key": "b", "code": 2, "at": None}]
+    inserted, updated, found, nothing = await storage.write(
+        [
+            Execute(things.insert().values(rows)),
+            Execute(things.update().values(text="x")),
+            Execute(select(things.c.at, things.c.key.label("name")).order_by(things.c.key.desc())),
+            Execute(things.delete().where(things.c.key == "nobody")),
+        ]
+    )
+    assert (inserted.columns, list(inserted.rows), inserted.rowcount) == ((), [], 2)
+    assert updated.rowcount == 2
+    assert found.columns == ("at", "name")
+    assert list(found.rows) == [(None, "b"), (moment, "a")]
+    assert nothing.rowcount == 0

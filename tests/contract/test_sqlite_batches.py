@@ -33,11 +33,13 @@ SCHEMA = """
 
 
 class Contended(Connection):
-    """Calls ``rolled_back`` after a ROLLBACK, when others may write."""
+    """Calls ``rolled_back`` after a ROLLBACK, when others may write, and counts how often it was to begin."""
 
     rolled_back: Callable[[], None] | None = None
+    begins = 0
 
     def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+        self.begins += sql.startswith("BEGIN")
         cursor = super().execute(sql, *args)
         if sql == "ROLLBACK" and self.rolled_back is not None:
             call, self.rolled_back = self.rolled_back, None
@@ -121,6 +123,13 @@ def ends(connection: Connection) -> str:
     return "ended"
 
 
+def restarts(connection: Connection) -> None:
+    """Fails in another transaction than it was begun in."""
+    connection.execute("ROLLBACK")
+    connection.execute("BEGIN IMMEDIATE")
+    raise KeyError
+
+
 def stored(path: Path) -> list[str]:
     with closing(connect(path)) as connection:
         return [key for (key,) in connection.execute("SELECT key FROM thing ORDER BY key")]
@@ -172,6 +181,13 @@ async def test_a_unit_that_ends_the_transaction_by_itself_is_not_answered_well(
     assert stored(path) == ["a", "b"]
 
 
+async def test_a_unit_that_begins_a_transaction_of_its_own_does_not_cost_the_others_theirs(
+    connection: Contended, path: Path
+) -> None:
+    assert write(connection, put("a"), restarts, put("b")) == ["a", KeyError, "b"]
+    assert stored(path) == ["a", "b"]
+
+
 async def test_a_unit_that_fails_at_the_commit_fails_alone(connection: Contended, path: Path) -> None:
     assert write(connection, put("a"), orphan, put("b")) == ["a", sqlite3.IntegrityError, "b"]
     assert write(connection, twice, orphan, put("c")) == [Duplicate, sqlite3.IntegrityError, "c"]
@@ -205,6 +221,18 @@ async def test_another_program_that_writes_in_between_is_waited_for(
     assert write(connection, put("a"), twice, put("b")) == ["a", Duplicate, "b"]
     timer.join()
     assert stored(path) == ["a", "b"]
+
+
+async def test_units_that_have_waited_together_give_up_together(
+    connection: Contended, other: Contended
+) -> None:
+    """Not one after another, each with a wait of its own."""
+    connection.rolled_back = lambda: (other.execute("BEGIN IMMEDIATE"), None)[1]
+    batch = units(put("a"), twice, *[put(str(number)) for number in range(20)], patience=-1.0)
+    connection.execute("BEGIN IMMEDIATE")
+    write_batch(connection, batch)
+    assert outcomes(batch) == [Unavailable] * 22
+    assert connection.begins == 2
 
 
 @pytest.mark.parametrize("patiences", [(0.1, 0.1, 0.1), (-1.0, 0.3, -1.0)])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, func, select
 
-from framework.errors import Duplicate, Gone, Unavailable
+from framework.errors import ClaimLost, Duplicate, Gone, Unavailable
 from framework.storage import Storage, open_storage
 from framework.storage.operations import Deliver, Delivery, FifoState, Insert, Put, Release, Update
 
@@ -45,6 +45,18 @@ async def test_a_failing_operation_undoes_the_whole_unit(storage: Storage, thing
         await storage.write(unit)
     assert await keys(storage, things) == ["there"]
     assert await storage.fifo_state("q") is None
+
+
+async def test_a_unit_is_not_run_when_one_of_its_claims_was_lost(storage: Storage, things: Table) -> None:
+    await storage.write([Put("q", "1", 1.0), Put("r", "1", 1.0)])
+    first, second = await storage.write([Deliver("q", 10.0), Deliver("r", 10.0)])
+    fences = [first.claim, second.claim]
+    await storage.write([Insert(things, {"key": "a"})], fences=fences)
+    await storage.write([Release(second.claim)])
+    with pytest.raises(ClaimLost):
+        await storage.write([Insert(things, {"key": "b"})], fences=fences)
+    await storage.write([Insert(things, {"key": "c"})], fences=[first.claim])
+    assert await keys(storage, things) == ["a", "c"]
 
 
 async def test_units_that_share_a_commit_fail_alone(storage: Storage, things: Table) -> None:

@@ -75,7 +75,10 @@ class HeldTransaction:
         return await self._hand_in(_Step(self._loop.create_future(), work))
 
     async def end(self, *, commit: bool, wakes: Sequence[str] = ()) -> None:
-        """Commit or roll back, and give the writer back. An error of the commit is raised."""
+        """Commit or roll back, and give the writer back. An error of the commit is raised.
+
+        ``wakes`` are the FIFOs that a commit has changed.
+        """
         unit = self._unit
         if unit is None:
             return
@@ -89,7 +92,7 @@ class HeldTransaction:
         except TransactionTooLong:
             if commit:
                 raise TransactionTooLong(self._too_long) from None
-        if commit and wakes:
+        if wakes:
             self._writer.tell_done(set(wakes))
 
     async def _hand_in(self, step: _Step) -> Any:
