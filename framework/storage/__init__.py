@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING
 
 from framework.errors import CannotOpen
@@ -45,6 +46,7 @@ def open_storage(
     if not create or reading:
         _require_there(path)
     else:
+        _require_one_name(path)
         require_no_rescued(path)
 
     return SqliteStorage.open(url, path, statements, reading=reading)
@@ -139,7 +141,8 @@ def _sqlite_file(url: str) -> str:
             f"{url!r} names no file: write sqlite:///NAME.db for a file in the current folder, "
             "sqlite:////PATH/NAME.db for an absolute path"
         )
-    return path[1:]
+    path = path[1:]
+    return f"./{path}" if path.startswith("file:") else path  # SQLite may take that for a URL of its own
 
 
 def _require_there(path: str) -> None:
@@ -147,6 +150,17 @@ def _require_there(path: str) -> None:
         raise CannotOpen(
             f"there is no database {path}: `framework serve` makes it; name another one with --database"
         )
+    _require_one_name(path)
+
+
+def _require_one_name(path: str) -> None:
+    """SQLite keeps its log beside one name: what was answered by one would be missing by the other."""
+    with suppress(FileNotFoundError):
+        if (names := os.stat(path).st_nlink) > 1:
+            raise CannotOpen(
+                f"the database {path} has {names} names (hard links), and its write-ahead log lies beside one of them: "
+                f"remove those that it is not served by; `find FOLDER -samefile {shlex.quote(path)}` lists them"
+            )
 
 
 __all__ = [

@@ -191,6 +191,7 @@ PROCESS = Table(
     Column("pid", Integer, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("stopping", Boolean, nullable=False, server_default="0"),
+    Column("locks", Integer),  # the version of the locks that it holds; null from those that cannot see ours
     sqlite_autoincrement=True,
 )
 

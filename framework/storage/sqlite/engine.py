@@ -150,6 +150,7 @@ class SqliteStorage:
                 await self._writer.start()
                 await self.ensure_tables(list(tables.metadata.sorted_tables))
                 version = await self._writer.run(_prepare)
+                self._users.require_no_earlier()
             await self._lookups.start()
             for _ in range(_READERS):
                 self._readers.append(await _connect_reader(self._path, self._connecting))

@@ -35,7 +35,7 @@ from framework.storage.operations import (
     Skip,
     Undelivered,
 )
-from framework.storage.sqlite import ages
+from framework.storage.sqlite import ages, earlier
 from framework.storage.sqlite.locks import Locks
 from framework.storage.sqlite.suspects import LOOK_AGAIN, Suspects, orphan
 
@@ -47,6 +47,7 @@ _TRIGGERS = {
         UPDATE _framework_fifo SET length = length + 1, idle_since = NULL WHERE id = new.fifo; END""",
     "_framework_item_gone": """CREATE TRIGGER _framework_item_gone AFTER DELETE ON _framework_item BEGIN
         UPDATE _framework_fifo SET length = length - 1 WHERE id = old.fifo; END""",
+    "_framework_process_locks": earlier.TRIGGER,
 }
 
 _PUT = """

@@ -29,6 +29,7 @@ GATE = 1 << 62  # shared by all who have the database open, held alone by who ch
 _PROCESSES = GATE + (1 << 32)
 _NAMES = GATE + (1 << 60)
 _NAMES_BYTES = 7  # of a name's hash
+PLACES = GATE + (1 << 59)
 USERS = GATE + (1 << 61)
 RESCUE = GATE + 1
 
@@ -101,18 +102,18 @@ class Locks:
 
     def __init__(self, database: str, *, look_only: bool = False) -> None:
         self._look_only = look_only  # at who holds what: none is taken
-        self._database = os.path.realpath(database)
-        self.folder = Path(self._database + ".run")
+        self.database = os.path.realpath(database)  # where the file lies
+        self.folder = Path(self.database + ".run")
 
     @cached_property
     def access(self) -> files.Access:
         """Whose the files beside the database are."""
-        return files.Access.of(self._database)
+        return files.Access.of(self.database)
 
     @cached_property
     def ranges(self) -> Ranges:
         """The lockable bytes of the database file."""
-        return Ranges(self._database, look_only=self._look_only)
+        return Ranges(self.database, look_only=self._look_only)
 
     def lock(self, name: str) -> Lock:
         """A lock file of this name, made if it is missing; not yet acquired. The caller closes it."""

@@ -45,13 +45,13 @@ from framework.storage.operations import (
     Unreferred,
     Update,
 )
-from framework.storage.sqlite import ages
+from framework.storage.sqlite import ages, earlier
 from framework.storage.sqlite.fifos import FifoOperations
 from framework.storage.sqlite.locks import Locks
 
 Connection = sqlite3.Connection
 
-_REGISTER = "INSERT INTO _framework_process (host, pid, started_at) VALUES (?, ?, ?)"
+_REGISTER = "INSERT INTO _framework_process (host, pid, started_at, locks) VALUES (?, ?, ?, ?)"
 
 _REQUEST = """
     SELECT fingerprint, process, status, headers, body FROM _framework_request
@@ -125,7 +125,7 @@ class Operations:
 
     def register(self, connection: Connection) -> int:
         """A number for this process, and away with what dead ones left. Its lock is taken after the commit."""
-        values = (socket.gethostname(), os.getpid(), time.time())
+        values = (socket.gethostname(), os.getpid(), time.time(), earlier.LOCKS)
         number = connection.execute(_REGISTER, values).lastrowid
         assert number is not None
         self._clear_dead(connection)

@@ -6,17 +6,20 @@ migration holds the gate alone. The system frees all of it when a process dies, 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from framework.errors import CannotOpen
-from framework.storage.sqlite.locks import GATE, USERS, Locks
+from framework.storage.sqlite import earlier
+from framework.storage.sqlite.locks import GATE, PLACES, USERS, Locks
 
 _RANDOM = 24  # bits below the process number: it is not unique across containers, nor within a process
 _LARGEST = 1 << 32  # process numbers are below
 _MIGRATING = USERS + (_LARGEST << _RANDOM)
+_PLACE_BYTES = 6  # of a place's hash
 
 
 class Users:
@@ -25,11 +28,18 @@ class Users:
     def __init__(self, locks: Locks) -> None:
         self._locks = locks
         self._byte: int | None = None
+        self._place: int | None = None
 
     def enter(self) -> None:
-        """Be seen as one who has the database open, until ``leave``. ``CannotOpen`` while tables are changed."""
+        """Be seen as one who has the database open, until ``leave``.
+
+        ``CannotOpen`` while tables are changed, and while it is open by another name or in a process of an
+        earlier version.
+        """
+        self._stand()
+        self.require_no_earlier()
         ranges = self._locks.ranges
-        byte = _place(USERS)
+        byte = _byte(USERS)
         ranges.try_acquire(byte)
         self._byte = byte
         if not ranges.try_acquire(GATE, shared=True):
@@ -37,8 +47,28 @@ class Users:
                 f"process {self._migrating()} is changing the tables of the database; start again when it is done"
             )
 
+    def _stand(self) -> None:
+        """Say in which folder and by which name we have it open: SQLite's log lies there, and nowhere else."""
+        ranges, mine = self._locks.ranges, _place(self._locks.database)
+        if ranges.try_acquire(mine, shared=True):
+            self._place = mine
+        if any(other != mine for other in ranges.holders(PLACES, 1 << 8 * _PLACE_BYTES)):
+            raise CannotOpen(
+                f"the database {self._locks.database} is open by another name, a hard link or a mount of the file "
+                "alone, and its write-ahead log lies beside that name: use the same name, or mount the folder"
+            )
+
+    def require_no_earlier(self) -> None:
+        """``CannotOpen`` while a process of an earlier version has it open. To be asked again after the trigger
+        that keeps them out is there: one can have come in between.
+        """
+        earlier.require_none(self._locks.folder, self._locks.access)
+
     def leave(self) -> None:
         """It is closed; may be called twice."""
+        place, self._place = self._place, None
+        if place is not None:
+            self._locks.ranges.release(place)
         byte, self._byte = self._byte, None
         if byte is not None:
             self._locks.ranges.release(GATE)
@@ -53,8 +83,10 @@ class Users:
     def alone(self) -> Iterator[None]:
         """Nobody opens the database while this lasts. ``CannotOpen`` names those who have it open."""
         ranges = self._locks.ranges
-        byte = _place(_MIGRATING)
+        byte = _byte(_MIGRATING)
         try:
+            self._stand()
+            self.require_no_earlier()
             if not ranges.try_acquire(GATE):
                 raise CannotOpen(self._in_the_way())
             ranges.try_acquire(byte)
@@ -62,6 +94,7 @@ class Users:
         finally:
             ranges.release(byte)
             ranges.release(GATE)
+            self.leave()
 
     def _in_the_way(self) -> str:
         others = self.others()
@@ -101,6 +134,16 @@ def missing_log(path: str, others: Sequence[str] | None = None) -> str | None:
     )
 
 
-def _place(first: int) -> int:
+def _place(database: str) -> int:
+    """The byte of the folder and the name, the same for all paths that lead there."""
+    folder, name = os.path.split(database)
+    found = os.stat(folder)
+    place = f"{found.st_dev} {found.st_ino} {name}"
+    return PLACES + int.from_bytes(
+        hashlib.sha256(place.encode(errors="surrogateescape")).digest()[:_PLACE_BYTES], "big"
+    )
+
+
+def _byte(first: int) -> int:
     """A byte of our own that tells our process number."""
     return first + (os.getpid() << _RANDOM) + secrets.randbits(_RANDOM)
