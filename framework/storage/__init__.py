@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING
@@ -155,10 +156,11 @@ def _require_there(path: str) -> None:
 
 def _require_one_name(path: str) -> None:
     """SQLite keeps its log beside one name: what was answered by one would be missing by the other."""
-    with suppress(FileNotFoundError):
-        if (names := os.stat(path).st_nlink) > 1:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        found = os.stat(path)
+        if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
             raise CannotOpen(
-                f"the database {path} has {names} names (hard links), and its write-ahead log lies beside one of them: "
+                f"the database {path} has {found.st_nlink} names (hard links), and its write-ahead log lies beside one of them: "
                 f"remove those that it is not served by; `find FOLDER -samefile {shlex.quote(path)}` lists them"
             )
 
