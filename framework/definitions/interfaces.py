@@ -23,6 +23,8 @@ class Signature:
     any_number: bool = False
     free: bool = False
     is_coroutine: bool = False
+    is_generator: bool = False
+    """Whether it gives what `async for` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,16 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "response": ("gateway/responses.py", "Response"),
 }
 CALLS: Mapping[str, tuple[str, str]] = {
-    "FIFO": ("fifo.py", "Fifos"),
-    "Cache": ("cache.py", "CacheStore"),
-    "callout": ("callout.py", "Callout"),
+    "FIFO": ("fifo.py", "Fifos.__call__"),
+    "Cache": ("cache.py", "CacheStore.__call__"),
+    "callout": ("callout.py", "Callout.__call__"),
+    "HTTPError": ("errors.py", "HTTPError.__init__"),
+    "Error": ("errors.py", "Error.__init__"),
+    "Retry": ("errors.py", "Retry.__init__"),
+    "qprint": ("debug.py", "DebugChannel.qprint"),
+    "finish": ("gateway/execution.py", "finish"),
 }
+"""What a script calls, and the function that it calls there."""
 
 
 @functools.cache
@@ -77,35 +85,43 @@ def interface(name: str) -> Interface:
 @functools.cache
 def call(name: str) -> Signature:
     """What a built-in function takes."""
-    found = _class(*CALLS[name])
-    return next(
-        signature(node)
-        for node in found.body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "__call__"
+    path, function = CALLS[name]
+    owner, _, own = function.rpartition(".")
+    around = _class(path, owner) if owner else _module(path)
+    found = next(
+        node
+        for node in ast.walk(around)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == own
     )
+    return signature(found, is_method=bool(owner))
 
 
-def signature(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Signature:
-    """The signature of a method, without its first argument."""
+def signature(node: ast.FunctionDef | ast.AsyncFunctionDef, *, is_method: bool = True) -> Signature:
+    """The signature of a function, of a method without its first argument."""
     given = node.args
     names = [one.arg for one in (*given.posonlyargs, *given.args)]
     required = set(names[: len(names) - len(given.defaults)])
     required |= {
         one.arg for one, value in zip(given.kwonlyargs, given.kw_defaults, strict=True) if value is None
     }
+    first = 1 if is_method else 0
     return Signature(
-        positional=tuple(names[1:]),
+        positional=tuple(names[first:]),
         keywords=tuple(one.arg for one in given.kwonlyargs),
-        required=frozenset(required - set(names[:1])),
+        required=frozenset(required - set(names[:first])),
         any_number=given.vararg is not None,
         free=given.kwarg is not None,
         is_coroutine=isinstance(node, ast.AsyncFunctionDef),
+        is_generator=node.returns is not None and ast.unparse(node.returns).startswith("AsyncIterator"),
     )
 
 
 def _class(path: str, name: str) -> ast.ClassDef:
-    text = resources.files("framework").joinpath(path).read_text(encoding="utf-8")
-    return next(node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name)
+    return next(node for node in _module(path).body if isinstance(node, ast.ClassDef) and node.name == name)
+
+
+def _module(path: str) -> ast.Module:
+    return ast.parse(resources.files("framework").joinpath(path).read_text(encoding="utf-8"))
 
 
 def _slots(node: ast.Assign) -> list[str]:

@@ -97,7 +97,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "script-syntax": "a script is not valid Python",
         "script-yield": "a routing script uses yield",
         "script-warning": "Python warns about a script",
-        "not-awaited": "a script uses a coroutine as if it were its result",
+        "not-awaited": "a script uses a coroutine as if it were its result, or awaits what is not a coroutine",
         "unknown-member": "a built-in object or class has no such attribute, or takes no such argument",
         "no-import": "a module that a script imports is not installed here",
         "no-setting": "a setting that a script reads has no variable in the environment",

@@ -140,7 +140,7 @@ class Rules:
         found = uses(compiled.script.code, compiled.script.owner)
         if not is_foreseeable(found, compiled.tree):
             return
-        guarded = guarded_lines(compiled.tree) if "NameError" in compiled.script.text else ()
+        guarded = guarded_lines(compiled.tree, "NameError") if "NameError" in compiled.script.text else ()
         bound: set[str] | None = None
         for use in found:
             if use.line in guarded:

@@ -33,6 +33,7 @@ _Position = tuple[int | None, int | None, int | None, int | None]
 _Instruction = tuple[int, int, _Position]
 """The code of an operation, its argument, and (line, end line, column, end column) in the source."""
 _UNFORESEEABLE = frozenset(("exec", "globals", "vars", "locals"))
+_ASKED = frozenset(("hasattr", "find_spec", "TYPE_CHECKING"))
 _ALWAYS = frozenset(dir(builtins)) | {
     "__annotations__",
     "__builtins__",
@@ -93,20 +94,47 @@ def variables_of(code: CodeType) -> set[str]:
     return _bound(_scan(code)).union(*(part.co_varnames + part.co_cellvars for part in _parts(code)))
 
 
-def guarded_lines(tree: ast.AST) -> set[int]:
-    """The lines of `try` blocks that expect a NameError: there an unknown name is meant."""
-    lines: set[int] = set()
+def guarded_lines(tree: ast.AST, *errors: str) -> set[int]:
+    """The lines that expect one of these errors, in `try` or in `with suppress(...)`: what is missing is meant there.
+
+    A bare `except` expects a `BaseException`.
+    """
+    expected, lines = set(errors), set[int]()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Try) and any(_expects_name_error(handler) for handler in node.handlers):
+        if isinstance(node, ast.Try | ast.TryStar):
+            types = [_names(one.type) if one.type is not None else {"BaseException"} for one in node.handlers]
+        elif isinstance(node, ast.With):
+            types = [_names(one.context_expr) for one in node.items if _is_suppressed(one.context_expr)]
+        else:
+            continue
+        if any(expected & one for one in types):
             for statement in node.body:
-                lines.update(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
+                lines.update(_lines(statement))
     return lines
 
 
-def _expects_name_error(handler: ast.ExceptHandler) -> bool:
-    if handler.type is None:
-        return False
-    return any(isinstance(n, ast.Name) and n.id == "NameError" for n in ast.walk(handler.type))
+def asked_lines(tree: ast.AST) -> set[int]:
+    """The lines of conditions that ask what there is: by `hasattr`, by `find_spec` or by `TYPE_CHECKING`."""
+    lines: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If | ast.IfExp | ast.BoolOp):
+            first = node.values[0] if isinstance(node, ast.BoolOp) else node.test
+            if _names(first) & _ASKED:
+                lines.update(_lines(node))
+    return lines
+
+
+def _lines(node: ast.stmt | ast.expr) -> range:
+    return range(node.lineno, (node.end_lineno or node.lineno) + 1)
+
+
+def _is_suppressed(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and "suppress" in _names(node.func)
+
+
+def _names(tree: ast.AST) -> set[str]:
+    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return found | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
 
 def _parts(code: CodeType) -> Iterator[CodeType]:

@@ -12,16 +12,18 @@ from collections.abc import Mapping
 
 from .problem import Report, quoted
 from .script import Compiled
+from .seen import asked_lines, guarded_lines
 
 SETTING = "FRAMEWORK_SETTING_"
 """What the variable of a setting begins with."""
 
-_GUARDS = frozenset(("ImportError", "ModuleNotFoundError", "AttributeError", "Exception", "BaseException"))
+
+_GUARDS = ("ImportError", "ModuleNotFoundError", "AttributeError", "Exception", "BaseException")
 
 
 def check_surroundings(compiled: Compiled, environ: Mapping[str, str], report: Report) -> None:
     """Warn of modules that cannot be imported here, and of settings that are not set."""
-    guarded = _guarded(compiled.tree)
+    guarded = guarded_lines(compiled.tree, *_GUARDS) | asked_lines(compiled.tree)
     for node in ast.walk(compiled.tree):
         if isinstance(node, ast.Import | ast.ImportFrom) and node.lineno not in guarded:
             names = [one.name for one in node.names] if isinstance(node, ast.Import) else [node.module or ""]
@@ -47,22 +49,6 @@ def _setting(node: ast.AST) -> str | None:
     if isinstance(owner, ast.Attribute) and owner.attr == "settings" and isinstance(owner.value, ast.Name):
         return node.attr if owner.value.id == "context" and not node.attr.startswith("_") else None
     return None
-
-
-def _guarded(tree: ast.AST) -> set[int]:
-    """The lines of `try` blocks that expect a module or a setting to be missing."""
-    lines: set[int] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Try | ast.TryStar) and any(map(_expects, node.handlers)):
-            for statement in node.body:
-                lines.update(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
-    return lines
-
-
-def _expects(handler: ast.ExceptHandler) -> bool:
-    if handler.type is None:
-        return True
-    return any(isinstance(node, ast.Name) and node.id in _GUARDS for node in ast.walk(handler.type))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -11,16 +11,23 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from . import awaiting
 from .atom import AtomDefinition
-from .interfaces import Signature, call, interface
-from .names import COMMON_NAMES
+from .bindings import assigned, binds, own
+from .interfaces import CALLS, Signature, call, interface
+from .names import COMMON_NAMES, MODULES
 from .problem import Report, quoted
 from .script import Compiled
+from .seen import asked_lines, guarded_lines
 
 _COROUTINE = frozenset(
     ("send", "throw", "close", "cr_await", "cr_code", "cr_frame", "cr_running", "cr_origin")
 )
 _WITH_FIELDS = frozenset(("save", "retrieve", "iterate", "count"))
+_WHOLE_MODULES = frozenset(("io", "re", "uuid", "json", "datetime", "copy", "base64", "ipaddress"))
+"""Modules that are quick to import and have the same members on every machine."""
+_DEEPEST = 24
+"""So many steps an expression is followed, `a.b.c` has three: the time for long chains would grow with the square."""
 _IDENTITY = ("instance", "xid", "xname")
 _OF_CLASSES = frozenset(("key_field", "mro", "definition", "metadata"))
 _BODILY = frozenset(("json", "text", "form", "data", "args", "params", "query_params", "get_json", "cookies"))
@@ -30,10 +37,10 @@ _BODILY = frozenset(("json", "text", "form", "data", "args", "params", "query_pa
 class Kind:
     """What an expression is, as far as it is known."""
 
-    what: str  # a built-in object, `class`, `instance`, or `coroutine`
+    what: str  # a built-in object, `class`, `instance`, `coroutine`, or `method`: one that gives a coroutine
     shown: str
     atom: AtomDefinition | None = None
-    gives: Kind | None = None  # of a coroutine
+    gives: Kind | None = None  # of a coroutine: its result, of a method: its coroutine
     open: bool = False  # whether it may have more than is known: `self` of a child
 
 
@@ -56,17 +63,16 @@ class _Usage:
     _values: dict[str, ast.expr] = field(default_factory=dict)
     _busy: set[str] = field(default_factory=set)
     _first: str | None = None
+    _depth: int = 0
+    _kinds: dict[ast.expr, Kind | None] = field(default_factory=dict)
+    _guarded: Collection[int] = ()
 
     def check(self) -> None:
         nodes = [node for statement in self.compiled.body() for node in ast.walk(statement)]
         for node in nodes:
-            self._bound.update(_binds(node))
-            if (
-                isinstance(node, ast.Assign)
-                and len(node.targets) == 1
-                and isinstance(node.targets[0], ast.Name)
-            ):
-                self._values[node.targets[0].id] = node.value
+            self._bound.update(binds(node))
+            self._values.update(assigned(node))
+        self._guarded = guarded_lines(self.compiled.tree, "AttributeError") | asked_lines(self.compiled.tree)
         body = self.compiled.body()
         if self.compiled.script.owner is not None and len(body) == 1:
             function = body[0]
@@ -74,29 +80,46 @@ class _Usage:
                 self._first = function.args.args[0].arg
         for node in nodes:
             self._look(node)
-        if self.routing:
-            for statement in _own(self.compiled.body()):
-                if isinstance(statement, ast.Return) and statement.value is not None:
-                    parts = (
-                        statement.value.elts if isinstance(statement.value, ast.Tuple) else [statement.value]
-                    )
-                    for part in parts:
-                        self._awaited(part)
+        used = [use for node in nodes for use in awaiting.uses(node, self._bound)]
+        used += [use for value in self._answers() for use in awaiting.answered(value)]
+        handed_on = awaiting.handed_on(nodes, used)
+        for use in used:
+            self._awaited(use, handed_on)
+
+    def _answers(self) -> Iterator[ast.expr]:
+        """What a routing script returns."""
+        for statement in own(self.compiled.body()) if self.routing else ():
+            if isinstance(statement, ast.Return) and statement.value is not None:
+                yield statement.value
 
     # what an expression is
 
     def kind(self, node: ast.expr) -> Kind | None:
+        if node in self._kinds:
+            return self._kinds[node]
+        self._depth += 1
+        try:
+            found = self._kind(node) if self._depth <= _DEEPEST else None
+        finally:
+            self._depth -= 1
+        if not self._busy:
+            self._kinds[node] = found
+        return found
+
+    def _kind(self, node: ast.expr) -> Kind | None:
         if isinstance(node, ast.Name):
             return self._of_name(node.id)
         if isinstance(node, ast.Attribute):
             if self._is_builtin(node.value, "atom") and node.attr in self.classes:
                 return Kind("class", f"atom.{node.attr}", self.classes[node.attr])
-            return None
+            return self._of_method(node)
         if isinstance(node, ast.Call):
             return self._of_call(node)
         if isinstance(node, ast.Await):
             inner = self.kind(node.value)
             return inner.gives if inner is not None and inner.what == "coroutine" else None
+        if isinstance(node, ast.NamedExpr):
+            return self.kind(node.value)
         return None
 
     def _of_name(self, name: str) -> Kind | None:
@@ -104,11 +127,7 @@ class _Usage:
             owner = self.classes.get(self.compiled.script.owner or "")
             what = "class" if name == "cls" else "instance"
             return Kind(what, name, owner, open=True) if owner is not None else None
-        if (
-            name in ("request", "response")
-            and name in self.compiled.script.parameters
-            and not self._bound[name]
-        ):
+        if name in ("request", "response") and self._is_parameter(name):
             return Kind(name, name)
         if name == "Runtime" and not self._bound[name]:
             return Kind("Runtime", name)
@@ -120,10 +139,25 @@ class _Usage:
         self._busy.discard(name)
         return replace(found, shown=name) if found is not None else None
 
+    def _is_parameter(self, name: str) -> bool:
+        return name in self.compiled.script.parameters and not self._bound[name]
+
     def _is_builtin(self, node: ast.expr, name: str) -> bool:
+        if isinstance(node, ast.Name) and self._bound[node.id] == 1:  # another name for it
+            node = self._values.get(node.id, node)
         return (
             isinstance(node, ast.Name) and node.id == name and not self._bound[name] and name in COMMON_NAMES
         )
+
+    def _of_method(self, node: ast.Attribute) -> Kind | None:
+        owner = self.kind(node.value)
+        method = self._signature(owner, node.attr) if owner is not None else None
+        if owner is None or method is None or not method.is_coroutine:
+            return None
+        one = owner.atom is not None and node.attr in ("save", "load")
+        gives = replace(owner, what="instance", shown="it") if one else None
+        shown = f"{owner.shown}.{node.attr}"
+        return Kind("method", shown, gives=Kind("coroutine", f"{shown}(...)", gives=gives))
 
     def _of_call(self, node: ast.Call) -> Kind | None:
         for name in ("FIFO", "Cache"):
@@ -134,18 +168,10 @@ class _Usage:
         made = self.kind(node.func)
         if made is not None and made.what == "class":
             return replace(made, what="instance")
-        owner = self.kind(node.func.value) if isinstance(node.func, ast.Attribute) else None
-        if owner is None or not isinstance(node.func, ast.Attribute):
-            return None
-        method = self._signature(owner, node.func.attr)
-        if method is None or not method.is_coroutine:
-            return None
-        one = owner.atom is not None and node.func.attr in ("save", "load")
-        gives = replace(owner, what="instance", shown="it") if one else None
-        return Kind("coroutine", f"{owner.shown}.{node.func.attr}(...)", gives=gives)
+        return made.gives if made is not None and made.what == "method" else None
 
     def _signature(self, owner: Kind, name: str) -> Signature | None:
-        if owner.what == "coroutine":
+        if owner.what in ("coroutine", "method"):
             return None
         if owner.atom is not None:
             for method in (*owner.atom.class_methods, *owner.atom.instance_methods):
@@ -157,33 +183,65 @@ class _Usage:
     # what is done with it
 
     def _look(self, node: ast.AST) -> None:
-        if isinstance(node, ast.Expr):
-            self._awaited(node.value)
-        elif isinstance(node, ast.Attribute):
+        if isinstance(node, ast.Attribute):
             self._attribute(node)
         elif isinstance(node, ast.Call):
             self._call(node)
-        elif isinstance(node, ast.For):
-            self._awaited(node.iter, "for ... in await")
-        elif (isinstance(node, ast.comprehension) and not node.is_async) or isinstance(node, ast.AsyncFor):
-            self._awaited(node.iter)
-        elif isinstance(node, ast.Subscript):
-            self._awaited(node.value)
-        elif isinstance(node, ast.If | ast.While | ast.IfExp):
-            self._awaited(node.test)
-        elif isinstance(node, ast.Compare):
-            for one in (node.left, *node.comparators):
-                self._awaited(one)
         elif isinstance(node, ast.With):
             for item in node.items:
                 self._entered(item.context_expr)
+        elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+            self._iterated(node)
+        elif isinstance(node, ast.Await):
+            self._awaits(node)
 
-    def _awaited(self, node: ast.expr, how: str = "await") -> None:
+    def _awaited(self, use: awaiting.Use, handed_on: Collection[str]) -> None:
         """Report a coroutine that is used as if it were its result."""
-        found = self.kind(node) if isinstance(node, ast.Call | ast.Name) else None
+        value = use.value
+        while isinstance(value, ast.NamedExpr):
+            if value.target.id in handed_on and not use.fails:
+                return
+            value = value.value
+        if not isinstance(value, ast.Call | ast.Name):
+            return
+        if isinstance(value, ast.Name) and value.id in handed_on and not use.fails:
+            return
+        found = self.kind(value)
         if found is not None and found.what == "coroutine":
             message = f"{quoted(found.shown)} is a coroutine that is not awaited: nothing of it happens"
-            self.report.error(self.compiled.location(node), "not-awaited", message, hint=f"write `{how} ...`")
+            hint = f"write `{use.how} ...`"
+            self.report.error(self.compiled.location(value), "not-awaited", message, hint=hint)
+
+    def _iterated(self, node: ast.For | ast.AsyncFor | ast.comprehension) -> None:
+        found = self.kind(node.iter)
+        if found is not None and found.what == "FIFO":
+            message = f"{quoted(found.shown)} is not iterated: it hands out one item at a time"
+            hint = "write `async with ... as item`, in a function that is called again"
+            self.report.error(self.compiled.location(node.iter), "not-awaited", message, hint=hint)
+        is_async = node.is_async if isinstance(node, ast.comprehension) else isinstance(node, ast.AsyncFor)
+        if not is_async and self._gives_many(node.iter):
+            message = "`iterate` gives its instances asynchronously"
+            self.report.error(
+                self.compiled.location(node.iter), "not-awaited", message, hint="write `async for`"
+            )
+
+    def _awaits(self, node: ast.Await) -> None:
+        """Report an `await` of what is no coroutine."""
+        found = self.kind(node.value)
+        if found is not None and found.what == "FIFO":
+            what, hint = f"{quoted(found.shown)} cannot be awaited", "write `async with ... as item`"
+        elif self._gives_many(node.value):
+            what, hint = "`iterate` cannot be awaited", "write `async for`, or `await ....retrieve(...)`"
+        else:
+            return
+        self.report.error(self.compiled.location(node), "not-awaited", what, hint=hint)
+
+    def _gives_many(self, node: ast.expr) -> bool:
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            return False
+        owner = self.kind(node.func.value)
+        method = self._signature(owner, node.func.attr) if owner is not None else None
+        return method is not None and method.is_generator
 
     def _entered(self, node: ast.expr) -> None:
         found = self.kind(node)
@@ -193,7 +251,9 @@ class _Usage:
 
     def _attribute(self, node: ast.Attribute) -> None:
         owner = self.kind(node.value)
-        if owner is None or node.attr.startswith("_"):
+        if owner is None:
+            self._of_module(node)
+        if owner is None or owner.what == "method" or node.attr.startswith("_"):
             return
         if owner.what == "coroutine":
             if node.attr not in _COROUTINE:
@@ -225,10 +285,23 @@ class _Usage:
             node, f"{quoted(owner.shown)} has no {quoted(node.attr)}", meant or f"it has {_shown(known)}"
         )
 
+    def _of_module(self, node: ast.Attribute) -> None:
+        """Report what a module in scope has not, unless the script asks what there is."""
+        name = node.value.id if isinstance(node.value, ast.Name) else ""
+        if name not in _WHOLE_MODULES or self._bound[name] or node.lineno in self._guarded:
+            return
+        if isinstance(node.ctx, ast.Load) and not hasattr(MODULES[name], node.attr):
+            inner = getattr(MODULES[name], name, None)
+            if hasattr(inner, node.attr):
+                hint = f"{quoted(name)} is the module here: write `{name}.{name}.{node.attr}`"
+            else:
+                hint = self.report.did_you_mean(node.attr, dir(MODULES[name])) or ""
+            self._unknown(node, f"the module {quoted(name)} has no {quoted(node.attr)}", hint)
+
     def _unknown(self, node: ast.Attribute, message: str, hint: str) -> None:
         line, offset = node.end_lineno or node.lineno, (node.end_col_offset or 0) - len(node.attr.encode())
         location = self.compiled.source.byte_location(line, max(offset, 0))
-        self.report.error(location, "unknown-member", message, hint=hint)
+        self.report.error(location, "unknown-member", message, hint=hint or None)
 
     def _members(self, owner: Kind) -> set[str]:
         if owner.atom is None:
@@ -242,8 +315,9 @@ class _Usage:
         }
 
     def _call(self, node: ast.Call) -> None:
-        for builtin in ("FIFO", "Cache", "callout"):
-            if self._is_builtin(node.func, builtin):
+        called = node.func.id if isinstance(node.func, ast.Name) else ""
+        for builtin in CALLS:
+            if self._is_builtin(node.func, builtin) or (builtin == called and self._is_parameter(called)):
                 self._arguments(node, call(builtin), f"{builtin}(...)", ())
                 return
         owner = self.kind(node.func)
@@ -286,7 +360,8 @@ class _Usage:
         if len(node.args) > len(signature.positional):
             extra = node.args[len(signature.positional)]
             most = len(signature.positional) or "no"
-            message = f"{quoted(what)} takes {most} arguments without a name, not {len(node.args)}"
+            arguments = "argument" if most == 1 else "arguments"
+            message = f"{quoted(what)} takes {most} {arguments} without a name, not {len(node.args)}"
             self.report.error(self.compiled.location(extra), "unknown-member", message)
         missing = signature.required - given - set(signature.positional[: len(node.args)])
         if missing:
@@ -306,34 +381,3 @@ def _fields(atom: AtomDefinition) -> set[str]:
 def _shown(known: Collection[str]) -> str:
     names = [f"`{name}`" for name in sorted(known)]
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-
-
-def _binds(node: ast.AST) -> Iterator[str]:
-    """The names that a node of a syntax tree binds."""
-    if isinstance(node, ast.Name):
-        if not isinstance(node.ctx, ast.Load):
-            yield node.id
-    elif isinstance(node, ast.arg):
-        yield node.arg
-    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield node.name
-    elif isinstance(node, ast.alias):
-        yield (node.asname or node.name).partition(".")[0]
-    elif isinstance(node, ast.Global | ast.Nonlocal):
-        yield from node.names * 2  # bound elsewhere, by whoever
-    elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-        yield node.name
-    elif isinstance(node, ast.MatchMapping) and node.rest:
-        yield node.rest
-
-
-def _own(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements of a scope, without those of its functions and classes."""
-    waiting: list[ast.AST] = list(body)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            continue
-        if isinstance(node, ast.stmt):
-            yield node
-        waiting.extend(ast.iter_child_nodes(node))
