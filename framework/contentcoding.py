@@ -41,6 +41,11 @@ class Body:
         self._sizes = [0] * (len(self._stages) + 1)
         self._pieces: list[bytes] = []
 
+    @property
+    def is_coded(self) -> bool:
+        """Is there a coding to undo, and is each one known?"""
+        return bool(self._stages)
+
     async def add(self, data: bytes) -> None:
         """The next piece of the wire: decoded here if that is soon done, else in a thread."""
         self._count(0, data)

@@ -90,13 +90,13 @@ class Execution:
         """The target's response, as the response script leaves it, or what it answers instead."""
         if call.route.response_script is None:
             return response
-        seen = readable(response, self._most(call))
+        seen = await readable(response, self._most(call))
         came = Response(seen.code, seen.body, seen.headers.mutablecopy())
 
         def left() -> Response:
             if seen.body is came.body is not response.body and "content-encoding" not in seen.headers.given:
                 seen.body = came.body = response.body  # as it was sent, compressed
-                seen.headers["content-encoding"] = response.headers["content-encoding"]
+                seen.headers["content-encoding"] = response.headers.getlist("content-encoding")
             return remade(seen, came=came)
 
         answered = await self._run(call, call.route.response_script, seen, unanswered=left)

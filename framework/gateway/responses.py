@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import time
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
-from framework import jsontext, trace
+from framework import contentcoding, jsontext, trace
 from framework.errors import Error, HTTPError
 from framework.gateway.response_headers import BadAnswer, ResponseHeaders, written
 
@@ -30,7 +29,6 @@ _OF_THE_BODY = (
     *("content-encoding", "content-length", "content-range", "accept-ranges"),
     *("content-md5", "digest", "content-digest", "repr-digest", "etag", "last-modified"),
 )
-_CODINGS = ("gzip", "x-gzip", "deflate")
 
 
 class Nothing:
@@ -142,29 +140,24 @@ def remade(response: Response, *, came: Response) -> Response:
     return response
 
 
-def readable(response: Response, limit: int) -> Response:
+async def readable(response: Response, limit: int) -> Response:
     """A target's response as its script is to see it: not compressed, if the target compressed it unasked.
 
     One of another coding, of more than ``limit`` bytes, or that is broken is shown as it is.
     """
-    coding = response.headers.get("content-encoding", "").strip().lower()
-    if coding not in _CODINGS or not response.body:
-        return Response(response.code, response.body, response.headers.mutablecopy())
+    seen = Response(response.code, response.body, response.headers.mutablecopy())
+    coding = ", ".join(response.headers.getlist("content-encoding"))
+    if not coding or not response.body:
+        return seen
     try:
-        body = _inflated(response.body, limit)
-    except zlib.error:
-        body = None
-    seen = Response(response.code, response.body if body is None else body, response.headers.mutablecopy())
-    if body is not None:
-        del seen.headers["content-encoding"]
+        decoded = contentcoding.Body(coding, limit)
+        if decoded.is_coded:
+            await decoded.add(response.body)
+            seen.body = decoded.whole()
+            del seen.headers["content-encoding"]
+    except (contentcoding.Malformed, contentcoding.TooLarge):
+        pass
     return seen
-
-
-def _inflated(body: bytes, limit: int) -> bytes | None:
-    """What was compressed; None for more than that, or for a part of it."""
-    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, as its head says
-    inflated = inflater.decompress(body, limit + 1)
-    return inflated if inflater.eof and not inflater.unused_data and len(inflated) <= limit else None
 
 
 def _set_anew(headers: Any) -> ResponseHeaders:

@@ -511,11 +511,19 @@ async def test_a_new_body_drops_what_described_the_old_one(
     assert answer.body == (b"part" if code == 206 else b"new")
 
 
-@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+PACKED = [
+    ("gzip", gzip.compress(b"plain")),
+    ("deflate", zlib.compress(b"plain")),
+    ("deflate", zlib.compress(b"plain")[2:-4]),  # the bare stream, which some servers send
+    ("GZIP, identity", gzip.compress(b"pl") + gzip.compress(b"ain")),
+    ("deflate, gzip", gzip.compress(zlib.compress(b"plain"))),
+]
+
+
+@pytest.mark.parametrize(("coding", "packed"), PACKED, ids=["gzip", "deflate", "bare", "members", "nested"])
 async def test_a_compressed_body_is_unpacked_for_the_script_alone(
-    serving: Serving, backend: Backend, coding: str
+    serving: Serving, backend: Backend, coding: str, packed: bytes
 ) -> None:
-    packed = gzip.compress(b"plain") if coding == "gzip" else zlib.compress(b"plain")
     backend.scripted = (200, packed, {"Content-Encoding": coding, "ETag": '"a"'})
     reads = to(
         backend,
@@ -535,8 +543,14 @@ async def test_a_compressed_body_is_unpacked_for_the_script_alone(
 
 @pytest.mark.parametrize(
     "packed",
-    [gzip.compress(b"a" * 5000), gzip.compress(b"plain")[:-1], b"no gzip", b""],
-    ids=["large", "cut", "other", "empty"],
+    [
+        gzip.compress(b"a" * 5000),
+        gzip.compress(b"a" * 500) + gzip.compress(b"a" * 501),
+        gzip.compress(b"plain")[:-1],
+        b"no gzip",
+        b"",
+    ],
+    ids=["large", "large together", "cut", "other", "empty"],
 )
 async def test_what_cannot_be_unpacked_within_the_limit_stays_as_it_is(
     serving: Serving, backend: Backend, packed: bytes
