@@ -367,7 +367,7 @@ async def test_what_a_block_knows_of_its_delivery(fifos: Fifos) -> None:
 @pytest.mark.parametrize("name", ["id", "attempt", "put_at", "epoch"])
 async def test_outside_a_block_they_raise(filled: Fifos, name: str) -> None:
     fifo = filled("q")
-    with pytest.raises(NotInBlock):
+    with pytest.raises(NotInBlock, match="'q'"):
         getattr(fifo, name)
     async with fifo:
         getattr(fifo, name)

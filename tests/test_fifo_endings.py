@@ -16,6 +16,7 @@ from framework.definitions import Backoff, FifoPolicy, Location
 from framework.errors import Nested, Reject, Retry, Stopping, Unavailable
 from framework.fifo import Fifos
 from framework.policies import Policies
+from framework.request_id import REQUEST_ID
 from framework.session import CLAIMS, RUN, Run, Session
 from framework.storage import Storage
 from framework.storage.operations import RetryNow
@@ -117,14 +118,18 @@ async def test_two_blocks_of_a_fifo_that_end_in_the_same_turn_of_the_loop(
     assert await fifos("q").length() == 0
 
 
-async def test_after_an_early_acknowledgement_the_block_is_still_a_block(fifos: Fifos) -> None:
+async def test_after_an_early_acknowledgement_the_block_is_still_a_block(
+    fifos: Fifos, caplog: pytest.LogCaptureFixture
+) -> None:
     await fifos("q").put_many([1, 2])
     fifo = fifos("q")
     async with fifo:
         await fifo.ack()
-        with pytest.raises(Nested):
+        with pytest.raises(Nested, match="'q'"):
             await fifos("q").__aenter__()
         assert fifo.attempt == 1
+    await fifos.settlements.settle()
+    assert caplog.records == [], "no claim was lost"
 
 
 @pytest.mark.parametrize("stopping", [False, True])
@@ -221,13 +226,16 @@ async def test_the_error_of_a_block_is_charged_to_its_item_with_what_becomes_of_
     fifos = Fifos(session, Policies([FifoPolicy("q", Location("q.yaml", 1, 1), **policy)]))
     run = Run("worker")
     RUN.set(run)
+    REQUEST_ID.set("request-1")
     await fifos("q").put(1)
+    REQUEST_ID.set(None)
     with pytest.raises(type(error)):
         async with fifos("q"):
             raise error
     await fifos.settlements.settle()
     [charge] = run.charges
     assert charge.error is error
+    assert charge.request_id == "request-1"
     assert re.search(fate, charge.fate)
     assert run.fifos == {"q"}
     assert not run.finished
@@ -265,3 +273,42 @@ async def test_a_database_that_cannot_be_written_is_not_counted_against_the_item
         assert (state.head.attempts, state.dead) == (0, 0)
         assert 0 < state.head.retry_in <= 0.5, "but it waits a little, so that nothing spins"
         assert await storage.write([RetryNow("q")]) == [True]
+
+
+async def test_what_a_block_does_is_done_for_the_request_that_put_its_item(
+    fifos: Fifos, storage: Storage
+) -> None:
+    REQUEST_ID.set("request-1")
+    await fifos("q").put(1)
+    REQUEST_ID.set("outer")
+    async with fifos("q"):
+        assert REQUEST_ID.get() == "request-1"
+        await fifos("next").put(2)
+    assert REQUEST_ID.get() == "outer"
+    async with fifos("next"):
+        assert REQUEST_ID.get() == "request-1"
+    assert REQUEST_ID.get() == "outer"
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_time_out_hides_neither_a_cancellation_from_outside_nor_an_error(
+    session: Session, cancelled: bool
+) -> None:
+    fifos = Fifos(session, Policies([FifoPolicy("q", Location("q.yaml", 1, 1), timeout=0.02)]))
+    await fifos("q").put(1)
+
+    async def work() -> None:
+        async with fifos("q"):
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if not cancelled:
+                    raise KeyError from None
+                task.cancel()  # somebody else, in the same turn of the loop
+                raise
+
+    task = asyncio.create_task(work())
+    await asyncio.wait([task])
+    assert task.cancelled() is cancelled
+    if not cancelled:
+        assert isinstance(task.exception(), KeyError)

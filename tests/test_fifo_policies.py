@@ -313,7 +313,9 @@ async def test_a_put_with_a_connection_belongs_to_its_transaction(policy: Policy
         assert await fifo.put(1, conn=conn) == 1
         assert await fifo.put_many([2, 3], conn=conn) == [2, 3]
         assert await fifo.put_many([]) == [], "who puts nothing asks nobody"
-    assert await fifo.peek(9) == [1, 2, 3]
+    async with session.collected():
+        assert await fifo.put(4) is None, "its id is not known before the end"
+    assert await fifo.peek(9) == [1, 2, 3, 4]
 
 
 async def test_a_fifo_shows_itself_as_it_is_written(policy: Policy) -> None:

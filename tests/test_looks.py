@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import Any
 
 import pytest
 
+from framework.fifo import Fifos
 from framework.looks import Look, Looks
+from framework.session import RUN, Run
 
 pytestmark = pytest.mark.anyio
 
@@ -85,6 +88,31 @@ async def test_a_worker_pauses_while_nothing_can_be_in_its_fifos(looks: Looks) -
     assert 50 < looks.pause(["a", "b"], 100.0) <= 60
     b.found()
     assert looks.pause(["a", "b"], 5.0) <= 0
+
+
+async def test_an_empty_fifo_does_not_hold_up_the_next_one(
+    fifos: Fifos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that reads two by turns waits in neither while the other one may have an item."""
+
+    async def take(name: str) -> Any:
+        async with asyncio.timeout(10), fifos(name) as item:
+            return item
+
+    putting: list[asyncio.Future[Any]] = []
+
+    async def put() -> None:
+        await fifos("a").put(3)
+
+    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 0.01)
+    RUN.set(Run("worker"))
+    await fifos("b").put_many([1, 2])
+    assert await take("a") is None
+    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 60.0)
+    assert [await take("b"), await take("a"), await take("b"), await take("a")] == [1, None, 2, None]
+    asyncio.get_running_loop().call_later(0.05, lambda: putting.append(asyncio.ensure_future(put())))
+    assert await take("b") is None, "it makes room for the other one, which has an item now"
+    assert await take("a") == 3
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ async def test_a_dead_letter_keeps_everything_and_the_next_is_served(storage: St
 async def test_burying_needs_the_claim(storage: Storage) -> None:
     await put(storage, "1")
     claim = await bury(storage)
-    with pytest.raises(ClaimLost):
+    with pytest.raises(ClaimLost, match=f"item {claim.item_id} of FIFO 'q'"):
         await storage.write([Bury(claim, FAILED)])
     await storage.write([Bury(claim, FAILED, settled=True)])
     assert len(await storage.dead_letters("q", 10)) == 1
@@ -200,7 +200,7 @@ async def test_an_item_in_work_is_neither_skipped_nor_dropped_nor_purged(storage
     first, second, _ = await put(storage, "1", "2", "3")
     claim = (await deliver(storage)).claim
     for verb in (Skip("q", 8.0), Drop("q", first)):
-        with pytest.raises(InWork):
+        with pytest.raises(InWork, match=f"item {first} of FIFO 'q'"):
             await storage.write([verb])
     assert await storage.write([Drop("q", second), Purge("q")]) == [True, 1]
     assert await payloads(storage) == ["1"]
