@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,34 @@ def test_a_role_is_recorded_as_it_was_written(roles: Roles) -> None:
         {"regex": "/v1/orders$", "methods": ["POST"]},
         {"regex": r"/v1/orders/\d+$", "methods": ["PUT", "DELETE"]},
     ]
+
+
+SLOW = [
+    r"(a+)+$",
+    r"/(\w+\s?)*$",
+    r"(a*)*",
+    r"(a|b+)+",
+    r"/?(/?[^/]+)*x",
+    r"((a+))+",
+    r"(?:a+?)+?",
+    r"(a{1,99}){1,99}",
+]
+FAST = [
+    r"(/[^/]+)*$",
+    r"/teas(/|$)",
+    r".*",
+    r"(a+){2,5}",
+    r"(/\w+(\.\w+)*)*$",
+    r"(a*b)*",
+    r"/(a|b)*",
+    r"(?=a+)+b",
+]
+
+
+@pytest.mark.parametrize("regex", [*SLOW, *FAST])
+def test_a_repetition_of_a_repetition_is_warned_of(tmp_path: Path, regex: str) -> None:
+    """One path of 30 characters, from anybody who may call, and nobody else is served."""
+    right = json.dumps({"regex": regex, "methods": ["GET"]})
+    (tmp_path / "role.yaml").write_text(f"name: reader\nauthorities: [{right}]\n", "utf-8")
+    found = [(problem.severity, problem.code) for problem in check(tmp_path).problems]
+    assert found == ([("warning", "regex-slow")] if regex in SLOW else [])

@@ -91,6 +91,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "no-such-module": "a module that does not exist is used",
         "duplicate-role": "two roles have the same name",
         "regex": "a regular expression is malformed",
+        "regex-slow": "a role's regular expression can take for ever on one path",
         "regex-variable": "a role's regular expression has `{name}`, which is no variable there",
         # scripts
         "script-folded": "a script is written as a folded (>) block, which destroys its lines",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .backtracking import repeats_a_repetition
 from .location import Location
 from .nodes import MapNode
 from .problem import quoted
@@ -59,5 +60,11 @@ def _right(node: MapNode, reading: Reading) -> Authority | None:
         message = f"{quoted(text)} has {quoted(variable[0])}, which matches these very characters only"
         hint = f"write `[^/]+` for one segment of a path: {quoted(_VARIABLE.sub('[^/]+', text))}"
         reading.report.warning(node.value_location("regex"), "regex-variable", message, hint=hint)
+    if repeats_a_repetition(text):
+        message = (
+            f"{quoted(text)} repeats a repetition: one long path can take for ever, and nobody else is served"
+        )
+        hint = "repeat once, `a+` for `(a+)+`, or begin each round with what it cannot contain: `(/[^/]+)*`"
+        reading.report.warning(node.value_location("regex"), "regex-slow", message, hint=hint)
     methods = tuple(str(item.value) for item in node.texts("methods"))
     return Authority(regex, methods, node.location)
