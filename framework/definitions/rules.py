@@ -279,7 +279,7 @@ def _is_gateway(authority: str, host: str, port: int) -> bool:
     parts = urlsplit(authority)
     if (parts.port or (443 if parts.scheme == "https" else 80)) != port:
         return False
-    name = (parts.hostname or "").lower()
+    name = parts.hostname or ""  # in lower case
     return name == host.lower() or (_is_local(name) and _is_local(host.lower()))
 
 

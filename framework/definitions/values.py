@@ -113,11 +113,11 @@ def _parsed_datetime(text: str) -> dt.datetime:
         raise FieldError("type", f"must not be in a leap second, which cannot be kept, and {text!r} is")
     try:
         zone: dt.tzinfo | None = None if offset is None else dt.UTC
-        if sign and int(hours) < 24 and int(minutes) < 60:
+        if sign:
+            if int(minutes) > 59:
+                raise ValueError("an offset has at most 59 minutes beside its hours")
             away = dt.timedelta(hours=int(hours), minutes=int(minutes))
-            zone = dt.timezone(-away if sign == "-" else away)
-        elif sign:
-            raise ValueError("the offset is beyond a day")
+            zone = dt.timezone(-away if sign == "-" else away)  # it refuses a day and more
         year, month, day, hour, minute, second = map(int, parts)
         microsecond = int((fraction or "")[:6].ljust(6, "0"))
         return dt.datetime(year, month, day, hour, minute, second, microsecond, zone)
@@ -203,7 +203,6 @@ class _Inside(Exception):
     """What is wrong deep inside a value; each level on the way out puts its step before the path."""
 
     def __init__(self, rule: str, message: str) -> None:
-        super().__init__(message)
         self.rule = rule
         self.message = message
         self.path = ""
