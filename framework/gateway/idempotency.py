@@ -116,9 +116,12 @@ def _key(call: Call) -> RequestKey | None:
 
     The draft writes the key as a string in quotation marks; without them it is taken as it is.
     """
-    given = call.request.headers.get("idempotency-key")
-    if given is None or call.request.method in _SAFE:
+    keys = call.request.headers.getlist("idempotency-key")
+    if not keys or call.request.method in _SAFE:
         return None
+    if len(set(keys)) > 1:
+        raise HTTPError(400, "the request has two different values of Idempotency-Key")
+    given = keys[0]
     key = given[1:-1] if len(given) >= 2 and given[0] == given[-1] == '"' else given
     if not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
         raise HTTPError(400, f"the Idempotency-Key is a text of 1 to {LONGEST_KEY} printable characters")

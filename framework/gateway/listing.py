@@ -82,7 +82,7 @@ def _count(parameters: Mapping[str, list[str]], name: str, default: int) -> int:
         return default
     text = parameters[name][0]
     if not _WHOLE.fullmatch(text) or not 0 <= int(text) <= _LARGEST:
-        raise HTTPError(400, f"`{name}` is a whole number from 0")
+        raise HTTPError(400, f"`{name}` is a whole number from {int(name == 'limit')}")
     return int(text)
 
 

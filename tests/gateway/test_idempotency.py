@@ -157,6 +157,15 @@ async def test_a_key_that_is_none_is_refused(serving: Serving, value: str) -> No
         assert await names(client) == []
 
 
+async def test_two_different_keys_are_refused(serving: Serving) -> None:
+    """A proxy in front may have read the other one."""
+    async with serving(APP) as client:
+        for second, code in (("k2", 400), ("k1", 201)):
+            both = {"Idempotency-Key": "k1", "IDEMPOTENCY-KEY": second}
+            assert (await client.post("/things", b'{"name": "a"}', headers=both)).code == code
+        assert await names(client) == ["a"]
+
+
 async def test_the_key_of_a_safe_method_means_nothing(serving: Serving) -> None:
     async with serving(APP) as client:
         assert (await client.get("/things", headers=key("k1"))).json() == []
