@@ -160,7 +160,8 @@ def _require_one_name(path: str) -> None:
         found = os.stat(path)
         if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
             raise CannotOpen(
-                f"the database {path} has {found.st_nlink} names (hard links), and its write-ahead log lies beside one of them: "
+                f"the database {path} has {found.st_nlink} names (hard links), and its write-ahead log "
+                "lies beside one of them: "
                 f"remove those that it is not served by; `find FOLDER -samefile {shlex.quote(path)}` lists them"
             )
 
