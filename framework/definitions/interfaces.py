@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+
+_ENDS_HEADER = re.compile(r"    (?:(?:async )?def .*|\).*):(?: \.\.\.)?$")
+_SETS = re.compile(r"\s+self\.(\w+)(?:: [^=]+)? = ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,13 @@ CALLS: Mapping[str, tuple[str, str]] = {
 @functools.cache
 def interface(name: str) -> Interface:
     """What an object of this name has: ``FIFO`` stands for ``FIFO("name")``, ``atom`` for every class."""
-    found = _class(*PLACES[name])
+    path, owner = PLACES[name]
+    return interface_of(headers(_text(path), owner), owner)
+
+
+def interface_of(text: str, name: str) -> Interface:
+    """What a class in a text has."""
+    found = _class(text, name)
     members: dict[str, Signature | None] = {}
     for node in found.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -87,7 +97,8 @@ def call(name: str) -> Signature:
     """What a built-in function takes."""
     path, function = CALLS[name]
     owner, _, own = function.rpartition(".")
-    around = _class(path, owner) if owner else _module(path)
+    text = _text(path)
+    around = _class(headers(text, owner), owner) if owner else ast.parse(text)
     found = next(
         node
         for node in ast.walk(around)
@@ -116,12 +127,35 @@ def signature(node: ast.FunctionDef | ast.AsyncFunctionDef, *, is_method: bool =
     )
 
 
-def _class(path: str, name: str) -> ast.ClassDef:
-    return next(node for node in _module(path).body if isinstance(node, ast.ClassDef) and node.name == name)
+def _class(text: str, name: str) -> ast.ClassDef:
+    return next(node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name)
 
 
-def _module(path: str) -> ast.Module:
-    return ast.parse(resources.files("framework").joinpath(path).read_text(encoding="utf-8"))
+def headers(text: str, name: str) -> str:
+    """A class of a module without the bodies of its methods, but for attributes that these set.
+
+    To parse all of them takes longer than the rest of a check. It relies on how the code is formatted.
+    """
+    start = re.search(rf"^class {name}\b", text, re.MULTILINE)
+    first, *lines = text[start.start() if start else 0 :].split("\n")
+    kept, is_body = [first], False
+    for line in lines:
+        if line and not line[0].isspace():
+            break
+        if line.startswith("    ") and not line[4:5].isspace():
+            is_body = False
+        if not is_body:
+            kept.append(line)
+            is_body = _ENDS_HEADER.match(line) is not None
+            if is_body and not line.endswith(" ..."):
+                kept.append("        pass")
+        elif (attribute := _SETS.match(line)) is not None:
+            kept.append(f"        self.{attribute[1]} = 0")
+    return "\n".join([*kept, ""])
+
+
+def _text(path: str) -> str:
+    return resources.files("framework").joinpath(path).read_text(encoding="utf-8")
 
 
 def _slots(node: ast.Assign) -> list[str]:
