@@ -8,6 +8,7 @@ end. Which of both it is tells a page of memory that a fork shares.
 
 from __future__ import annotations
 
+import asyncio
 import mmap
 import os
 import signal
@@ -23,6 +24,8 @@ from types import FrameType
 _WAIT = 0.2  # seconds that a child waits to see whether the server was told as well
 _TOGETHER = 0.5  # seconds between the arrivals of one signal at two members of a group, at most
 _LOOK = 0.05
+_RETURNED = b"""a child of os.fork() came back to the server's event loop and was ended: end it by os._exit()
+"""
 _ASKED_AT = struct.Struct("d")
 _OVER = _ASKED_AT.size
 
@@ -36,6 +39,7 @@ class Children:
         self._parent = os.getpid()
         self._watched = False
         self._ports: set[int] = set()
+        self.loop: asyncio.AbstractEventLoop | None = None  # the server's
         _all.add(self)
 
     # ---- in the server ----------------------------------------------------------------------
@@ -62,6 +66,8 @@ class Children:
             signal.siginterrupt(number, False)
         for port in self._ports:
             _close_connections(port)
+        if self.loop is not None and not self.loop.is_closed():
+            self.loop.call_soon(_end_on_return)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._for_the_group():
@@ -93,6 +99,13 @@ class Children:
         while not self._page[_OVER] and os.getppid() == self._parent:
             time.sleep(_LOOK)
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _end_on_return() -> None:
+    """This child runs the server's event loop: its script has gone on after `os.fork` as if nothing had been."""
+    with suppress(OSError):
+        os.write(2, _RETURNED)
+    os._exit(1)
 
 
 def _close_connections(port: int) -> None:

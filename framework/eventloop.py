@@ -11,6 +11,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import uvloop
@@ -61,11 +62,20 @@ def run_to_its_end(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]
                 raise
             if not task.done():
                 _report(error)
+            else:
+                _take_a_stop(loop)
         else:
             if not task.done():
                 logger.error("a script has stopped the event loop; it goes on", extra={"action": "loop_left"})
         left(loop)
     return task.result()
+
+
+def _take_a_stop(loop: asyncio.AbstractEventLoop) -> None:
+    """What the task itself raised has left the loop before its stop: whoever closes the loop must not meet it."""
+    for _ in range(2):
+        with suppress(RuntimeError):
+            loop.run_until_complete(asyncio.sleep(0))
 
 
 def _is_of_a_terminal(error: BaseException) -> bool:

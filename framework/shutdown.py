@@ -118,7 +118,7 @@ class Shutdown:
 
     def attach(self, stop: Callable[[], None]) -> None:
         """From the running event loop: ``stop`` is to be called there when a stop is asked for, or was."""
-        self._loop = asyncio.get_running_loop()
+        self._loop = self.children.loop = asyncio.get_running_loop()
         self._answered_at = time.monotonic()
         # The loop has taken the signals for itself. What it wants to know is passed on.
         self._loops = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)

@@ -366,6 +366,31 @@ def test_a_child_that_is_terminated_dies_and_the_server_goes_on(serve: Serve, tm
     assert server.stop() == 0
 
 
+def test_a_child_that_comes_back_to_the_event_loop_is_ended(serve: Serve, tmp_path: Path) -> None:
+    work = "__import__('os').fork()\nawait asyncio.sleep(0.2)"
+    server = serve(app(tmp_path, work=work))
+    server.order("a")
+    server.order("b")
+    until(lambda: ended(tmp_path) == ["a", "b"])
+    until(lambda: server.family() == [server.process.pid], 5)
+    assert begun(tmp_path) == ["a", "b"]
+    assert "came back to the server's event loop and was ended" in server.err
+    assert server.get("/-/ready", token=None).code == 200
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("error", ["SystemExit(0)", "KeyboardInterrupt"])
+def test_a_start_that_a_script_would_leave_has_failed_at_its_line(
+    serve: Serve, tmp_path: Path, error: str
+) -> None:
+    definitions = app(tmp_path)
+    (definitions / "leaving.yaml").write_text(f"name: leaving\ncode: |\n  raise {error}\n")
+    server = serve(definitions, wait=False)
+    assert server.wait(20) == 1
+    assert "leaving.yaml:3 in <module> failed: " + error.partition("(")[0] in server.err
+    assert "Event loop stopped" not in server.err
+
+
 def test_a_child_keeps_no_connection_and_not_the_address(serve: Serve, tmp_path: Path) -> None:
     definitions = app(tmp_path)
     script = (
