@@ -155,6 +155,14 @@ async def test_all_of_a_batch_is_stored(connection: Contended, path: Path) -> No
     assert stored(path) == ["a", "b", "c"]
 
 
+async def test_where_nothing_fails_each_unit_runs_once_and_needs_no_savepoint(connection: Contended) -> None:
+    """A savepoint costs as much as a small unit."""
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    assert write(connection, put("a"), put("b")) == ["a", "b"]
+    assert [sql.partition(" ")[0] for sql in statements] == ["BEGIN", "INSERT", "INSERT", "COMMIT"]
+
+
 async def test_a_unit_that_fails_is_undone_alone(connection: Contended, path: Path) -> None:
     assert write(connection, put("a"), twice, put("b")) == ["a", Duplicate, "b"]
     assert stored(path) == ["a", "b"]
