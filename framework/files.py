@@ -53,6 +53,14 @@ class Access:
             return cls.own()
         return cls(found.st_uid, found.st_gid, found.st_mode & _SHARED == _SHARED)
 
+    @classmethod
+    def in_folder(cls, folder: str) -> Access:
+        """That of the first file in a folder: what root begins for a service belongs to who has the folder."""
+        if os.geteuid() != _ROOT or _is_open(folder):
+            return cls.own()
+        found = os.stat(folder)
+        return cls(found.st_uid, found.st_gid)
+
     @property
     def file_mode(self) -> int:
         return 0o660 if self.shared else 0o600

@@ -139,9 +139,22 @@ def test_commands_of_root_beside_a_server_leave_nothing_of_roots(folder: Path) -
 
 
 @as_root
+@pytest.mark.parametrize("first", [("token",), ("fifo", "ls"), ("serve",)], ids=" ".join)
+def test_a_database_that_root_begins_is_the_service_s(folder: Path, first: tuple[str, ...]) -> None:
+    if first == ("serve",):
+        Server(folder / "definitions", folder, database="sqlite:///tea.db").ready().stop()
+    else:
+        run(*first, *DATABASE, cwd=folder)
+    for file in (*folder.glob("tea.db*"), *folder.glob("tea.db.run/*")):
+        assert file.stat().st_uid == SERVICE, file
+    assert Running(SERVICE, "definitions", *DATABASE, cwd=folder).end() == 0
+
+
+@as_root
 def test_a_database_of_root_says_whose_it_is(folder: Path) -> None:
     server = Server(folder / "definitions", folder, database="sqlite:///tea.db").ready()
     server.stop()
+    os.chown(folder / "tea.db", 0, 0)
     refused = run_as(SERVICE, "serve", "definitions", *DATABASE, "--port", 0, cwd=folder)
     assert refused.code == 2
     assert "belongs to root (user 0) with mode 0600" in refused.err

@@ -512,7 +512,8 @@ def _require_place(path: str) -> None:
 
 def _make(path: str) -> None:
     """The file, before SQLite makes one that others may read. SQLite gives its log the same mode and owner."""
+    real = os.path.realpath(path)
     try:
-        files.create(os.path.realpath(path))
+        files.create(real, files.Access.in_folder(os.path.dirname(real)))
     except OSError as error:
         raise CannotOpen(f"cannot open the database {path}: {error.strerror or error}") from error
