@@ -72,10 +72,8 @@ class Server:
         if address.port != self.port:
             return False
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                address.host, address.port, type=socket.SOCK_STREAM
-            )
-        except OSError:
+            found = await asyncio.get_running_loop().getaddrinfo(address.host, None)
+        except (OSError, UnicodeError):  # the latter of a name that is too long to be looked up
             return False
         hosts = {str(name[0]) for *_, name in found}
         return any(host == self.host or (self.host in _ANY and _is_ours(host)) for host in hosts)

@@ -145,4 +145,9 @@ PARTS = (
         ("framework/gateway/authentication.py", "framework/tokens.py", "framework/roles.py"),
         ("tests/gateway/test_authentication.py", "tests/test_tokens.py", "tests/test_roles.py"),
     ),
+    Part(
+        "control",
+        ("framework/control.py",),
+        ("tests/test_control.py",),
+    ),
 )

@@ -46,14 +46,15 @@ def queues(tree: ast.AST) -> Queues:
 
 def _take(node: ast.Name, parents: dict[ast.AST, ast.AST], found: Queues) -> None:
     """Note one use of `FIFO`."""
-    call = parents.get(node)
-    name = _constant_name(call) if isinstance(call, ast.Call) and call.func is node else None
-    attribute = parents.get(call) if isinstance(call, ast.Call) else None
+    parent = parents.get(node)
+    call = parent if isinstance(parent, ast.Call) and parent.func is node else None
+    name = _constant_name(call)
+    attribute = None if call is None else parents.get(call)
     is_put = isinstance(attribute, ast.Attribute) and attribute.attr in _PUTS
     if name is None:
         found.known = found.known and is_put
     elif is_put:
-        assert isinstance(call, ast.Call)
+        assert call is not None
         found.puts.setdefault(name, call)
     else:
         found.mentions.add(name)

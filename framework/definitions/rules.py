@@ -94,8 +94,10 @@ class Rules:
                 message = f"{quoted(route.path)} takes the same paths as {quoted(first.path)}"
                 hint = "one entry serves every method of a path: dispatch on `request.method`"
                 if route.atom is not None:
-                    made = f"{quoted(route.path)}, made for {quoted(route.atom)},"
-                    message = f"{made} takes the same paths as {quoted(first.path)}"
+                    message = (
+                        f"{quoted(route.path)}, made for {quoted(route.atom)}, "
+                        f"takes the same paths as {quoted(first.path)}"
+                    )
                     hint = "give one of them another path: that of generated endpoints stands in `api.path`"
                 related = (first.location,)
                 self.report.error(route.location, "duplicate-path", message, hint=hint, related=related)
@@ -155,8 +157,6 @@ class Rules:
     def _unseen(self, compiled: Compiled, use: Use, bound: set[str]) -> None:
         location = compiled.source.byte_location(use.line, use.offset)
         known = {*compiled.names, *PLAIN_BUILTINS, *bound}
-        if use.attribute is not None and use.attribute in self.classes:
-            known = {"atom", "model", *known}
         hint = self.report.did_you_mean(use.name, known)
         if use.name in self.classes:
             hint = f"write `atom.{use.name}`"

@@ -169,6 +169,12 @@ def test_a_name_in_a_script_is_one_that_it_can_see(
     assert told_of(tmp_path, line, STORED, DRAFT, MODULE) == told
 
 
+def test_a_method_sees_its_class_as_an_atom_and_not_by_its_bare_name(tmp_path: Path) -> None:
+    body = "methods:\n  instance_methods:\n  - method_body: |\n      def copy(self): return {}()\n"
+    assert codes(tmp_path, class_("Order", body.format("Order"))) == ["unseen-name"]
+    assert codes(tmp_path, class_("Order", body.format("atom.Order"))) == []
+
+
 def test_a_line_that_expects_an_unknown_name_is_passed_over_and_others_are_not(tmp_path: Path) -> None:
     guarded = "try:\n    x = wrong\n  except NameError:\n    x = 1\n  y = wrong"
     assert found(tmp_path, route("/a", f"  {guarded}\n  return 200, 'NameError'\n")) == [
@@ -255,6 +261,7 @@ TARGET = "target: {authorities: ['http://192.0.2.1:8080']}\n"
         ("", TARGET, []),
         (ANSWERS, f"idempotency: true\nidempotency_headers: []\n{TARGET}", []),
         (SOMETIMES, f"idempotency: true\nidempotency_headers: []\n{TARGET}", [("idempotency-target", 5)]),
+        ("  # nothing is done\n", "", [("no-target", 5)]),
         ("  return 200 +\n", "", [("script-syntax", 5)]),  # and nothing of its consequence
     ],
 )
@@ -319,6 +326,7 @@ def seen(script: str) -> Queues:
         ("FIFO().x", [], [], [], False),
         ("x = FIFO", [], [], [], False),
         ("f(FIFO)", [], [], [], False),
+        ("f(FIFO).put(1)", [], [], [], False),  # it may be read there
         ("FIFO.x", [], [], [], False),
         ('FIFO(name); FIFO("a").put(1)', ["a"], [], [], False),
         ('f(FIFO); FIFO(name).put(1)', [], [], [], False),
