@@ -53,8 +53,7 @@ def write_in_turn(
             unit.error = translate(error)
         return batch
     try:
-        if not _begin_while_wanted(turns, connection, waiting):
-            return []
+        _begin_while_wanted(turns, connection, waiting)
         batch = waiting.start()
         if batch:
             write_batch(connection, batch)
@@ -67,8 +66,8 @@ def write_in_turn(
 
 def _begin_while_wanted(
     turns: Turns, connection: sqlite3.Connection, waiting: Waiting[sqlite3.Connection]
-) -> bool:
-    """Begin the transaction; False when nobody wants it any more.
+) -> None:
+    """Begin the transaction, unless nobody wants it any more.
 
     Only a program that takes no turns can be in the way now. Another error is for each unit to have.
     """
@@ -80,10 +79,9 @@ def _begin_while_wanted(
                 turns.blocked()
                 if waiting.wanted():
                     continue
-                return False
         else:
             turns.free()
-        return True
+        return
 
 
 def write_batch(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:
