@@ -229,9 +229,7 @@ class Rules:
             return route.location
         compiled = next(found for found in self.compiled if found.script is script)
         end = open_end(compiled.body())
-        if end is None:
-            return None
-        return compiled.location(end) if end.lineno else script.location
+        return None if end is None else compiled.location(end)
 
     def _loops(self, route: RouteDefinition) -> bool:
         target = route.target

@@ -303,7 +303,9 @@ def test_each_further_worker_that_reads_a_fifo_is_told_with_the_first(tmp_path: 
 
 def test_a_route_that_reads_a_fifo_shares_it_with_its_worker_in_silence(tmp_path: Path) -> None:
     reads = '  async with FIFO("orders") as item:\n    print(item)\n  return 200\n'
-    assert codes(tmp_path, route("/a", reads), worker("W", READS.format("orders"))) == []
+    one, two = (worker(name, READS.format("orders")) for name in ("V", "W"))
+    assert codes(tmp_path, route("/a", reads), one) == []
+    assert codes(tmp_path, route("/a", reads), one, route("/b", reads), two) == ["fifo-shared"]
 
 
 def seen(script: str) -> Queues:
