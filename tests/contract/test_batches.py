@@ -259,17 +259,29 @@ async def test_the_outcome_of_a_cancelled_caller_is_told_once(
     assert (result, type(error)) == ((None, KeyError) if fails else ("done", type(None)))
 
 
-async def test_an_answer_in_the_turn_of_the_cancellation_is_told_as_well(make: Make, opened: Opened) -> None:
+@pytest.mark.parametrize("fails", [False, True])
+async def test_an_answer_in_the_turn_of_the_cancellation_is_told_as_well(
+    make: Make, opened: Opened, fails: bool
+) -> None:
     told: list[tuple[Any, Any]] = []
     tasks: list[asyncio.Future[Any]] = []
-    # Called in the turn of the loop in which the unit was answered, before its caller runs again.
+
+    def work(_: Opened) -> str:
+        if fails:
+            raise KeyError
+        return "done"
+
+    # Called in the turn of the loop in which the batch was answered, before any caller runs again.
     thread = await make(done=lambda _: tasks[0].cancel() and None)
-    tasks.append(
-        asyncio.ensure_future(thread.run(lambda _: "done", ["a"], lambda *outcome: told.append(outcome)))
-    )
-    await asyncio.wait(tasks)
+    first = await hold(thread, opened)
+    tasks.append(asyncio.ensure_future(thread.run(work, orphaned=lambda *outcome: told.append(outcome))))
+    tasks.append(asyncio.ensure_future(thread.run(lambda _: 1, ["changed"])))
+    await asyncio.sleep(0)
+    opened.free.set()
+    await asyncio.wait([first, *tasks])
     assert tasks[0].cancelled()
-    assert told == [("done", None)]
+    [(result, error)] = told
+    assert (result, type(error)) == ((None, KeyError) if fails else ("done", type(None)))
 
 
 async def test_what_the_connection_raises_as_it_opens_is_raised_by_the_start() -> None:

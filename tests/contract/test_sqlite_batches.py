@@ -168,8 +168,17 @@ async def test_a_unit_that_fails_is_undone_alone(connection: Contended, path: Pa
     assert stored(path) == ["a", "b"]
 
 
-async def test_a_single_unit_that_fails_leaves_nothing(connection: Contended, path: Path) -> None:
-    assert write(connection, twice) == [Duplicate]
+async def test_a_single_unit_that_fails_leaves_nothing_and_is_not_tried_again(
+    connection: Contended, path: Path
+) -> None:
+    runs: list[str] = []
+
+    def noted(connection: Connection) -> None:
+        runs.append("run")
+        twice(connection)
+
+    assert write(connection, noted) == [Duplicate]
+    assert runs == ["run"]
     assert stored(path) == []
 
 
