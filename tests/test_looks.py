@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from framework.errors import Retry
 from framework.fifo import Fifos
 from framework.looks import Look, Looks
 from framework.session import RUN, Run
@@ -113,6 +114,27 @@ async def test_an_empty_fifo_does_not_hold_up_the_next_one(
     asyncio.get_running_loop().call_later(0.05, lambda: putting.append(asyncio.ensure_future(put())))
     assert await take("b") is None, "it makes room for the other one, which has an item now"
     assert await take("a") == 3
+
+
+async def test_a_look_into_an_empty_fifo_lasts_until_anothers_back_off_ends(
+    fifos: Fifos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither longer nor shorter: the other one's head can be had then."""
+
+    async def take(name: str, wait: float) -> Any:
+        monkeypatch.setattr("framework.fifo.FIFO_WAIT", wait)
+        async with asyncio.timeout(10), fifos(name) as item:
+            return item
+
+    RUN.set(Run("worker"))
+    await fifos("a").put("item")
+    with pytest.raises(Retry):
+        async with fifos("a"):
+            raise Retry(after=0.5)
+    await fifos.settlements.settle()
+    assert await take("a", 0.0) is None
+    assert await take("b", 60.0) is None
+    assert await take("a", 0.0) == "item"
 
 
 @pytest.fixture
