@@ -186,6 +186,10 @@ def test_a_leap_second_is_called_what_it_is() -> None:
     assert "leap second" in refused("DateTime", "2016-12-31T23:59:60Z").message
 
 
+def test_an_offset_with_too_many_minutes_is_named_as_the_reason() -> None:
+    assert "offset" in refused("DateTime", "2026-01-31T12:34:56+01:60").message
+
+
 def test_a_refused_text_of_a_point_in_time_is_not_shown_at_length() -> None:
     for text in ("x" * 10_000, "2026-01-31T12:34:56." + "1" * 10_000 + "Z"):
         assert len(refused("DateTime", text).message) < 300
