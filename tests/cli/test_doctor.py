@@ -59,7 +59,7 @@ def test_a_good_database_is_left_as_it_is(database: Database) -> None:
     assert content(database.folder) == before
     assert set(found) == {
         *("python", "limits", "sqlite", "file-system", "space", "settings", "sync"),
-        *("files", "access", "integrity", "tables", "processes", "workers"),
+        *("files", "access", "integrity", "tables", "processes", "workers", "drain"),
     }
     assert not [finding for finding in found.values() if finding["level"] == "error"]
     assert found["sqlite"]["data"] == {"version": sqlite3.sqlite_version}

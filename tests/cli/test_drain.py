@@ -60,7 +60,9 @@ def test_off_ends_a_drain_without_a_restart(database: Database, work: Work) -> N
     database.put("orders", {"n": 1})
     time.sleep(1.3)
     assert work.done() == []
+    assert "drain --off" in database.run("doctor").out
     assert database.run("drain", "--off").out == "deliveries go on\n"
+    assert "no drain is in force" in database.run("doctor").out
     until(lambda: len(work.done()) == 1)
     assert database.run("drain", "--off").out == "no drain was in force\n"
 

@@ -56,6 +56,8 @@ _SYNCHRONOUS = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}
 _PROCESSES = "SELECT id, host, pid, started_at FROM _framework_process ORDER BY id"
 _IN_WORK = "SELECT name, item FROM _framework_fifo WHERE owner = ? AND item IS NOT NULL ORDER BY name"
 
+_DRAIN = "SELECT id, at FROM _framework_drain"
+_CONCERNED = "SELECT id FROM _framework_process WHERE started_at <= ? ORDER BY id"
 _SUSPECTS = """
     SELECT f.name, i.id FROM _framework_fifo f
     JOIN _framework_item i ON i.id = (SELECT min(id) FROM _framework_item WHERE fifo = f.id)
@@ -323,6 +325,7 @@ def _inside(
     if not plan.made:
         yield _processes(connection, locks)
         yield _workers(connection, locks)
+        yield _drain(connection, locks)
     if defined is not None:
         yield _definitions(sqlite_plan.plan(connection, dialect, defined, whole=True), len(defined))
 
@@ -400,6 +403,22 @@ def _processes(connection: sqlite3.Connection, locks: Locks) -> Finding:
         message += "; several of them write with a SQLite that has the rare WAL-reset bug"
         return Finding("processes", "warning", message, data)
     return Finding("processes", "ok", message, data)
+
+
+def _drain(connection: sqlite3.Connection, locks: Locks) -> Finding:
+    """A drain that keeps running servers from beginning anything new."""
+    drain = connection.execute(_DRAIN).fetchone()
+    if drain is None:
+        return Finding("drain", "ok", "no drain is in force", {"at": None})
+    at: float = drain[1]
+    if not any(locks.alive(number) for (number,) in connection.execute(_CONCERNED, (at,)).fetchall()):
+        return Finding("drain", "ok", "a drain was in force; no server that it concerned runs", {"at": at})
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    message = (
+        f"drained at {since}: servers that ran then deliver nothing new; "
+        "a restart or `framework drain --off` ends that"
+    )
+    return Finding("drain", "warning", message, {"at": at})
 
 
 def _workers(connection: sqlite3.Connection, locks: Locks) -> Finding:
