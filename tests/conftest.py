@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from framework.fifo import Fifos
 from framework.session import Session
 from framework.storage import Storage, open_storage
 from framework.storage.operations import Operation
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell without job control starts what runs in the background so, and all that the tests start would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REFERENCE_APP = Path(__file__).parent / "fixtures" / "reference-app"
 
