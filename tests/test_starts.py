@@ -100,7 +100,7 @@ async def starts(folder: Path, url: str) -> bool:
             assert getattr(scope["atom"], atom.__name__) is atom
             if atom._model.stored:
                 assert getattr(scope["model"], atom.__name__).name == atom.__name__
-                assert await atom.count() == 0
+                await atom.count()  # it has a table; a worker may have put something there already
         for module in checked.definitions.modules:
             assert getattr(scope["context"], module.name).__name__ == module.name
     return True

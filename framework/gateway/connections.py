@@ -136,6 +136,10 @@ class Incoming:
             remainder.close()
 
 
+# A back end reads this much with the head or in its next turn, even when it refuses the request.
+_SURELY_READ = 65536  # bytes of a request's body
+
+
 class _Stale(aiohttp.ServerDisconnectedError):
     """A pooled connection on which something came unasked: nothing was sent on it."""
 
@@ -146,7 +150,8 @@ class _Request(aiohttp.ClientRequest):
     async def send(self, conn: Any) -> ClientResponse:
         if conn.protocol is None or conn.protocol.should_close:
             raise _Stale
-        conn.protocol.hold(body=bool(self.body))
+        size = self.headers.get("Content-Length")
+        conn.protocol.hold(body=bool(self.body), large=size is None or int(size) > _SURELY_READ)
         return await super().send(conn)
 
 

@@ -79,15 +79,24 @@ class Handler(ResponseHandler):
     """Reads the remainder of a connection before it tells of its end."""
 
     remainder: Remainder | None = None
+    _large = False
 
-    def hold(self, *, body: bool) -> None:
-        """From now on, until the response is complete: for a request with a body."""
+    def hold(self, *, body: bool, large: bool) -> None:
+        """From now on, until the response is complete: for a request with a body, which may be ``large``."""
+        self._large = body and large
         if self.remainder is not None:
             self.remainder.close()
             self.remainder = None
         if body and self.transport is not None:
             with contextlib.suppress(OSError):  # no descriptor is left: the request is sent all the same
                 self.remainder = Remainder(self.transport)
+
+    def answered(self, status: int) -> None:
+        """A response begins. One that refuses a large body may not have read it: its connection will be reset, and
+        the next request on it would be lost.
+        """
+        if self._large and status >= 400:
+            self.force_close()
 
     def _read_on(self) -> None:
         remainder = self.remainder
@@ -115,7 +124,9 @@ class Response(ClientResponse):
 
     async def start(self, connection: Any) -> ClientResponse:
         self.remainder = connection.protocol.remainder
-        return await super().start(connection)
+        started = await super().start(connection)
+        connection.protocol.answered(self.status)
+        return started
 
 
 class Connector(aiohttp.TCPConnector):
