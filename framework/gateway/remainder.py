@@ -91,12 +91,14 @@ class Handler(ResponseHandler):
             with contextlib.suppress(OSError):  # no descriptor is left: the request is sent all the same
                 self.remainder = Remainder(self.transport)
 
-    def answered(self, status: int) -> None:
-        """A response begins. One that refuses a large body may not have read it: its connection will be reset, and
-        the next request on it would be lost.
+    async def read(self) -> Any:
+        """The next response. Who refuses a large body may not have read it: the connection will be reset, and the
+        next request on it would be lost.
         """
-        if self._large and status >= 400:
+        message, payload = await super().read()
+        if self._large and message.code >= 400:
             self.force_close()
+        return message, payload
 
     def _read_on(self) -> None:
         remainder = self.remainder
@@ -124,9 +126,7 @@ class Response(ClientResponse):
 
     async def start(self, connection: Any) -> ClientResponse:
         self.remainder = connection.protocol.remainder
-        started = await super().start(connection)
-        connection.protocol.answered(self.status)
-        return started
+        return await super().start(connection)
 
 
 class Connector(aiohttp.TCPConnector):
