@@ -28,14 +28,19 @@ Read = Callable[..., Reader[int]]
 def read(box: Outbox[int]) -> Iterator[Read]:
     """Begins to read; ended with the test."""
     readers: list[Reader[int]] = []
+    hands: list[Hand] = []
 
     def read(
         write: Callable[[list[int], int], None], failed: Callable[[Exception], None] = unexpected
     ) -> Reader[int]:
+        if isinstance(write, Hand):
+            hands.append(write)
         readers.append(box.reader(write, name="reader of a test", failed=failed))
         return readers[-1]
 
     yield read
+    for hand in hands:
+        hand.free.set()  # no thread of a test waits on beside the next ones
     for reader in readers:
         reader.close()
 
