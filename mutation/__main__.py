@@ -30,7 +30,10 @@ only_mutate = {modules}
 also_copy = {copied}
 pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "mutation.deeper"{without}]
 pytest_add_cli_args_test_selection = {tests}
-type_check_command = ["python", "-m", "mutation.types", "mypy", "--output=json", "--no-warn-unused-ignores", {checked}]
+type_check_command = [
+    "python", "-m", "mutation.types", "mypy", "--output=json", "--no-warn-unused-ignores",
+    {checked},
+]
 timeout_multiplier = 5.0
 timeout_constant = 5.0
 """
