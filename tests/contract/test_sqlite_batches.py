@@ -339,11 +339,19 @@ async def test_who_gives_up_behind_a_program_that_takes_no_turns_leaves_the_turn
     await asyncio.to_thread(thread.join)
     assert answers == [[]]
     assert stored(path) == []
+    assert "another program" in str(turns.late()), "nobody has been let in since"
     with Locks(str(path)) as locks:
         third = Turns(locks, str(path))
         await asyncio.wait_for(asyncio.to_thread(third.take), 5)
+        assert "another program" in str(turns.late()), "who comes next does not know better yet"
         third.give()
         third.close()
+        other.execute("COMMIT")
+        fourth = Turns(locks, str(path))
+        [late] = units(put("b"))
+        assert write_in_turn(fourth, connection, Waiting([late], threading.Lock())) == [late]
+        assert "another program" not in str(turns.late())
+        fourth.close()
 
 
 async def test_a_database_that_can_only_be_read_is_told_to_each_unit(turns: Turns, path: Path) -> None:

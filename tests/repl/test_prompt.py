@@ -424,11 +424,9 @@ def test_a_search_in_the_history_can_be_left(terminal: Terminal, leave: str) -> 
         terminal.signal(signal.SIGINT)
     else:
         terminal.send(leave)
-    time.sleep(0.3)
     if leave == "\r":
+        time.sleep(0.3)
         assert terminal.finish("")[-1] == "'a needle'"
-    else:
-        terminal.send(CTRL_C)
     terminal.prompt()
     assert terminal.run("6 * 7")[-1] == "42"
 

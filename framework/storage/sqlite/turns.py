@@ -19,7 +19,9 @@ from framework.storage.sqlite.locks import Lock, Locks
 
 _LOOK_EVERY = 1.0  # seconds
 _NEXT, _TURN = "writer-next", "writer-turn"
-_BLOCKED = " blocked"  # at the end of the signature of who has the turn, and cannot write either
+# At the end of the signature of who has the turn, and cannot write either. It is handed on with the turn: whoever
+# comes next does not know better before SQLite has let it write.
+_BLOCKED = " blocked"
 
 
 class Turns:
@@ -31,7 +33,7 @@ class Turns:
         self._next: Lock | None = None
         self._turn: Lock | None = None
         self._looked_at = 0.0
-        self._blocked = False  # as far as we know: also between two turns
+        self._blocked = False  # as far as we know
         self._signature = f"{os.getpid()} {socket.gethostname()}"
 
     def take(self) -> None:
@@ -46,6 +48,8 @@ class Turns:
             self._turn.acquire()
         finally:
             self._next.release()
+        with suppress(OSError):
+            self._blocked = self._turn.signature().endswith(_BLOCKED)
         self._sign()
 
     def _are_lost(self) -> bool:
@@ -108,12 +112,14 @@ class Turns:
                 lock.close()
 
     def _holder(self) -> str:
-        """Who has the turn; if nobody has, who is the next and does not take it."""
+        """Who has the turn; if nobody has, who is the next and does not take it. A blocked one goes before both."""
         signature = ""
         for name in (_TURN, _NEXT):
             probe = self._locks.lock(name)  # files of our own: the thread is waiting with the others
             try:
                 signature = signature or probe.signature()
+                if signature.endswith(_BLOCKED):
+                    return signature
                 if not probe.try_acquire():
                     return probe.signature()
             finally:
