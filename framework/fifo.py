@@ -333,9 +333,11 @@ class Fifo:
         """
         if not self._entered:
             return None
-        task = asyncio.current_task()
-        tasks = [entered for entered, _ in self._entered]
-        position = len(tasks) - 1 - tasks[::-1].index(task) if task in tasks else -1
+        position = -1
+        if len(self._entered) > 1:
+            task = asyncio.current_task()
+            tasks = [entered for entered, _ in self._entered]
+            position = len(tasks) - 1 - tasks[::-1].index(task) if task in tasks else -1
         return self._entered.pop(position)[1]
 
 

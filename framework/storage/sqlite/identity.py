@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from contextlib import suppress
 from enum import Enum, auto
 
 from framework.errors import CannotOpen, DatabaseLost
@@ -64,9 +63,13 @@ class Identity:
 
     def check_database(self) -> Lost | None:
         """Compare the database alone: one look, cheap enough for every commit."""
-        with suppress(OSError):  # it cannot be told
-            if self.lost is None and self._files and _file(self.path) == self._files[0]:
-                return None
+        if self.lost is None and self._files:
+            try:
+                found = os.stat(self.path)
+                if (found.st_dev, found.st_ino) == self._files[0]:
+                    return None
+            except OSError:
+                pass  # it is not there, or it cannot be told
         return self.check()
 
     def check(self) -> Lost | None:

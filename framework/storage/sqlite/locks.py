@@ -68,14 +68,17 @@ class Lock:
         """Give the lock away; the file stays open."""
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    def sign(self, text: str) -> None:
+    def sign(self, line: bytes) -> None:
         """Leave a line for those who wait; the holder's to write. It serves a message only: it never raises."""
         with suppress(OSError):
-            os.pwrite(self._fd, text.encode()[:_SIGNATURE].ljust(_SIGNATURE), 0)
+            os.pwrite(self._fd, line.ljust(_SIGNATURE), 0)
 
-    def signature(self) -> str:
-        """What the last holder left."""
-        return os.pread(self._fd, _SIGNATURE, 0).decode(errors="replace").strip()
+    def signature(self) -> bytes:
+        """What the last holder left, without the space around it; nothing if it cannot be read."""
+        try:
+            return os.pread(self._fd, _SIGNATURE, 0).strip()
+        except OSError:
+            return b""
 
     def close(self) -> None:
         """Free the lock and close the file; may be called twice."""

@@ -21,7 +21,7 @@ _LOOK_EVERY = 1.0  # seconds
 _NEXT, _TURN = "writer-next", "writer-turn"
 # At the end of the signature of who has the turn, and cannot write either. It is handed on with the turn: whoever
 # comes next does not know better before SQLite has let it write.
-_BLOCKED = " blocked"
+_BLOCKED = b" blocked"
 
 
 class Turns:
@@ -34,7 +34,8 @@ class Turns:
         self._turn: Lock | None = None
         self._looked_at = 0.0
         self._blocked = False  # as far as we know
-        self._signature = f"{os.getpid()} {socket.gethostname()}"
+        host = socket.gethostname().encode(errors="replace")[:100]
+        self._signature = b"%d %s" % (os.getpid(), host)
 
     def take(self) -> None:
         """Wait for this process's turn: from then on no other writes, until ``give``."""
@@ -44,13 +45,16 @@ class Turns:
             self._turn = self._locks.lock(_TURN)
         self._next.acquire()
         try:
-            self._next.sign(self._signature)
-            self._turn.acquire()
+            if not self._turn.try_acquire():
+                self._next.sign(self._signature)
+                self._turn.acquire()
         finally:
             self._next.release()
-        with suppress(OSError):
-            self._blocked = self._turn.signature().endswith(_BLOCKED)
-        self._sign()
+        # Most often it is our own still, and to read it costs less than to write it.
+        before = self._turn.signature()
+        self._blocked = before.endswith(_BLOCKED)
+        if before != self._signature:
+            self._sign()
 
     def _are_lost(self) -> bool:
         """Have the files gone? Others wait for new ones then. Looked at once a second: only fairness is at stake."""
@@ -71,8 +75,8 @@ class Turns:
         try:
             holder = self._holder()
         except (OSError, CannotOpen):
-            holder = ""
-        pid, _, host = holder.removesuffix(_BLOCKED).partition(" ")
+            holder = b""
+        pid, _, host = holder.decode(errors="replace").partition(" ")
         if holder.endswith(_BLOCKED):
             return self._held_by_another_program()
         return Unavailable(
@@ -94,7 +98,7 @@ class Turns:
 
     def _sign(self) -> None:
         if self._turn is not None:
-            self._turn.sign(self._signature + (_BLOCKED if self._blocked else ""))
+            self._turn.sign(self._signature + (_BLOCKED if self._blocked else b""))
 
     def _held_by_another_program(self) -> Unavailable:
         who = [holders.named(pid) for pid in holders.writers(self._database)]
@@ -111,9 +115,9 @@ class Turns:
             if lock is not None:
                 lock.close()
 
-    def _holder(self) -> str:
+    def _holder(self) -> bytes:
         """Who has the turn; if nobody has, who is the next and does not take it. A blocked one goes before both."""
-        signature = ""
+        signature = b""
         for name in (_TURN, _NEXT):
             probe = self._locks.lock(name)  # files of our own: the thread is waiting with the others
             try:
