@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, MetaData, Table, Text
 
-from framework.errors import ClaimLost, ItemRefused, Nested, NotInBlock, Stopping, Unavailable
+from framework.errors import ClaimLost, ItemRefused, Nested, NotInBlock, Retry, Stopping, Unavailable
 from framework.fifo import Fifos
 from framework.mu import MU
-from framework.session import Session
+from framework.session import RUN, Run, Session
 from framework.storage import Storage
 from framework.storage.operations import Claim, Insert, Release
+from framework.storage.signals import Signal
 from framework.storage.tables import RowNumber
 
 from .conftest import Recorder
@@ -290,6 +291,27 @@ async def test_a_put_wakes_who_waits(fifos: Fifos, monkeypatch: pytest.MonkeyPat
             assert await waiting == n
 
 
+async def test_who_waits_for_a_back_off_sleeps_no_longer_than_it(
+    filled: Fifos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 30)
+    sleeps: list[float | None] = []
+    changed = Signal.changed
+
+    async def noted(signal: Signal, timeout: float | None) -> bool:
+        sleeps.append(timeout)
+        return await changed(signal, timeout)
+
+    monkeypatch.setattr(Signal, "changed", noted)
+    with pytest.raises(Retry):
+        async with filled("q"):
+            raise Retry(after=0.3)
+    async with asyncio.timeout(10):
+        assert await take(filled) == 0
+    assert sleeps
+    assert all(sleep is not None and 0 < sleep <= 0.3 for sleep in sleeps), sleeps
+
+
 async def test_others_wait_while_an_item_is_in_work(filled: Fifos, monkeypatch: pytest.MonkeyPatch) -> None:
     async with filled("q") as item:
         other = asyncio.create_task(take_in_fresh_context(filled))
@@ -362,6 +384,20 @@ async def test_what_a_block_knows_of_its_delivery(fifos: Fifos) -> None:
     await fifos("q").put(2)
     async with fifo:
         assert fifo.epoch >= epoch
+
+
+async def test_the_state_names_the_worker_that_has_the_item(filled: Fifos, storage: Storage) -> None:
+    async def in_work_by() -> tuple[str | None, bool]:
+        before = time.time()
+        async with filled("q"):
+            state = await storage.fifo_state("q")
+            assert state is not None
+            assert state.in_work is not None
+            return state.in_work.worker, before <= state.in_work.since <= time.time()
+
+    assert await in_work_by() == (None, True), "no worker reads it"
+    RUN.set(Run("worker"))
+    assert await in_work_by() == ("worker", True)
 
 
 @pytest.mark.parametrize("name", ["id", "attempt", "put_at", "epoch"])

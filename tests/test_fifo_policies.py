@@ -23,6 +23,8 @@ from framework.storage import Storage
 from framework.storage.operations import DeadLetter, Insert
 from framework.storage.tables import RowNumber
 
+from .contract.processes import Child
+
 pytestmark = pytest.mark.anyio
 
 ROW = Table("Row", MetaData(), Column("seq", RowNumber, primary_key=True), Column("key", Text))
@@ -152,6 +154,37 @@ async def test_retry_without_a_time_is_any_failure(policy: Policy, storage: Stor
     await fifos("q").put("bad")
     assert [await fail(fifos, Retry()), await fail(fifos, Retry(after=99))] == ["bad", "bad"]
     assert len(await dead(storage)) == 1
+
+
+# Takes the head of ``q`` and keeps it.
+TAKE = """
+    [answer] = await db.write([Deliver("q", time.time())])
+    say(answer.payload)
+    await hear()
+"""
+
+
+@pytest.mark.parametrize(
+    ("on_exhausted", "following", "rest"), [("dead_letter", "good", (1, 1)), ("hold", None, (2, 0))]
+)
+async def test_an_item_that_kills_its_process_comes_no_more_after_max_crashes(
+    policy: Policy,
+    storage: Storage,
+    url: str,
+    on_exhausted: str,
+    following: str | None,
+    rest: tuple[int, int],
+) -> None:
+    fifos = policy(max_crashes=2, on_exhausted=on_exhausted)
+    await fifos("q").put_many(["deadly", "good"])
+    for expected in ("deadly", following):
+        child = await Child.start(TAKE, url)
+        assert await child.line() == '"deadly"'
+        await child.kill()
+        assert await fail(fifos, Retry(after=0)) == expected
+    state = await storage.fifo_state("q")
+    assert state is not None
+    assert (state.length, state.dead) == rest
 
 
 # ---- time-outs ------------------------------------------------------------------------------
