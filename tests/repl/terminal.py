@@ -115,12 +115,18 @@ class Terminal:
         return self
 
     def interrupt(self) -> None:
-        """Press Ctrl-C until it is seen: one that comes while the editor leaves is taken as a letter."""
-        deadline = time.monotonic() + 20
+        """Press Ctrl-C until it is seen: one that comes while the editor leaves is taken as a letter.
+
+        The next one waits long: one too many would come to the prompt, among what is typed there.
+        """
+        deadline = time.monotonic() + 30
+        pressed = float("-inf")
         while "KeyboardInterrupt" not in self.text():
             assert time.monotonic() < deadline, self.text()
-            self.send("\x03")
-            time.sleep(0.5)
+            if time.monotonic() - pressed > 5:
+                self.send("\x03")
+                pressed = time.monotonic()
+            time.sleep(0.02)
 
     def clear(self) -> None:
         """An empty screen, but for the prompt."""

@@ -208,15 +208,22 @@ def test_ctrl_c_at_the_prompt_clears_the_line(terminal: Terminal) -> None:
     terminal.prompt()
     assert terminal.run("1 + 1") == ["2"]
     terminal.line("if True:")
+    until(lambda: terminal.lines()[-1] == "...", what=terminal.text)
     terminal.send(CTRL_C)
     terminal.prompt()
     assert terminal.run("2 + 2") == ["4"]
 
 
 def test_a_task_in_the_background_that_blocks_is_stopped_by_ctrl_c_at_the_prompt(terminal: Terminal) -> None:
-    terminal.run("async def block():", "    await asyncio.sleep(0.2)", "    while True: pass", "")
+    terminal.run(
+        "async def block():",
+        "    await asyncio.sleep(0.2)",
+        "    open('blocked', 'w').close()",
+        "    while True: pass",
+        "",
+    )
     terminal.run("task = asyncio.create_task(block())")
-    time.sleep(0.5)
+    until(lambda: (terminal.folder / "blocked").exists(), what=terminal.text)
     terminal.send(CTRL_C)
     assert terminal.run("task.done()") == ["True"]
     assert terminal.run("type(task.exception())") == ["<class 'KeyboardInterrupt'>"]
@@ -400,6 +407,7 @@ def test_tab_completes(terminal: Terminal, begun: str, completed: str) -> None:
     terminal.send(begun + "\t")
     until(lambda: terminal.lines()[-1] == f">>> {completed}", what=terminal.text)
     terminal.send(CTRL_C)
+    terminal.prompt()
 
 
 @WITH_EDITOR
@@ -425,7 +433,7 @@ def test_a_search_in_the_history_can_be_left(terminal: Terminal, leave: str) -> 
     else:
         terminal.send(leave)
     if leave == "\r":
-        time.sleep(0.3)
+        until(lambda: terminal.lines()[-1] == ">>> 'a needle'", what=terminal.text)
         assert terminal.finish("")[-1] == "'a needle'"
     terminal.prompt()
     assert terminal.run("6 * 7")[-1] == "42"
@@ -510,11 +518,14 @@ def test_nothing_that_is_left_running_keeps_the_session(
 
 def test_the_history_lives_on(sit: object, serve: object, tmp_path: Path) -> None:
     server = serve(REFERENCE_APP)  # type: ignore[operator]
-    for shown in ("'old'", ">>> 'old'"):
+    for typed in (True, False):
         terminal = sit(url=server.url).prompt()  # type: ignore[operator]
-        terminal.send("\x1b[A" if shown.startswith(">") else "'old'\r")
-        terminal.see(shown)
-        terminal.send(CTRL_C)
-        terminal.prompt()
+        if typed:
+            assert terminal.run("'old'") == ["'old'"]
+        else:
+            terminal.send("\x1b[A")
+            terminal.see(">>> 'old'")
+            terminal.send(CTRL_C)
+            terminal.prompt()
         terminal.send(CTRL_D)
         assert terminal.wait() == 0
