@@ -24,6 +24,8 @@ logger = logging.getLogger("framework.fifo")
 RETRY_FIRST = 0.1  # seconds
 RETRY_LAST = 5.0
 
+_TOLD_AGAIN = 8  # tries, about 7 s; then after twice as many each time
+
 _PROMPT = 1.0  # seconds that cancelled tasks have until the log names them
 
 Settlement = Acknowledge | Release | Bury
@@ -115,24 +117,72 @@ class Settlements:
 
     async def _write(self, settlement: Settlement) -> None:
         delay = RETRY_FIRST
+        retries = _Retries(settlement.claim)
+        try:
+            while not await self._written(settlement, retries):
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, RETRY_LAST)
+        except asyncio.CancelledError:
+            retries.given_up()
+            raise
+
+    async def _written(self, settlement: Settlement, retries: _Retries) -> bool:
+        """Try once; False when it must be tried again."""
         claim = settlement.claim
-        while True:
-            try:
-                await self._session.storage.write([settlement])
-                return
-            except ClaimLost as error:
-                logger.error("%s", error, extra={"action": "claim_lost", "fifo": claim.fifo})
-                return
-            except Exception as error:
-                logger.warning(
-                    "FIFO %s: the end of item %d cannot be written yet: %s",
-                    claim.fifo,
-                    claim.item_id,
-                    error,
-                    extra={"action": "settle_retry", "fifo": claim.fifo},
-                )
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, RETRY_LAST)
+        try:
+            await self._session.storage.write([settlement])
+        except ClaimLost as error:
+            logger.error("%s", error, extra={"action": "claim_lost", "fifo": claim.fifo})
+        except Exception as error:
+            retries.failed(error)
+            return False
+        else:
+            retries.ended()
+        return True
+
+
+class _Retries:
+    """What the log says of a settlement that cannot be written: at once, then ever less often, then how it ended."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+        self._count = 0
+
+    def failed(self, error: Exception) -> None:
+        self._count += 1
+        if self._count == 1:
+            self._log(
+                logging.WARNING,
+                "settle_retry",
+                f"cannot be written yet: {error}; it is tried again, every {RETRY_LAST:g} s at the longest, until it "
+                "is written or the server stops",
+            )
+        elif self._count >= _TOLD_AGAIN and self._count.bit_count() == 1:
+            self._log(
+                logging.WARNING, "settle_retry", f"still cannot be written after {self._count} tries: {error}"
+            )
+
+    def ended(self) -> None:
+        if self._count:
+            self._log(logging.INFO, "settle_done", f"is written now, after {self._count} failed tries")
+
+    def given_up(self) -> None:
+        if self._count:
+            self._log(
+                logging.WARNING,
+                "settle_given_up",
+                f"was not written in {self._count} tries, and the server stops: the next start offers it again",
+            )
+
+    def _log(self, level: int, action: str, text: str) -> None:
+        logger.log(
+            level,
+            "FIFO %s: the end of item %d %s",
+            self._claim.fifo,
+            self._claim.item_id,
+            text,
+            extra={"action": action, "fifo": self._claim.fifo},
+        )
 
 
 def _warn(claim: Claim, running: Mapping[Beside, str | None]) -> None:

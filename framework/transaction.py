@@ -116,8 +116,7 @@ class _Holder:
             stored = False
             try:
                 if manager is not None:
-                    kind = None if error is None else type(error)
-                    await manager.__aexit__(kind, error, None if error is None else error.__traceback__)
+                    await _leave(manager, error)
                 stored = error is None
             finally:
                 self._settle(stored)
@@ -133,6 +132,21 @@ class _Holder:
         undos, self._undos = self._undos[first:], self._undos[:first]
         for undo in reversed(undos):
             undo()
+
+
+async def _leave(manager: AbstractAsyncContextManager[Transaction], error: BaseException | None) -> None:
+    """Commit or roll back. An error of the block stays what its caller sees: that the database had ended the
+    transaction before it could be rolled back comes to the same, and stands beside it.
+    """
+    if error is None:
+        await manager.__aexit__(None, None, None)
+        return
+    try:
+        await manager.__aexit__(type(error), error, error.__traceback__)
+    except Exception as failed:
+        if failed is error:
+            return  # the block raises it itself
+        error.add_note(f"the database had ended the transaction before: {failed}")
 
 
 class Collected(_Holder):

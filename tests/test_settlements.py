@@ -104,10 +104,47 @@ async def test_what_fails_is_tried_again_after_waits_that_double_up_to_the_last(
         await settlements.settle()
     assert waits == [RETRY_FIRST * factor for factor in (1, 2, 4, 8, 16, 32)] + [RETRY_LAST] * 2
     assert recorder.units == [(owed,)] * 9
+    first, later = caplog.messages
+    assert first.endswith(
+        "the disk is full; it is tried again, every 5 s at the longest, until it is written or the server stops"
+    )
+    assert later.endswith("still cannot be written after 8 tries: the disk is full")
     assert {record.__dict__["action"] for record in caplog.records} == {"settle_retry"}
     assert {record.__dict__["fifo"] for record in caplog.records} == {"q"}
     assert "the disk is full" in caplog.text
     assert f"FIFO q: the end of item {owed.claim.item_id} " in caplog.text
+
+
+async def test_what_fails_for_long_is_told_ever_less_often_and_then_how_it_ended(
+    settlements: Settlements,
+    recorder: Recorder,
+    storage: Storage,
+    waits: list[float],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    owed = Acknowledge(await delivered(storage, "q"))
+    recorder.failures = [Unavailable("the disk is full") for _ in range(70)]
+    with caplog.at_level(logging.INFO, "framework.fifo"):
+        settlements.hand_in(owed)
+        await settlements.settle()
+    assert len(waits) == 70
+    told = [record.__dict__["action"] for record in caplog.records]
+    assert told == ["settle_retry"] * 5 + ["settle_done"]  # at the tries 1, 8, 16, 32 and 64
+    assert caplog.messages[-1].endswith("is written now, after 70 failed tries")
+
+
+async def test_what_is_given_up_at_a_stop_is_told(
+    settlements: Settlements, recorder: Recorder, storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    owed = Acknowledge(await delivered(storage, "q"))
+    recorder.failures = [Unavailable("the disk is full") for _ in range(1000)]
+    settlements.hand_in(owed)
+    async with asyncio.timeout(10):
+        while not caplog.records:
+            await asyncio.sleep(0.01)
+        await settlements.abandon()
+    assert [record.__dict__["action"] for record in caplog.records] == ["settle_retry", "settle_given_up"]
+    assert caplog.messages[-1].endswith("and the server stops: the next start offers it again")
 
 
 async def test_a_lost_claim_is_logged_and_not_tried_again(

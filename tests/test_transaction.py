@@ -7,16 +7,23 @@ import time
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, text
 
 from framework import transaction as transaction_module
 from framework.atoms import Atoms, Models
 from framework.definitions import check
-from framework.errors import ClaimLost, Duplicate, TransactionEnded, TransactionHeld, TransactionTooLong
+from framework.errors import (
+    ClaimLost,
+    Duplicate,
+    TransactionEnded,
+    TransactionHeld,
+    TransactionTooLong,
+    Unavailable,
+)
 from framework.fifo import Fifos
 from framework.session import CLAIMS, Session
 from framework.storage import Storage
-from framework.storage.operations import Put, Release
+from framework.storage.operations import Execute, Put, Release
 from framework.storage.plans import Chosen, Plan
 from framework.transaction import JOINED
 
@@ -500,3 +507,47 @@ async def test_a_select_waits_for_the_writer_only_in_a_transaction_that_holds_it
         assert (await conn.execute(select(table.c.thingId))).fetchall() == [("mine",)]
     async with world.model.aiodb() as conn:
         assert (await conn.execute(select(table.c.thingId))).fetchall() == [("mine",)]
+
+
+# ---- what the database itself has ended --------------------------------------------------------
+
+
+async def test_the_error_of_a_block_is_not_hidden_by_a_database_that_had_ended_the_transaction_before(
+    world: World,
+) -> None:
+    await world.Thing(thingId="a").save()
+    again = text('INSERT OR ROLLBACK INTO "Thing" SELECT * FROM "Thing"')  # SQLite rolls all of it back
+    async with world.model.aiodb() as conn:
+        with pytest.raises(ZeroDivisionError, match="by zero") as caught:
+            async with conn.begin():
+                await world.Thing(thingId="b").save(conn=conn)
+                with pytest.raises(Unavailable, match="ended by the database"):
+                    await conn.execute(again)
+                raise ZeroDivisionError("by zero")
+    [note] = caught.value.__notes__
+    assert note.startswith("the database had ended the transaction before: ")
+    with pytest.raises(ZeroDivisionError) as caught:
+        async with world.session.collected():
+            await world.Thing(thingId="c").save()
+            await world.Thing.retrieve()  # takes the writer
+            held = JOINED.get()
+            assert held is not None
+            with pytest.raises(Unavailable):
+                await held.write([Execute(again)])
+            raise ZeroDivisionError("by zero")
+    assert caught.value.__notes__
+    assert await world.names() == ["a"]
+    await world.Thing(thingId="d").save()
+    assert await world.names() == ["a", "d"]
+
+
+async def test_a_commit_of_what_the_database_had_ended_before_fails(world: World) -> None:
+    await world.Thing(thingId="a").save()
+    again = text('INSERT OR ROLLBACK INTO "Thing" SELECT * FROM "Thing"')
+    async with world.model.aiodb() as conn:
+        with pytest.raises((Duplicate, Unavailable)):
+            async with conn.begin():
+                await world.Thing(thingId="b").save(conn=conn)
+                with pytest.raises(Unavailable):
+                    await conn.execute(again)
+    assert await world.names() == ["a"]

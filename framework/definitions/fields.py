@@ -25,6 +25,7 @@ from .problem import Report, clipped, did_you_mean, listed, quoted
 from .script import Malformed, compile_expression
 from .seen import PLAIN_BUILTINS
 from .transition import Transition, parse_transitions
+from .trees import walk
 from .trial import Failed, Trials, can_be_tried
 from .values import ACCEPT, Accept, FieldError, rebuilt
 
@@ -337,7 +338,7 @@ class FieldReader:
 
 
 def _calls(tree: ast.AST) -> bool:
-    return any(isinstance(node, ast.Call) for node in ast.walk(tree))
+    return any(isinstance(node, ast.Call) for node in walk(tree))
 
 
 def _quote_hint(type_: FieldType, node: Node) -> str | None:

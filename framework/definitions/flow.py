@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 
+from .trees import walk
+
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
@@ -22,8 +24,8 @@ def open_end(body: list[ast.stmt]) -> ast.stmt | None:
 def _answers_elsewhere(body: list[ast.stmt]) -> bool:
     """Whether `finish` is handed on, so that what answers cannot be seen."""
     for statement in body:
-        for node in ast.walk(statement):
-            if isinstance(node, _SCOPES) and any(map(_is_finish, ast.walk(node))):
+        for node in walk(statement):
+            if isinstance(node, _SCOPES) and any(map(_is_finish, walk(node))):
                 return True
             value = node.value if isinstance(node, ast.Assign | ast.NamedExpr | ast.AnnAssign) else None
             if value is not None and _is_finish(value):
@@ -42,7 +44,7 @@ def _statements(body: list[ast.stmt]) -> list[ast.stmt]:
         found.append(statement)
         for block in _blocks(statement):
             found.extend(_statements(block))
-        if any(map(_is_finish, ast.walk(statement))):
+        if any(map(_is_finish, walk(statement))):
             break
     return found
 
@@ -77,7 +79,7 @@ def _after(statement: ast.stmt) -> ast.stmt | None:
     """The statement after which one statement goes on to the next, or nothing if it never does."""
     if isinstance(statement, ast.Return | ast.Raise | ast.Break | ast.Continue):
         return None
-    if isinstance(statement, ast.Expr | ast.Assert) and any(map(_is_finish, ast.walk(statement))):
+    if isinstance(statement, ast.Expr | ast.Assert) and any(map(_is_finish, walk(statement))):
         return None
     if (
         isinstance(statement, ast.Assert)

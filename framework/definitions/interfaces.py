@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 
+from .trees import walk
+
 _ENDS_HEADER = re.compile(r"    (?:(?:async )?def .*|\).*):(?: \.\.\.)?$")
 _SETS = re.compile(r"\s+self\.(\w+)(?:: [^=]+)? = ")
 
@@ -85,7 +87,7 @@ def interface_of(text: str, name: str) -> Interface:
             members.setdefault(node.target.id, None)
         elif isinstance(node, ast.Assign):
             members.update((one, None) for one in _slots(node))
-    for one in ast.walk(found):
+    for one in walk(found):
         if isinstance(one, ast.Attribute) and isinstance(one.ctx, ast.Store) and _is_self(one.value):
             members.setdefault(one.attr, None)
     public = {name: taken for name, taken in members.items() if not name.startswith("_")}
@@ -101,7 +103,7 @@ def call(name: str) -> Signature:
     around = _class(headers(text, owner), owner) if owner else ast.parse(text)
     found = next(
         node
-        for node in ast.walk(around)
+        for node in walk(around)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == own
     )
     return signature(found, is_method=bool(owner))

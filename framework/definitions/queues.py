@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
+from .trees import walk
+
 _PUTS = frozenset(("put", "put_many"))
 
 
@@ -25,7 +27,7 @@ class Queues:
 def queues(tree: ast.AST) -> Queues:
     """Look through a script."""
     found = Queues()
-    nodes = list(ast.walk(tree))
+    nodes = list(walk(tree))
     if any(map(_binds_fifo, nodes)):
         return found
     parents = {child: node for node in nodes for child in ast.iter_child_nodes(node)}

@@ -21,6 +21,7 @@ from .nodes import ScalarNode
 from .problem import Report, quoted
 from .scalarmap import ScalarMap
 from .source import ByteColumns, Source
+from .trees import walk
 
 _NO_FILE = "<script>"
 """What the parser is given for a file: it would read its own error's line, and columns, from the YAML."""
@@ -143,7 +144,7 @@ def compile_expression(scalar: ScalarNode) -> tuple[CodeType, ast.Expression] | 
 def _at_start(scalar: ScalarNode, tree: ast.Expression) -> tuple[CodeType, ast.Expression]:
     line, column = scalar.source.place(scalar.start)
     offset = scalar.source.byte_column(line, column)
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.expr):
             node.lineno, node.col_offset, node.end_lineno, node.end_col_offset = line, offset, line, offset
     return compile(tree, scalar.source.file, "eval", dont_inherit=True), tree
@@ -179,7 +180,7 @@ def _root(tree: ast.Module | None) -> Iterator[None]:
         return
     asked = ast.Call(ast.Name(ROOT_OF, ast.Load()), [first], [])
     statement: ast.stmt = ast.Assign([ast.Name(ROOT, ast.Store())], asked)
-    for node in ast.walk(statement):
+    for node in walk(statement):
         if isinstance(node, ast.stmt | ast.expr):
             ast.copy_location(node, method)
     place = 1 if ast.get_docstring(method, clean=False) is not None else 0
@@ -334,7 +335,7 @@ class _Compiler:
 
     def move(self, tree: ast.AST) -> None:
         """Give every node the file's positions, in UTF-8 bytes as syntax trees count."""
-        for node in ast.walk(tree):
+        for node in walk(tree):
             line = getattr(node, "lineno", None)
             if line is None:
                 continue
@@ -376,7 +377,7 @@ class _Compiler:
         """The script as the body of the one statement of `whole`."""
         line, column = self.map.begin(1, 0)
         offset = self.source.byte_column(line, column)
-        for node in ast.walk(whole):
+        for node in walk(whole):
             if isinstance(node, ast.stmt | ast.expr | ast.arg | ast.keyword):
                 node.lineno, node.col_offset, node.end_lineno, node.end_col_offset = (
                     line,

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType
 
+from .trees import walk
+
 
 def _codes(*names: str) -> frozenset[int]:
     return frozenset(dis.opmap[name] for name in names if name in dis.opmap)
@@ -83,7 +85,7 @@ def is_always_seen(name: str) -> bool:
 
 def is_foreseeable(found: list[Use], tree: ast.AST) -> bool:
     """Whether everything that a script binds can be seen in its text, given the names that it uses."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
             return False
     return not any(use.name in _UNFORESEEABLE for use in found)
@@ -100,7 +102,7 @@ def guarded_lines(tree: ast.AST, *errors: str) -> set[int]:
     A bare `except` expects a `BaseException`.
     """
     expected, lines = set(errors), set[int]()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Try | ast.TryStar):
             types = [_names(one.type) if one.type is not None else {"BaseException"} for one in node.handlers]
         elif isinstance(node, ast.With):
@@ -116,7 +118,7 @@ def guarded_lines(tree: ast.AST, *errors: str) -> set[int]:
 def asked_lines(tree: ast.AST) -> set[int]:
     """The lines of conditions that ask what there is: by `hasattr`, by `find_spec` or by `TYPE_CHECKING`."""
     lines: set[int] = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.If | ast.IfExp | ast.BoolOp):
             first = node.values[0] if isinstance(node, ast.BoolOp) else node.test
             if _names(first) & _ASKED:
@@ -133,8 +135,8 @@ def _is_suppressed(node: ast.expr) -> bool:
 
 
 def _names(tree: ast.AST) -> set[str]:
-    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    return found | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    found = {node.id for node in walk(tree) if isinstance(node, ast.Name)}
+    return found | {node.attr for node in walk(tree) if isinstance(node, ast.Attribute)}
 
 
 def _parts(code: CodeType) -> Iterator[CodeType]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from .problem import Report, quoted
 from .script import Compiled
 from .seen import asked_lines, guarded_lines
+from .trees import walk
 
 SETTING = "FRAMEWORK_SETTING_"
 """What the variable of a setting begins with."""
@@ -24,7 +25,7 @@ _GUARDS = ("ImportError", "ModuleNotFoundError", "AttributeError", "Exception", 
 def check_surroundings(compiled: Compiled, environ: Mapping[str, str], report: Report) -> None:
     """Warn of modules that cannot be imported here, and of settings that are not set."""
     guarded = guarded_lines(compiled.tree, *_GUARDS) | asked_lines(compiled.tree)
-    for node in ast.walk(compiled.tree):
+    for node in walk(compiled.tree):
         if isinstance(node, ast.Import | ast.ImportFrom) and node.lineno not in guarded:
             names = [one.name for one in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             for name in names:

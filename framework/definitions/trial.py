@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from .names import COMMON_NAMES, METHODS, MODULES
+from .trees import walk
 
 SECONDS = 1.0
 """So much time of the processor one default may take: an instance is made on the event loop."""
@@ -78,11 +79,9 @@ class Failed(Exception):
 
 def can_be_tried(tree: ast.Expression) -> bool:
     """Whether an expression needs nothing of the runtime, and touches nothing outside itself."""
-    bound = {
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
-    bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    for node in ast.walk(tree):
+    bound = {node.id for node in walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    bound |= {node.arg for node in walk(tree) if isinstance(node, ast.arg)}
+    for node in walk(tree):
         if isinstance(node, ast.Await | ast.Yield | ast.YieldFrom):
             return False
         if isinstance(node, ast.Attribute) and (node.attr.startswith("_") or node.attr in _UNTRIED_MEMBERS):
@@ -113,7 +112,7 @@ def _module(node: ast.expr) -> object:
 
 def _is_cheap(tree: ast.Expression) -> bool:
     """Whether an expression takes next to no time whatever its values are."""
-    for count, node in enumerate(ast.walk(tree)):
+    for count, node in enumerate(walk(tree)):
         if count > _MOST_NODES:
             return False
         if isinstance(node, ast.Call):
@@ -188,7 +187,7 @@ class Trials:
 
     def value(self, text: str, tree: ast.Expression, code: Any) -> object:
         """The value of an expression that can be tried. Raises `Failed`; `TimeoutError` if there is no time left."""
-        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        names = {node.id for node in walk(tree) if isinstance(node, ast.Name)}
         if _is_cheap(tree):
             scope: dict[str, Any] = {name: name for name in METHODS}
             scope.update((name, MODULES[name]) for name in names if name in MODULES)

@@ -19,6 +19,7 @@ from .names import COMMON_NAMES, MODULES
 from .problem import Report, quoted
 from .script import Compiled
 from .seen import asked_lines, guarded_lines
+from .trees import walk
 
 _COROUTINE = frozenset(
     ("send", "throw", "close", "cr_await", "cr_code", "cr_frame", "cr_running", "cr_origin")
@@ -26,6 +27,10 @@ _COROUTINE = frozenset(
 _WITH_FIELDS = frozenset(("save", "retrieve", "iterate", "count"))
 _WHOLE_MODULES = frozenset(("io", "re", "uuid", "json", "datetime", "copy", "base64", "ipaddress"))
 """Modules that are quick to import and have the same members on every machine."""
+# The kinds of nodes that a script may have most of, and that are asked in vain.
+_USE_NOTHING = frozenset((ast.Attribute, ast.Name, ast.Constant))
+_BIND_NOTHING = frozenset((ast.Attribute, ast.Call, ast.Constant, ast.Expr))
+
 _DEEPEST = 24
 """So many steps an expression is followed, `a.b.c` has three: the time for long chains would grow with the square."""
 _IDENTITY = ("instance", "xid", "xname")
@@ -68,10 +73,11 @@ class _Usage:
     _guarded: Collection[int] = ()
 
     def check(self) -> None:
-        nodes = [node for statement in self.compiled.body() for node in ast.walk(statement)]
+        nodes = [node for statement in self.compiled.body() for node in walk(statement)]
         for node in nodes:
-            self._bound.update(binds(node))
-            self._values.update(assigned(node))
+            if type(node) not in _BIND_NOTHING:
+                self._bound.update(binds(node))
+                self._values.update(assigned(node))
         self._guarded = guarded_lines(self.compiled.tree, "AttributeError") | asked_lines(self.compiled.tree)
         body = self.compiled.body()
         if self.compiled.script.owner is not None and len(body) == 1:
@@ -80,7 +86,9 @@ class _Usage:
                 self._first = function.args.args[0].arg
         for node in nodes:
             self._look(node)
-        used = [use for node in nodes for use in awaiting.uses(node, self._bound)]
+        used = [
+            use for node in nodes if type(node) not in _USE_NOTHING for use in awaiting.uses(node, self._bound)
+        ]
         used += [use for value in self._answers() for use in awaiting.answered(value)]
         handed_on = awaiting.handed_on(nodes, used)
         for use in used:
