@@ -87,7 +87,10 @@ class _Usage:
         for node in nodes:
             self._look(node)
         used = [
-            use for node in nodes if type(node) not in _USE_NOTHING for use in awaiting.uses(node, self._bound)
+            use
+            for node in nodes
+            if type(node) not in _USE_NOTHING
+            for use in awaiting.uses(node, self._bound)
         ]
         used += [use for value in self._answers() for use in awaiting.answered(value)]
         handed_on = awaiting.handed_on(nodes, used)

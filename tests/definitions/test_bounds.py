@@ -54,6 +54,7 @@ LARGE = {
         "proxy: {authorization: {auth_mode: none}, path: /a}\nrequest_forbidden_process: return 1\n"
         f"validation: {{body: {{required: [{', '.join(f'{i}, a{i}' for i in range(n))}]}}}}\n"
     ),
+    "chains of attributes": lambda n: module("\n".join(["a = 1"] + ["a" + ".b" * 90] * (n // 10))),
     "aliases of a script": lambda n: (
         "- name: m\n  code: &a |\n"
         + "    x = 1\n" * n
@@ -99,3 +100,16 @@ def test_circles_are_found_and_what_only_leads_to_one_is_not_in_it() -> None:
         "abce"
     )
     assert in_circles({"a": ["b", "c"], "b": ["d"], "c": ["d"], "d": []}) == set()
+
+
+def test_a_walk_meets_the_nodes_that_python_meets_but_for_the_contexts() -> None:
+    import ast
+    import inspect
+
+    from framework.definitions.trees import walk
+
+    tree = ast.parse(
+        inspect.getsource(ast) + "\nmatch x:\n  case {'a': [*b], **c} | 1: type = f'{x!r:>{y}}'\n"
+    )
+    met = [node for node in ast.walk(tree) if not isinstance(node, ast.expr_context)]
+    assert [*map(id, walk(tree))] == [*map(id, met)]
