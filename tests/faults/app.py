@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
 
-from tests.acceptance.server import REFERENCE_APP
+from tests.acceptance.server import REFERENCE_APP, until
+
+PATIENCE = 120.0  # far more than a start takes, or an order: the machine may be busy
 
 _ROUTING = """
 - domain: orders
@@ -105,3 +108,18 @@ def started(folder: Path, count: int, timeout: float = 20.0) -> Note:
             return starts[count - 1]
         time.sleep(0.005)
     raise AssertionError(f"waited {timeout:g} s in vain for start {count}: {notes(folder)[-4:]}")
+
+
+def until_ended(folder: Path, wanted: Collection[int]) -> None:
+    """Wait until all these orders have ended, as long as they become more."""
+    left = set(wanted)
+    while left:
+        before = len(left)
+
+        def fewer(before: int = before) -> bool:
+            left.difference_update(numbers(folder, "end"))
+            return len(left) < before
+
+        until(
+            fewer, PATIENCE, pause=0.2, what=lambda: f"the end of {len(left)} orders, {min(left)} the first"
+        )

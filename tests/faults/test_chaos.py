@@ -2,6 +2,9 @@
 
 Every order that was answered 202 is worked off; none overtakes one that was answered before it was posted;
 no two are in work at once; a kill costs at most one delivery more.
+
+The kills do not come by a clock alone: two of three wait until their server has answered an order, so that a
+busy machine makes the run longer, not emptier.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import signal
 import sqlite3
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +26,7 @@ import pytest
 
 from tests.acceptance.server import Server, until
 
-from .app import Note, app, notes
+from .app import PATIENCE, Note, app, notes, until_ended
 from .conftest import Serve
 
 CLIENTS = 3
@@ -39,7 +43,7 @@ class Posted:
 
 
 class Slot:
-    """One of the two places for a server, and when each of its processes was killed."""
+    """One of the two places for a server; ``at_work`` is set once its present process answered an order."""
 
     def __init__(self, serve: Serve, definitions: Path) -> None:
         self._serve = serve
@@ -47,6 +51,7 @@ class Slot:
         self.server: Server = self._start()
 
     def _start(self) -> Server:
+        self.at_work = threading.Event()
         return self._serve(self._definitions, wait=False)
 
     def address(self) -> tuple[str, int] | None:
@@ -77,16 +82,17 @@ class Client(threading.Thread):
         self._numbers = numbers
         self._source = source
         self.posted: list[Posted] = []
-        self.wrong: list[tuple[int, bytes]] = []
+        self.refused: list[tuple[int, bytes]] = []
         self.over = threading.Event()
 
     def run(self) -> None:
         while not self.over.wait(self._source.uniform(0.0, 0.04)):
-            address = self._source.choice(self._slots).address()
+            slot = self._source.choice(self._slots)
+            at_work, address = slot.at_work, slot.address()
             if address is not None:
-                self._post(address)
+                self._post(address, at_work)
 
-    def _post(self, address: tuple[str, int]) -> None:
+    def _post(self, address: tuple[str, int], at_work: threading.Event) -> None:
         order = Posted(next(self._numbers), time.monotonic())
         self.posted.append(order)
         connection = http.client.HTTPConnection(*address, timeout=15)
@@ -101,8 +107,9 @@ class Client(threading.Thread):
         if response.status == 202:
             order.order_id = json.loads(body)["orderId"]
             order.answered = time.monotonic()
-        elif response.status < 500:
-            self.wrong.append((response.status, body))
+            at_work.set()
+        else:
+            self.refused.append((response.status, body))
 
 
 @dataclass
@@ -111,6 +118,7 @@ class Faults:
 
     killed: dict[int, float] = field(default_factory=dict)  # by process: when it was still alive
     stops: int = 0
+    at_work: int = 0  # kills of a server that had answered an order
 
 
 def make_trouble(slots: list[Slot], count: int, source: random.Random) -> Faults:
@@ -118,8 +126,11 @@ def make_trouble(slots: list[Slot], count: int, source: random.Random) -> Faults
     faults = Faults()
     began = time.monotonic()
     for number in range(1, count + 1):
-        time.sleep(source.choice([source.uniform(0, 0.2), source.uniform(0.2, 1.2)]))
+        time.sleep(source.choice([source.uniform(0, 0.2), source.uniform(0.2, 1.0)]))
         slot = source.choice(slots)
+        if number % 3:
+            assert slot.at_work.wait(PATIENCE), f"it answers no order\n{slot.server.err}"
+            time.sleep(source.uniform(0, 0.3))
         kind = source.random()
         if kind < 0.35:
             slot.server.send(signal.SIGSTOP)
@@ -128,6 +139,7 @@ def make_trouble(slots: list[Slot], count: int, source: random.Random) -> Faults
             if kind < 0.25:
                 slot.server.send(signal.SIGCONT)
                 time.sleep(source.uniform(0.0, 0.1))
+        faults.at_work += slot.at_work.is_set()
         pid, at = slot.kill()
         faults.killed[pid] = at
         if source.random() < 0.1:  # both at once
@@ -175,15 +187,15 @@ def assert_first_come_first_served(log: list[Note], posted: list[Posted]) -> Non
     "kills",
     [15, pytest.param(int(os.environ.get("FAULTS_KILLS", "300")), marks=pytest.mark.long, id="long")],
 )
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_nothing_is_lost_and_nothing_overtakes_whatever_happens_to_the_servers(
     serve: Serve, tmp_path: Path, source: random.Random, kills: int
 ) -> None:
     mode = source.choice(["multi", "single"])
     print(f"{kills} kills of servers with a worker of mode {mode}")
-    definitions = app(tmp_path, work="await asyncio.sleep(0.004)", mode=mode)
+    definitions = app(tmp_path, work="await asyncio.sleep(0.1 if name % 10 == 0 else 0.004)", mode=mode)
     slots = [Slot(serve, definitions) for _ in range(2)]
-    until(lambda: all(slot.address() for slot in slots))
+    until(lambda: all(slot.address() for slot in slots), PATIENCE)
     counter = itertools.count()
     clients = [Client(slots, counter, random.Random(source.random())) for _ in range(CLIENTS)]
     for client in clients:
@@ -197,23 +209,23 @@ def test_nothing_is_lost_and_nothing_overtakes_whatever_happens_to_the_servers(
             client.join()
     posted = [order for client in clients for order in client.posted]
     answered = {order.number: order.order_id for order in posted if order.order_id is not None}
-    assert not [wrong for client in clients for wrong in client.wrong]
+    refused = Counter(refusal for client in clients for refusal in client.refused)
 
-    def all_done() -> bool:
-        return answered.keys() <= {note.number for note in notes(tmp_path) if note.what == "end"}
-
-    until(all_done, 60, pause=0.2)
+    until_ended(tmp_path, answered.keys())
     for slot in slots:
-        until(slot.address)
-        assert slot.server.stop() == 0
+        until(slot.address, PATIENCE)
+        assert slot.server.stop(timeout=PATIENCE) == 0
 
     log = notes(tmp_path)
     starts = [note for note in log if note.what == "start"]
     begun = {note.item for note in starts}
     print(
-        f"{len(faults.killed)} kills, {faults.stops} stops; {len(posted)} posted, {len(answered)} answered 202, "
+        f"{len(faults.killed)} kills, {faults.at_work} at work, {faults.stops} stops; {len(posted)} posted, "
+        f"{len(answered)} answered 202, {sum(refused.values())} refused {dict(refused)}, "
         f"{len(begun)} worked off, {len(starts) - len(begun)} deliveries repeated"
     )
+    assert_one_at_a_time(log, faults.killed)
+    assert_first_come_first_served(log, posted)
     statuses, left, dead, sound = stored(tmp_path / "test.db")
     assert sound == "ok"
     assert (left, dead) == (0, 0)
@@ -222,9 +234,10 @@ def test_nothing_is_lost_and_nothing_overtakes_whatever_happens_to_the_servers(
     assert len(statuses) == len(begun)
     assert len(starts) - len(begun) <= len(faults.killed)
     assert {note.attempt for note in starts} == {1}  # crashes are counted apart
-    assert len(answered) > kills
-    assert_one_at_a_time(log, faults.killed)
-    assert_first_come_first_served(log, posted)
+    assert {code for code, _ in refused} <= {503}
+    assert sum(refused.values()) <= len(answered) / 20  # a kill holds up nobody for long
+    assert kills - kills // 3 <= faults.at_work <= len(answered)
+    assert kills < 100 or len(starts) > len(begun)  # some hit an order in work
 
 
 def stored(path: Path) -> tuple[dict[str, str], int, int, str]:
