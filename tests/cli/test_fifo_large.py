@@ -133,25 +133,25 @@ def test_a_redrive_or_a_purge_that_is_killed_leaves_each_dead_letter_whole(
     database: Database, verb: tuple[str, ...]
 ) -> None:
     """``kill -9`` in the midst of it: each one was moved or deleted, or is as it was; the record says how many."""
-    fill(database, dead=60_000)
+    fill(database, dead=30_000)
     command = subprocess.Popen(
         [FRAMEWORK, "fifo", *verb, "--database", database.url], stdout=subprocess.DEVNULL
     )
     try:
-        until(lambda: database.state("q").dead < 60_000 or command.poll() is not None, 60, pause=0.001)
+        until(lambda: database.state("q").dead < 30_000 or command.poll() is not None, 60, pause=0.001)
     finally:
         command.kill()
         command.wait()
     left = database.state("q").dead
-    assert 0 < left < 60_000
-    assert changed(database) == 60_000 - left
+    assert 0 < left < 30_000
+    assert changed(database) == 30_000 - left
     assert database.run("fifo", *verb).code == 0
-    assert changed(database) == 60_000
+    assert changed(database) == 30_000
     with closing(sqlite3.connect(database.file)) as connection:
         assert connection.execute("SELECT count(*) FROM _framework_dead").fetchone() == (0,)
         items = connection.execute("SELECT payload FROM _framework_item ORDER BY id").fetchall()
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    expected = [(json.dumps(f"{n:010}"),) for n in range(60_000)]
+    expected = [(json.dumps(f"{n:010}"),) for n in range(30_000)]
     assert items == (expected if "redrive" in verb else [])
     assert database.state("q").length == len(items)
 
