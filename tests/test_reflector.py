@@ -268,7 +268,11 @@ async def test_an_error_in_a_block_does_not_make_the_worker_wait(
     await process.until(lambda heard: heard.count("bad") >= 2)
 
 
-async def test_a_block_that_ends_well_ends_the_back_off(start: Start) -> None:
+async def test_a_block_that_ends_well_ends_the_back_off(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Far from the first, so that the two differ on a busy machine, too.
+    monkeypatch.setattr("framework.reflector.ERROR_WAIT_LAST", 0.64)
     process = await start(
         worker(
             "w",
@@ -281,14 +285,14 @@ async def test_a_block_that_ends_well_ends_the_back_off(start: Start) -> None:
             """,
         )
     )
-    await process.until(lambda heard: len(heard) >= 5)  # the back-off is at its longest
+    await process.until(lambda heard: len(heard) >= 7)  # the back-off is at its longest
     for n in range(4):
         await process.fifos("q").put(n)
     await process.until(lambda heard: "3" in heard)
     first = process.heard.index("0")
     times = process.times[first : first + 4]
     waits = [later - earlier for earlier, later in itertools.pairwise(times)]
-    assert all(wait < 0.12 for wait in waits), waits
+    assert all(wait < 0.5 for wait in waits), waits
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,7 @@ def test_a_statement_that_computes_is_stopped_by_sigterm(sit: Sit, free_url: str
 
 def test_a_server_that_a_script_blocks_ends_too(sit: Sit, free_url: str, tmp_path: Path) -> None:
     definitions = app(tmp_path, work="while True: pass")
-    terminal = sit(url=free_url, folder=definitions).prompt()
+    terminal = sit(url=free_url, folder=definitions, env={"FRAMEWORK_STOP_TIMEOUT": "0.5"}).prompt()
     child = terminal.child()
     terminal.run("r = await callout(path='/v1/orders/', method=POST, body={'name': 'x'})")
     until(lambda: begun(tmp_path) == ["x"])
