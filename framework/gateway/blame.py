@@ -11,6 +11,7 @@ import dis
 import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from math import isfinite
 from types import CodeType, FrameType
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus
@@ -20,9 +21,12 @@ from framework.errors import HTTPError, ItemRefused, ValidationError
 from framework.gateway.bodies import EMPTY_TEXT, NOT_JSON, decoded, too_long
 from framework.gateway.calls import Call
 from framework.gateway.requests import parameters
+from framework.gateway.response_headers import BadAnswer
 from framework.mu import MU
 
 _BRINGS_A_BODY = ("POST", "PUT", "PATCH")
+_OUT_OF_RANGE = "Out of range float values"  # the words of Python's JSON encoder
+_NOT_FINITE = "the request's body has a number that is too large, or none: JSON cannot carry it"
 _READERS = tuple(each.__code__ for each in (json.loads, json.JSONDecoder.decode, json.JSONDecoder.raw_decode))
 _OF_NAMES = ("unknown", "filter", "order")  # rules that a name breaks, whatever the value
 _CONTAINERS = (dict, list, tuple)
@@ -88,6 +92,32 @@ def _form(call: Call) -> dict[str, list[str]]:
         return parse_qs(call.body.decode(), keep_blank_values=True, max_num_fields=1000)
     except ValueError:
         return {}
+
+
+# ---- values that cannot be written ----------------------------------------------------------
+
+
+def unwritable(error: BaseException, call: Call) -> str | None:
+    """What a body has that JSON's grammar allows and no text or number can carry, if the error comes from it."""
+    # An answer that cannot be sent tells why by the error that it stands for.
+    cause = error.__context__ if isinstance(error, BadAnswer) else error
+    body = _Sent(call).body if isinstance(cause, ValueError) else _NO_BODY
+    if isinstance(cause, UnicodeEncodeError):
+        wrong = cause.object[cause.start : cause.start + 1]
+        if "\ud800" <= wrong <= "\udfff" and any(wrong in one for one in _strings_and_keys(body)):
+            return f"the request's body has a lone surrogate (\\u{ord(wrong):04x}), which is no text"
+    elif isinstance(cause, ValueError) and str(cause).startswith(_OUT_OF_RANGE):
+        numbers = (one for one in _parts(body) if isinstance(one, float))
+        return None if all(map(isfinite, numbers)) else _NOT_FINITE
+    return None
+
+
+def _strings_and_keys(value: Any) -> Iterator[str]:
+    for one in _parts(value):
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, dict):
+            yield from dict.keys(one)
 
 
 # ---- values that were refused ---------------------------------------------------------------

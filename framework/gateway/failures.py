@@ -46,6 +46,9 @@ def response(error: BaseException, call: Call) -> Response:
         try:
             return from_http_error(error)
         except Exception as unsendable:  # its body or reason is no text and no JSON
+            detail = blame.unwritable(unsendable, call)
+            if detail is not None:
+                return problem(422, detail)
             return _of_script(unsendable.with_traceback(error.__traceback__), route, method)
     if isinstance(error, ValidationError):
         return _of_value(error, call)
@@ -69,6 +72,9 @@ def response(error: BaseException, call: Call) -> Response:
         detail = blame.unreadable(error, call)
         if detail is not None:
             return problem(400, detail)
+    detail = blame.unwritable(error, call)
+    if detail is not None:
+        return problem(422, detail)
     return _of_script(error, route, method)
 
 

@@ -131,6 +131,38 @@ async def test_a_text_that_cannot_be_read_is_the_clients_if_it_is_the_body(
     assert await blamed(serving, caplog, script, body) == code
 
 
+LONE = b'{"kind": ["\\ud800"]}'
+HUGE = b'{"kind": [1e999]}'
+
+
+@pytest.mark.parametrize("body", [LONE, b'{"\\udfff": 1}', HUGE, b'[[-1e999], {"a": 1}]', b"[NaN]"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"return 200, {BODY}",
+        f"return MU(body={BODY})",
+        f"return 200, MU(body={BODY}).json_format",
+        f"raise Error(code=409, reason='no', body={BODY})",
+        f"await FIFO('q').put({BODY})",
+        f"return (await callout(path='/html', method='POST', body={BODY})).code",
+        f"qprint({BODY})\n            return 200, {BODY}",
+    ],
+)
+async def test_what_json_allows_and_nothing_can_carry_is_the_clients(
+    serving: Serving, caplog: pytest.LogCaptureFixture, script: str, body: bytes
+) -> None:
+    assert await blamed(serving, caplog, script.replace("\n            ", "\n"), body) == 422
+
+
+@pytest.mark.parametrize("body", [LONE, HUGE, b"{}"])
+@pytest.mark.parametrize("value", ["float('nan')", "chr(0xd801)"])
+async def test_what_nothing_can_carry_is_the_scripts_own_if_the_client_did_not_send_it(
+    serving: Serving, caplog: pytest.LogCaptureFixture, value: str, body: bytes
+) -> None:
+    if (value, body) != ("float('nan')", HUGE):  # the encoder does not say which number it was
+        assert await blamed(serving, caplog, f"return [{value}]", body) == 500
+
+
 async def test_a_get_is_not_expected_to_bring_a_body(
     serving: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:
