@@ -28,7 +28,7 @@ sys.dont_write_bytecode = False
 REFERENCE_APP = Path(__file__).parent / "fixtures" / "reference-app"
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
     """``-n auto`` is two workers a core: many tests wait for a server, and another one uses the core meanwhile."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
