@@ -249,9 +249,11 @@ def _client(socket: str | None) -> aiohttp.ClientSession:
     """
     import aiohttp
 
+    from framework import interim
+
     connector = aiohttp.TCPConnector(limit=0) if socket is None else aiohttp.UnixConnector(socket, limit=0)
     return aiohttp.ClientSession(
-        connector=connector,
+        connector=interim.handled(connector),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept-Encoding": contentcoding.ACCEPTED},
         auto_decompress=False,  # which would know no limit
@@ -309,7 +311,9 @@ def _no_answer(reason: str) -> Response:
 
 
 def _reason(error: Exception) -> str:
-    """Why there was no answer, in a user's words."""
+    """Why there was no answer, in a user's words: nothing of what the server said, nor of the URL."""
+    import aiohttp
+
     for inner in (getattr(error, "certificate_error", None), getattr(error, "os_error", None), error):
         if isinstance(inner, ssl.SSLError):
             return tls.reason(inner)
@@ -321,6 +325,12 @@ def _reason(error: Exception) -> str:
         return f"cannot connect: {text.lower().removesuffix('.')}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(
+        error, aiohttp.ClientResponseError
+    ):  # what follows the colon is quoted; its text has the URL
+        return f"the answer is not HTTP: {error.message.partition(':')[0]}"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the answer's body is not whole, or is not HTTP"
     return str(error) or type(error).__name__
 
 

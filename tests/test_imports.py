@@ -40,6 +40,7 @@ LAYERS = (
         "watchdog",
         "items",
         "tls",
+        "interim",
         "roles",
         "stubs",
         "portions",

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
 import ssl
 from typing import Any
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientResponse
+
+from framework import interim
 
 _MOST = 1024 * 1024  # bytes that are read of it: an answer to a body that was not wanted is short
 _PIECE = 65536
@@ -75,7 +75,7 @@ class RememberingTLS(ssl.SSLObject):
     incoming: ssl.MemoryBIO
 
 
-class Handler(ResponseHandler):
+class Handler(interim.Handler):
     """Reads the remainder of a connection before it tells of its end."""
 
     remainder: Remainder | None = None
@@ -134,4 +134,4 @@ class Connector(aiohttp.TCPConnector):
 
     def __init__(self, **more: Any) -> None:
         super().__init__(**more)
-        self._factory = functools.partial(Handler, loop=self._loop)  # type: ignore[assignment]
+        interim.handled(self, Handler)
