@@ -47,6 +47,9 @@ def test_an_order_is_there_when_its_202_is_there(serve: Serve, tmp_path: Path) -
     assert begun(tmp_path) == names
 
 
+PATIENCE = 120.0  # far more than an order takes
+
+
 class Poster(threading.Thread):
     """Posts orders one after another until the server is gone; knows which of them were answered."""
 
@@ -75,7 +78,7 @@ class Poster(threading.Thread):
 
 # One kill of many hits the moment between two system calls; the long run looks for it.
 @pytest.mark.parametrize("rounds", [5, pytest.param(60, marks=pytest.mark.long, id="long")])
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 def test_every_answered_order_is_done_in_order_whenever_the_server_is_killed(
     serve: Serve, tmp_path: Path, rounds: int
 ) -> None:
@@ -92,7 +95,11 @@ def test_every_answered_order_is_done_in_order_whenever_the_server_is_killed(
         assert server.token
         poster = Poster(server, str(number))
         poster.start()
-        time.sleep(source.uniform(0.15, 0.9))
+        # A busy machine makes it longer, not emptier: an order was answered, and what was in work begun again.
+        until(lambda poster=poster: poster.accepted or not poster.is_alive(), PATIENCE)
+        if in_work is not None:
+            until(lambda before=before: len(begun(tmp_path)) > before, PATIENCE)
+        time.sleep(source.uniform(0, 0.8))
         server.kill()
         poster.join()
         assert not poster.wrong
@@ -107,9 +114,9 @@ def test_every_answered_order_is_done_in_order_whenever_the_server_is_killed(
     server.order("last")
     sent.append("last")
     accepted.append("last")
-    until(lambda: "last" in ended(tmp_path), 60, what=lambda: str(notes(tmp_path)[-3:]))
+    until(lambda: "last" in ended(tmp_path), PATIENCE, what=lambda: str(notes(tmp_path)[-3:]))
     stored = {order["parameters"]["name"]: order["status"] for order in server.orders()}
-    assert len(accepted) > rounds
+    assert len(accepted) > rounds  # one a round, and the last
     assert len(sent) - len(accepted) <= rounds
     # What was answered is done. The script saves an order, then puts it: an order whose answer a kill
     # forestalled may be missing, or stored and not put, or put, and is then done like the others.

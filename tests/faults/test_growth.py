@@ -46,7 +46,7 @@ async def deliver_rate(fifos: Fifos, name: str, count: int) -> float:
     ("waiting", "count"),
     [(100_000, 300), pytest.param(1_000_000, 3000, marks=pytest.mark.long, id="long")],
 )
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 async def test_the_rates_do_not_depend_on_how_much_waits(session: Session, waiting: int, count: int) -> None:
     fifos = Fifos(session)
     began = time.perf_counter()
@@ -86,13 +86,13 @@ for goal in map(int, sys.argv[2:]):
     ("waiting", "drained"),
     [(30_000, 3_000), pytest.param(300_000, 100_000, marks=pytest.mark.long, id="long")],
 )
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 async def test_the_memory_stays_flat_while_a_long_queue_is_worked_off(
     session: Session, start: Start, waiting: int, drained: int
 ) -> None:
     await fill(Fifos(session), "q", waiting)
     program = start(DRAIN, drained // 6, drained // 2, drained)
-    sizes = [int(program.line(600)) for _ in range(3)]
+    sizes = [int(program.line(1800)) for _ in range(3)]
     print(f"{sizes} KiB after a sixth, half and all of {drained} items")
     assert sizes[-1] - sizes[0] < 8 * 1024
     program.end()
@@ -101,7 +101,7 @@ async def test_the_memory_stays_flat_while_a_long_queue_is_worked_off(
 @pytest.mark.parametrize(
     ("waiting", "seconds"), [(60_000, 3), pytest.param(1_000_000, 30, marks=pytest.mark.long, id="long")]
 )
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 async def test_an_idle_server_with_a_long_paused_queue_uses_no_measurable_cpu(
     session: Session, serve: Serve, tmp_path: Path, waiting: int, seconds: int
 ) -> None:
