@@ -23,6 +23,7 @@ _KINDS = (
     ("roles", "role", "roles"),
 )
 _LONGEST = 200
+_PLAIN = "\t\u200c\u200d"  # a tab, and the joiners of letters and of emoji
 _Problems = list[tuple[Problem, str]]
 
 
@@ -84,14 +85,25 @@ def _excerpt(location: Location, sources: dict[str, Source]) -> list[str]:
 
 def _width(character: str) -> int:
     """How many columns of a terminal a character takes."""
+    if _is_hidden(character):
+        return 1  # the mark that stands for it
     if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Me", "Mn"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
 
 
 def _visible(text: str) -> str:
-    """Control characters that could steer a terminal become a mark."""
-    return "".join("\ufffd" if (ord(c) < 32 and c != "\t") or 127 <= ord(c) < 160 else c for c in text)
+    """Characters that would steer a terminal, or turn round the order of what is read, become a mark."""
+    if text.isprintable():
+        return text
+    return "".join("\ufffd" if _is_hidden(character) else character for character in text)
+
+
+def _is_hidden(character: str) -> bool:
+    """Whether nobody sees the character, and it is not one that joins the letters of a word."""
+    if character.isprintable() or character in _PLAIN:
+        return False
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def _one_line(text: str) -> str:

@@ -91,3 +91,17 @@ def test_control_characters_of_a_file_do_not_reach_the_terminal(folder: str) -> 
     put('fifo: "\\e[31m"\n"\\e[0m": 1\n')
     for format_ in ("text", "github"):
         assert "\x1b" not in render(check(folder), format_)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("hidden", ["\u202e", "\u2066", "\u200f", "\u061c", "\u00ad", "\u2060"])
+def test_text_turns_no_line_round(folder: str, hidden: str) -> None:
+    put(f"fifo: a\nmax_attempts: 'x{hidden}y' # z{hidden}\n")
+    text = render(check(folder), "text")
+    assert hidden not in text
+    assert hidden not in render(check(folder), "github")
+    assert text.splitlines()[1:3] == ["    max_attempts: 'x\ufffdy' # z\ufffd", " " * 18 + "^"]
+
+
+def test_text_keeps_the_joiners_of_letters(folder: str) -> None:
+    put("fifo: a\nmax_attempts: می\u200cخواهم\n")
+    assert "`می\u200cخواهم`" in render(check(folder), "text")
