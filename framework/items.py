@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from framework import jsontext
-from framework.definitions.fifo import MAX_NAME_LENGTH
+from framework.definitions.reading import MAX_NAME_LENGTH
 from framework.errors import ItemRefused
 
 MAX_KEY_LENGTH = 1000

@@ -10,7 +10,6 @@ from typing import Literal
 
 from .location import Location
 from .nodes import MapNode
-from .problem import quoted
 from .reading import Reading
 
 
@@ -21,10 +20,6 @@ class Backoff:
     initial: float = 0.5
     factor: float = 2.0
     max: float = 60.0
-
-
-MAX_NAME_LENGTH = 200
-"""As many characters a FIFO's name may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +41,9 @@ class FifoPolicy:
 
 def parse_fifo(node: MapNode, reading: Reading) -> FifoPolicy | None:
     """The policy that a mapping defines."""
-    name = node.text("fifo")
+    name = reading.label(node, "fifo", "a FIFO")
     if name is None:
         return None
-    if len(name) > MAX_NAME_LENGTH or not name.isprintable():
-        message = f"a FIFO cannot be called {quoted(name)}: a name has at most {MAX_NAME_LENGTH} printable characters"
-        reading.report.error(node.value_location("fifo"), "wrong-value", message)
     backoff = node.map("backoff")
     return FifoPolicy(
         name=name,

@@ -76,10 +76,13 @@ def _check_aliases(aliases: list[OtherName], members: Mapping[str, Location], re
 def _check_renamed(
     renamed: list[OtherName], names: Mapping[str, Location], what: str, report: Report
 ) -> None:
-    """The former name of a field or class is nobody's any more, and that of one only."""
+    """The former name of a field or class is a name, nobody's any more, and that of one only."""
     seen: dict[str, OtherName] = {}
     for former in renamed:
-        if former.name in names:
+        if not (former.name.isascii() and former.name.isidentifier()):
+            message = f"{quoted(former.name)} cannot have been the name of a {what}: it is not a Python name"
+            report.error(former.location, "renamed-from", message)
+        elif former.name in names:
             whose = (
                 "its own name" if former.name == former.of else f"the name of a {what} that is still defined"
             )

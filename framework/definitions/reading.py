@@ -11,9 +11,12 @@ from math import isfinite
 
 from .location import Location
 from .nodes import MapNode, ScalarNode
-from .problem import Report
+from .problem import Report, quoted
 from .script import Compiled, Script, compile_script
 from .trial import Trials
+
+MAX_NAME_LENGTH = 200
+"""So many characters the name of a FIFO, a worker or a role may have: it stands in lines of the log and of tables."""
 
 
 @dataclass(slots=True)
@@ -26,6 +29,17 @@ class Reading:
     trials: Trials = field(default_factory=Trials)
     doubtful: set[Location] = field(default_factory=set)
     """Routes of which script or target could not be read, so that nothing is said of how they answer."""
+
+    def label(self, node: MapNode, key: str, what: str) -> str | None:
+        """A name that is no Python name; it is shown as it stands, and moves no cursor and ends no line there."""
+        name = node.text(key)
+        if name is not None and (len(name) > MAX_NAME_LENGTH or not name.isprintable()):
+            message = (
+                f"{what} cannot be called {quoted(name)}: "
+                f"a name has at most {MAX_NAME_LENGTH} printable characters"
+            )
+            self.report.error(node.value_location(key), "wrong-value", message)
+        return name
 
     def finite(self, node: MapNode, key: str, default: float) -> float:
         """A key's number; one that is not finite is a mistake that a JSON Schema cannot tell."""

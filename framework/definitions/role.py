@@ -41,7 +41,7 @@ class RoleDefinition:
 def parse_role(node: MapNode, reading: Reading) -> RoleDefinition | None:
     """The role that a mapping defines."""
     rights = tuple(filter(None, (_right(item, reading) for item in node.maps("authorities"))))
-    name = node.text("name")
+    name = reading.label(node, "name", "a role")
     return None if name is None else RoleDefinition(name, node.value_location("name"), rights)
 
 

@@ -32,7 +32,8 @@ class WorkerDefinition:
 
 def parse_worker(node: MapNode, reading: Reading) -> WorkerDefinition | None:
     """The worker that a mapping defines."""
-    name, mode, scalar = node.text("name"), node.text("mode"), node.scalar("script")
+    name = reading.label(node, "name", "a worker")
+    mode, scalar = node.text("mode"), node.scalar("script")
     if scalar is None or not isinstance(scalar.value, str):
         return None
     script = reading.script(scalar, name=name or "worker", names=COMMON_NAMES)
