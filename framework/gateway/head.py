@@ -114,6 +114,8 @@ class Head:
             parsed = httptools.parse_url(self._url)
         except httptools.HttpParserInvalidURLError:
             raise Unfit(400, NO_URL) from None
+        if parsed.schema is not None:
+            self._take_host(parsed)
         raw_path = parsed.path or b"/"
         path = raw_path.decode("ascii")
         self._fields.append((b"x-request-id", id_.encode("ascii")))
@@ -129,6 +131,15 @@ class Head:
             "query_string": parsed.query or b"",
             "headers": self._fields,
         }
+
+    def _take_host(self, url: Any) -> None:
+        """The host of a URL that has one counts, and not the field ``Host`` (RFC 9112, 3.2.2)."""
+        if url.userinfo is not None:  # RFC 9110, 4.2.4
+            raise Unfit(400, "the URL has a user in it")
+        host = b"[" + url.host + b"]" if b":" in url.host else url.host
+        if url.port is not None:
+            host += b":%d" % url.port
+        self._fields = [pair for pair in self._fields if pair[0] != b"host"] + [(b"host", host)]
 
     def without_upgrade(self, method: bytes, version: str) -> bytes:
         """The head as it would have come without the offer to upgrade."""

@@ -51,6 +51,27 @@ def test_a_url_may_come_in_pieces_and_without_a_path_or_query() -> None:
     assert (bare["path"], bare["raw_path"], bare["query_string"]) == ("/", b"/", b"")
 
 
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        (b"http://other.example/a", b"other.example"),
+        (b"http://other.example:81/a", b"other.example:81"),
+        (b"https://[::1]:81", b"[::1]:81"),
+        (b"HTTP://[::1]/a", b"[::1]"),
+    ],
+)
+def test_the_host_of_a_url_counts_and_not_the_field(url: bytes, host: bytes) -> None:
+    scope = head((b"X-A", b"1"), (b"Host", b"a"), url=url).scope("GET", "1.1", "an-id")
+    assert [value for name, value in scope["headers"] if name == b"host"] == [host]
+    assert (b"x-a", b"1") in scope["headers"]
+
+
+def test_a_url_with_a_user_in_it_is_refused() -> None:
+    with pytest.raises(Unfit) as refused:
+        head((b"Host", b"a"), url=b"http://user:secret@a/x").scope("GET", "1.1", "an-id")
+    assert refused.value.code == 400
+
+
 @pytest.mark.parametrize("url", [b"/a b", b"a", b"/caf\xe9", b"http://"])
 def test_what_is_no_url_is_refused(url: bytes) -> None:
     with pytest.raises(Unfit) as refused:
