@@ -18,4 +18,11 @@ class Location:
     column: int
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}"
+        return f"{printable(self.path)}:{self.line}:{self.column}"
+
+
+def printable(path: str) -> str:
+    """A path on one line: a file's name may hold a newline or what steers a terminal, which is written as an escape."""
+    if path.isprintable():
+        return path
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in path)

@@ -10,7 +10,7 @@ import unicodedata
 from typing import Literal
 
 from .check import Checked
-from .location import Location
+from .location import Location, printable
 from .problem import Problem
 from .source import Source
 
@@ -50,7 +50,7 @@ def _count(number: int, one: str, many: str) -> str:
 
 def _text(checked: Checked, problems: _Problems) -> str:
     if not problems:
-        return f"{checked.folder}: {summary(checked)}: no mistakes"
+        return f"{printable(checked.folder)}: {summary(checked)}: no mistakes"
     sources = {path: Source(path, path, text) for path, text in checked.sources.items()}
     parts = [_block(problem, severity, sources) for problem, severity in problems]
     errors = sum(severity == "error" for _, severity in problems)

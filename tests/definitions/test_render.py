@@ -105,3 +105,13 @@ def test_text_turns_no_line_round(folder: str, hidden: str) -> None:
 def test_text_keeps_the_joiners_of_letters(folder: str) -> None:
     put("fifo: a\nmax_attempts: می\u200cخواهم\n")
     assert "`می\u200cخواهم`" in render(check(folder), "text")
+
+
+def test_a_name_of_a_file_or_folder_forges_no_line(tmp_path: Path) -> None:
+    folder = tmp_path / "a\nb"
+    folder.mkdir()
+    (folder / "q.yaml").write_text("fifo: q\n")
+    assert f"{tmp_path}/a\\nb: 1 FIFO policy: no mistakes" in render(check(folder), "text")
+    (folder / "x\nERROR \x1b[2J.yaml").write_text("name: x\n")
+    first = render(check(folder), "text").splitlines()[0]
+    assert first.startswith(f"{tmp_path}/a\\nb/x\\nERROR \\x1b[2J.yaml:1:1: error no-kind: ")
