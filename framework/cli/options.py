@@ -18,8 +18,22 @@ DEFAULT_FOLDER = "definitions"
 
 T = TypeVar("T")
 
+
+def _one_address(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """To the system a blank host is every address of the machine: an unset variable would open the API to all."""
+    if not value.strip():
+        raise click.BadParameter(f"it names no address: write {DEFAULT_HOST}, or 0.0.0.0 for every address")
+    return value
+
+
 folder = click.argument("folder", metavar="[DIR]", default=DEFAULT_FOLDER, type=click.Path())
-host = click.option("--host", default=DEFAULT_HOST, show_default=True, help="Address the gateway listens on.")
+host = click.option(
+    "--host",
+    default=DEFAULT_HOST,
+    show_default=True,
+    callback=_one_address,
+    help="Address the gateway listens on.",
+)
 port = click.option(
     "--port",
     default=DEFAULT_PORT,
