@@ -14,7 +14,7 @@ import secrets
 import socket
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -142,11 +142,25 @@ class Servers:
         if not self._is_there():
             return []
         servers = []
-        for name in sorted(self._folder.names(_PREFIX)):
+        for name in self._names(elsewhere=address is not None):
             server = await self._ask(name)
             if server is not None and (address is None or await server.listens_on(address)):
                 servers.append(server)
         return servers
+
+    def _names(self, *, elsewhere: bool) -> list[str]:
+        """The sockets. Who may not look for them may call a server by an address, as ``elsewhere``."""
+        try:
+            return sorted(self._folder.names(_PREFIX))
+        except FileNotFoundError:  # it has just gone
+            return []
+        except PermissionError:
+            if elsewhere:
+                return []
+            raise CannotOpen(
+                f"only who can open the database may look into {self._folder.path}: run this as that user, or give "
+                "--url and a token"
+            ) from None
 
     def _is_there(self) -> bool:
         """Is there a folder? ``Refused`` for one that somebody else can put a socket into."""
@@ -167,7 +181,8 @@ class Servers:
             callout.join("http://server", socket=path)
             answer = await callout(PATH, request_timeout=_PATIENCE)
         except ConnectionRefusedError:
-            self._folder.remove(name)
+            with suppress(OSError):  # it is no socket, or not ours to remove
+                self._folder.remove(name)
             return None
         except OSError:  # it has just gone, or we may not
             return None

@@ -226,3 +226,16 @@ async def test_a_server_whose_connections_are_all_waiting_holds_nobody_up(url: s
                 waiting.connect(folder.address("gateway-1-busy"))
         assert await found(url) == []
         assert folder.names("gateway-") == ["gateway-1-busy"]
+
+
+async def test_what_is_no_socket_beside_them_is_in_no_servers_way(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'tea.db'}"
+    folder = tmp_path / "tea.db.run"
+    folder.mkdir(mode=0o700)
+    (folder / "gateway-1-folder" / "within").mkdir(parents=True)
+    (folder / "gateway-1-file").touch()
+    os.mkfifo(folder / "gateway-1-pipe")
+    (folder / "gateway-1-link").symlink_to("/etc/passwd")
+    with closing(Servers(url)) as servers:
+        assert await servers.found() == []
+    assert (folder / "gateway-1-folder" / "within").is_dir()

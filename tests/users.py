@@ -85,6 +85,7 @@ class Running:
         for line in self.process.stdout:
             out += line
             if "Ctrl-C stops" in line:
+                self.url = line.split()[2].rstrip(";")
                 return
         raise AssertionError(f"it did not start: {out} {self.err}")
 

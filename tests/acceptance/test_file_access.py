@@ -278,3 +278,22 @@ def test_a_folder_that_is_vouched_for_is_used(folder: Path) -> None:
     (folder / "definitions").chmod(0o777)
     trusted = {"FRAMEWORK_TRUSTED": f"/nowhere:{folder}"}
     assert Running(SERVICE, "definitions", *DATABASE, cwd=folder, env=trusted).end() == 0
+
+
+@as_root
+def test_a_stranger_is_told_how_to_call_the_server_and_may_do_so_with_a_token(folder: Path) -> None:
+    server = Running(SERVICE, "definitions", *DATABASE, cwd=folder)
+    try:
+        token = folder.parent / "token.txt"
+        token.write_text(run_as(SERVICE, "token", *DATABASE, cwd=folder).out, encoding="utf-8")
+        token.chmod(0o600)
+        os.chown(token, STRANGER, STRANGER)
+        alone = run_as(STRANGER, "call", "POST", "/teas", *DATABASE, cwd=folder)
+        assert alone.code == 2
+        assert alone.err.startswith("framework: ")
+        assert "--url and a token" in alone.err
+        more = ("--url", server.url, "--token-file", token)
+        allowed = run_as(STRANGER, "call", "POST", "/teas", *DATABASE, *more, cwd=folder)
+        assert (allowed.code, allowed.err.strip()) == (0, "202")
+    finally:
+        assert server.end() == 0
