@@ -41,6 +41,15 @@ async def test_it_runs_from_its_binding_to_its_stop(storage: Storage) -> None:
     assert session.running
 
 
+async def test_a_stop_before_a_database_is_open_is_one() -> None:
+    session = Session()
+    session.stop()
+    async with asyncio.timeout(10):
+        await session.stopped()
+        await session.sleep(60)
+    assert not session.running
+
+
 async def test_sleep_ends_at_a_stop_and_else_after_its_time(session: Session) -> None:
     started = time.monotonic()
     await session.sleep(0.02)
