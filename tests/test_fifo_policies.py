@@ -156,10 +156,11 @@ async def test_retry_without_a_time_is_any_failure(policy: Policy, storage: Stor
     assert len(await dead(storage)) == 1
 
 
-# Takes the head of ``q`` and keeps it.
+# Takes the head of each FIFO that it is told of, and keeps it.
 TAKE = """
-    [answer] = await db.write([Deliver("q", time.time())])
-    say(answer.payload)
+    for name in sys.argv[2:]:
+        [answer] = await db.write([Deliver(name, time.time())])
+        say(answer.payload)
     await hear()
 """
 
@@ -178,13 +179,28 @@ async def test_an_item_that_kills_its_process_comes_no_more_after_max_crashes(
     fifos = policy(max_crashes=2, on_exhausted=on_exhausted)
     await fifos("q").put_many(["deadly", "good"])
     for expected in ("deadly", following):
-        child = await Child.start(TAKE, url)
+        child = await Child.start(TAKE, url, "q")
         assert await child.line() == '"deadly"'
         await child.kill()
         assert await fail(fifos, Retry(after=0)) == expected
     state = await storage.fifo_state("q")
     assert state is not None
     assert (state.length, state.dead) == rest
+
+
+async def test_an_item_that_may_have_killed_its_process_is_named_in_the_log(
+    policy: Policy, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fifos = policy()
+    item_id = await fifos("q").put("x")
+    await fifos("other").put("y")
+    child = await Child.start(TAKE, url, "q", "other")
+    assert [await child.line(), await child.line()] == ['"x"', '"y"']
+    await child.kill()
+    async with fifos("q") as item:
+        assert item == "x"
+    [told] = [record for record in caplog.records if getattr(record, "action", None) == "suspect"]
+    assert f"item {item_id}" in told.getMessage()
 
 
 # ---- time-outs ------------------------------------------------------------------------------
