@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from framework import contentcoding, jsontext, tls
+from framework import contentcoding, tls
 from framework.errors import FrameworkError
 from framework.homeloop import HomeLoop
 from framework.request_id import HEADER, REQUEST_ID
+from framework.values import jsontext
 
 if TYPE_CHECKING:
     import aiohttp

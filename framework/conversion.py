@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Double, Text
 
-from framework import jsontext
 from framework.definitions import MODULES, Field, FieldError
 from framework.definitions.columns import BITS
 from framework.storage.content import Content
 from framework.storage.tables import UtcDateTime
+from framework.values import jsontext
 
 SCALARS: dict[str, Any] = {
     "string": Text,

@@ -23,11 +23,11 @@ from dataclasses import dataclass
 
 from framework import trace
 from framework.atom import Atom
-from framework.mu import MU
 from framework.outbox import Outbox, Reader
 from framework.session import SCRIPT
 from framework.storage import Storage
 from framework.storage.broadcast import Broadcast, Heard, Sender
+from framework.values.mu import MU
 
 logger = logging.getLogger("framework.debug")
 

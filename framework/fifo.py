@@ -20,7 +20,7 @@ from concurrent.futures import BrokenExecutor
 from types import TracebackType
 from typing import Any
 
-from framework import jsontext, trace
+from framework import trace
 from framework.block import BLOCKS, Block
 from framework.definitions import FifoPolicy
 from framework.errors import (
@@ -34,7 +34,6 @@ from framework.errors import (
     Unavailable,
 )
 from framework.items import checked_key, checked_name, payload
-from framework.mu import wrap
 from framework.policies import Policies, backoff
 from framework.request_id import REQUEST_ID
 from framework.session import CLAIMS, RUN, Charge, Session
@@ -52,6 +51,8 @@ from framework.storage.operations import (
     Undelivered,
 )
 from framework.transaction import Place
+from framework.values import jsontext
+from framework.values.mu import wrap
 
 logger = logging.getLogger("framework.fifo")
 

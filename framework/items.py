@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from framework import jsontext
 from framework.definitions.reading import MAX_NAME_LENGTH
 from framework.errors import ItemRefused
+from framework.values import jsontext
 
 MAX_KEY_LENGTH = 1000
 MAX_ITEM_DEPTH = 200  # as deep as the JSON of a field; what is much deeper could not be delivered

@@ -12,14 +12,14 @@ from typing import Any
 
 from sqlalchemy import Column, Index, MetaData, String, Table, Text, text
 
-from framework import jsontext
 from framework.conversion import SCALARS, content
 from framework.definitions import AtomDefinition, Field, FieldError, Reference
 from framework.errors import ValidationError
-from framework.mu import wrap
 from framework.relations import Relation, relations
 from framework.storage.content import Rows, describe
 from framework.storage.tables import Declared, Json, MuJson, RowNumber, UtcDateTime
+from framework.values import jsontext
+from framework.values.mu import wrap
 
 SEQUENCE = "_seq"  # the order of insertion
 

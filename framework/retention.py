@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
-from framework.durations import seconds
 from framework.errors import CannotOpen
+from framework.values.durations import seconds
 
 _PREFIX = "FRAMEWORK_KEEP_"
 _DAY = 86400.0

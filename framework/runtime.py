@@ -12,7 +12,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from framework import audit, jsontext, neighbours, retention
+from framework import audit, neighbours, retention
 from framework.accounts import record_roles
 from framework.block import Block
 from framework.callout import Callout
@@ -37,6 +37,7 @@ from framework.storage import Storage, open_storage
 from framework.storage.operations import BeginStop, RecordPolicy, Release
 from framework.storage.statements import Statements
 from framework.tokens import Tokens
+from framework.values import jsontext
 from framework.watchdog import Watchdog
 
 logger = logging.getLogger("framework.runtime")

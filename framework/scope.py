@@ -19,9 +19,9 @@ from framework.debug import DebugChannel
 from framework.definitions import ModuleDefinition
 from framework.definitions.names import MODULES
 from framework.fifo import Fifos
-from framework.mu import MU
 from framework.session import Session, script_of
 from framework.settings import Options, Settings
+from framework.values.mu import MU
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 _ERRORS = (

@@ -25,8 +25,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from framework import durations, trace
+from framework import trace
 from framework.children import Children
+from framework.values import durations
 
 logger = logging.getLogger("framework.server")
 

@@ -18,10 +18,10 @@ from framework.atom import Atom
 from framework.atoms import Atoms, Models
 from framework.definitions import MODULES, Definitions
 from framework.errors import Duplicate, FrameworkError, Gone, Unavailable, ValidationError
-from framework.mu import MU
 from framework.session import Session
 from framework.storage import Storage
 from framework.storage.operations import Insert, Update
+from framework.values.mu import MU
 
 from .conftest import REFERENCE_APP, Recorder
 from .test_mu import JSON, TEXT

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from framework import jsontext
 from framework.conversion import content, decoded, encoded, rules
 from framework.definitions import Field, check
+from framework.values import jsontext
 
 ANY_REASON = "."
 

@@ -13,9 +13,9 @@ import pytest
 
 from framework import outbox
 from framework.debug import DebugChannel, Message, Missed, follow, printable, rendered
-from framework.mu import MU
 from framework.session import script_of
 from framework.storage import Storage
+from framework.values.mu import MU
 
 
 class Unprintable:

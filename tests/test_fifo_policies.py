@@ -16,12 +16,12 @@ from sqlalchemy import Column, MetaData, Table, Text
 from framework.definitions import Backoff, FifoPolicy, Location
 from framework.errors import ClaimLost, FifoFull, ItemRefused, NotInBlock, Reject, Retry
 from framework.fifo import Fifos
-from framework.mu import MU
 from framework.policies import Policies
 from framework.session import Session
 from framework.storage import Storage
 from framework.storage.operations import DeadLetter, Insert
 from framework.storage.tables import RowNumber
+from framework.values.mu import MU
 
 from .contract.processes import Child
 

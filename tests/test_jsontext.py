@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 
-from framework import jsontext
-from framework.mu import MU
+from framework.values import jsontext
+from framework.values.mu import MU
 
 from .test_mu import JSON
 

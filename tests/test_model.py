@@ -15,9 +15,9 @@ from sqlalchemy import select
 from framework.atoms import Atoms, Models
 from framework.definitions import MODULES, Definitions
 from framework.errors import CannotOpen, Duplicate, ValidationError
-from framework.mu import MU
 from framework.session import Session
 from framework.storage import Storage, open_storage, plan_migration
+from framework.values.mu import MU
 
 pytestmark = pytest.mark.anyio
 

@@ -14,8 +14,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framework import jsontext
-from framework.mu import MU, wrap
+from framework.values import jsontext
+from framework.values.mu import MU, wrap
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 JSON = st.recursive(

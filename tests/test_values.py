@@ -19,9 +19,9 @@ from framework.atoms import Atoms, Models
 from framework.definitions import MODULES, check
 from framework.definitions.values import MAX_JSON_DEPTH
 from framework.errors import Duplicate, ValidationError
-from framework.mu import MU
 from framework.session import Session
 from framework.storage import open_storage
+from framework.values.mu import MU
 
 TYPES = ("string", "integer", "number", "boolean", "DateTime", "object", "array", "MU", "array<MU>")
 COMPARED = ("string", "integer", "number", "boolean", "DateTime")

@@ -9,8 +9,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from framework import yamltext
-from framework.mu import MU
+from framework.values import yamltext
+from framework.values.mu import MU
 
 from .test_mu import JSON
 

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Self
 
 from sqlalchemy import Select
 
-from framework import yamltext
 from framework.atom import queries, references, saving, transitions
 from framework.atom.memory import Memory
 from framework.atom.values import IDENTITY, abstract, new_identity, required, text, unknown
@@ -23,6 +22,7 @@ from framework.session import Session
 from framework.storage.operations import Referrer
 from framework.storage.plans import Row
 from framework.transaction import Place
+from framework.values import yamltext
 
 
 class Atom:

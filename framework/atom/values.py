@@ -9,8 +9,8 @@ from typing import Any
 
 from framework.definitions import nearest
 from framework.errors import FrameworkError, ValidationError
-from framework.identity import new_instance
 from framework.model import Model
+from framework.values.identity import new_instance
 
 # What every instance has besides its fields: the platform's own identity, and the ids of other systems.
 IDENTITY = ("instance", "xid", "xname")

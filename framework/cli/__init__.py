@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from framework import __version__, jsontext
+from framework import __version__
 from framework.cli import (
     account,
     audit,
@@ -26,6 +26,7 @@ from framework.cli import (
     stubs,
     token,
 )
+from framework.values import jsontext
 
 
 @click.group(

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from framework import durations
+from framework.values import durations
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9099

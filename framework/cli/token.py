@@ -6,8 +6,8 @@ import time
 
 import click
 
-from framework import durations
 from framework.cli import options, streams
+from framework.values import durations
 
 
 @click.group(invoke_without_command=True, short_help="Make a token for the API; list and revoke tokens.")

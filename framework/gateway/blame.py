@@ -22,7 +22,7 @@ from framework.gateway.bodies import EMPTY_TEXT, NOT_JSON, decoded, too_long
 from framework.gateway.calls import Call
 from framework.gateway.requests import parameters
 from framework.gateway.response_headers import BadAnswer
-from framework.mu import MU
+from framework.values.mu import MU
 
 _BRINGS_A_BODY = ("POST", "PUT", "PATCH")
 _OUT_OF_RANGE = "Out of range float values"  # the words of Python's JSON encoder

@@ -9,7 +9,7 @@ from typing import Any
 from framework.caller import INSIDE, Caller
 from framework.gateway.requests import Request
 from framework.gateway.routing import Route
-from framework.mu import MU
+from framework.values.mu import MU
 
 
 @dataclass(frozen=True, slots=True)

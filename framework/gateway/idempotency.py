@@ -17,7 +17,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from framework import jsontext
 from framework.errors import (
     HTTPError,
     RequestInProgress,
@@ -29,6 +28,7 @@ from framework.gateway.response_headers import ResponseHeaders
 from framework.gateway.responses import Response, problem
 from framework.session import Session
 from framework.storage.operations import BeginRequest, EndRequest, RequestKey, StoredResponse
+from framework.values import jsontext
 
 logger = logging.getLogger("framework.gateway")
 

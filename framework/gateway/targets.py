@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from framework import jsontext
 from framework.definitions import Target
 from framework.definitions.believed import plain
 from framework.errors import HTTPError
@@ -27,6 +26,7 @@ from framework.gateway.requests import BodyStream, announced, too_large
 from framework.gateway.response_headers import ResponseHeaders
 from framework.gateway.responses import WITHOUT_BODY, Response, date
 from framework.gateway.target_paths import encoded
+from framework.values import jsontext
 
 if TYPE_CHECKING:
     from framework.gateway.connections import Incoming

@@ -25,8 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
-from framework import jsontext
-from framework.mu import wrap
+from framework.values import jsontext
+from framework.values.mu import wrap
 
 metadata = MetaData()
 

@@ -23,7 +23,7 @@ def module_stub(module: ModuleDefinition) -> str:
     annotations = Annotations(prefix="atom")
     lines = list(_body(ast.parse(module.script.text).body, annotations, ""))
     head = "import builtins as _builtins\nimport datetime as _datetime\nfrom typing import Any as _Any\n\n"
-    head += "from framework.mu import MU as _MU\n" + imported(annotations.modules)
+    head += "from framework.values.mu import MU as _MU\n" + imported(annotations.modules)
     return f"{head}\n" + "\n".join(lines)
 
 

@@ -23,7 +23,7 @@ from collections.abc import AsyncIterator as _AsyncIterator, Mapping as _Mapping
 from typing import Any as _Any, ClassVar as _ClassVar, Literal as _Literal, Self as _Self
 
 from framework.atom import Atom as _Atom
-from framework.mu import MU as _MU
+from framework.values.mu import MU as _MU
 """
 """What stubs import: under names that no class, field or method has."""
 

@@ -11,7 +11,6 @@ import pytest
 import yaml
 from sqlalchemy import delete, select, text
 
-from framework import jsontext
 from framework.atom import Atom, references
 from framework.atom.references import LEVELS
 from framework.atoms import Atoms, Models
@@ -23,10 +22,11 @@ from framework.errors import (
     Unavailable,
     ValidationError,
 )
-from framework.mu import MU
 from framework.session import Session
 from framework.storage import Storage
 from framework.storage.operations import Execute, Insert, Update
+from framework.values import jsontext
+from framework.values.mu import MU
 from tests.conftest import Recorder
 
 pytestmark = pytest.mark.anyio

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Table, bindparam, select
 
 from framework.errors import Changed, Duplicate, Gone
-from framework.mu import MU
 from framework.storage import Storage
 from framework.storage.operations import Delete, Execute, Insert, Update
+from framework.values.mu import MU
 
 pytestmark = pytest.mark.anyio
 

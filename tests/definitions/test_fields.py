@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from framework.definitions import Checked, Field, FieldError, check
 from framework.definitions.fields import FieldType
 from framework.definitions.location import Location
-from framework.mu import MU
+from framework.values.mu import MU
 
 UTC = dt.UTC
 TOKYO = dt.timezone(dt.timedelta(hours=9))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from framework.definitions.values import ACCEPT, MAX_JSON_DEPTH, FieldError, kind, rebuilt
-from framework.mu import MU
+from framework.values.mu import MU
 
 
 class Text(str):

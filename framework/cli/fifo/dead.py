@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from framework import durations
 from framework.cli import lists, options, verbs
 from framework.cli.fifo import access, large, records, text
+from framework.values import durations
 
 if TYPE_CHECKING:
     from framework.storage import Storage

@@ -9,8 +9,8 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from framework import jsontext
 from framework.cli import options
+from framework.values import jsontext
 
 if TYPE_CHECKING:
     from framework.definitions import FifoPolicy

@@ -11,7 +11,7 @@ import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from framework import jsontext, yamltext
+from framework.values import jsontext, yamltext
 
 _OWN = frozenset({"dictionary", "yaml_format", "json_format", "b64"})
 

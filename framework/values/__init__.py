@@ -1,0 +1,1 @@
+"""Values as texts and back: JSON, YAML, MU, lengths of time and time-based ids."""
