@@ -9,9 +9,9 @@ import weakref
 from contextvars import ContextVar
 from typing import Any
 
-from framework import trace
 from framework.definitions import FifoPolicy
-from framework.request_id import REQUEST_ID
+from framework.observing import trace
+from framework.observing.request_id import REQUEST_ID
 from framework.session import CLAIMS
 from framework.storage.operations import Claim, Delivery
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from framework import contentcoding, tls
 from framework.errors import FrameworkError
 from framework.homeloop import HomeLoop
-from framework.request_id import HEADER, REQUEST_ID
+from framework.observing.request_id import HEADER, REQUEST_ID
 from framework.values import jsontext
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from framework import trace
 from framework.atom import Atom
-from framework.outbox import Outbox, Reader
+from framework.observing import trace
+from framework.observing.outbox import Outbox, Reader
 from framework.session import SCRIPT
 from framework.storage import Storage
 from framework.storage.broadcast import Broadcast, Heard, Sender

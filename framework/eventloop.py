@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from framework import trace
+from framework.observing import trace
 
 logger = logging.getLogger("framework.eventloop")
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import uvloop
 
-from framework import trace
 from framework.block import BLOCKS
+from framework.observing import trace
 
 _ASYNCIO = os.path.dirname(asyncio.__file__) + os.sep
 

@@ -20,7 +20,6 @@ from concurrent.futures import BrokenExecutor
 from types import TracebackType
 from typing import Any
 
-from framework import trace
 from framework.block import BLOCKS, Block
 from framework.definitions import FifoPolicy
 from framework.errors import (
@@ -34,8 +33,9 @@ from framework.errors import (
     Unavailable,
 )
 from framework.items import checked_key, checked_name, payload
+from framework.observing import trace
+from framework.observing.request_id import REQUEST_ID
 from framework.policies import Policies, backoff
-from framework.request_id import REQUEST_ID
 from framework.session import CLAIMS, RUN, Charge, Session
 from framework.settlements import Settlement, Settlements
 from framework.storage.operations import (

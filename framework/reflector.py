@@ -14,12 +14,12 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Any
 
-from framework import trace
 from framework.block import BLOCKS
 from framework.definitions import WorkerDefinition
 from framework.errors import Reject, Retry, StorageError
 from framework.looks import Looks
-from framework.request_id import REQUEST_ID
+from framework.observing import trace
+from framework.observing.request_id import REQUEST_ID
 from framework.session import CLAIMS, RUN, SCRIPT, Charge, Run, Session, script_of
 from framework.shutdown import GRACE, LAST_WORD
 from framework.storage.operations import RecordProblem

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from framework import trace
+from framework.observing import trace
 
 logger = logging.getLogger("framework.supervision")
 

@@ -22,9 +22,9 @@ from typing import Any, Protocol, Self, TypeVar
 
 from sqlalchemy import Executable, Select, Table
 
-from framework import trace
 from framework.errors import TransactionEnded, TransactionHeld
 from framework.homeloop import HomeLoop
+from framework.observing import trace
 from framework.storage.contract import Storage, Transaction
 from framework.storage.operations import Claim, Execute, Executed, Operation
 from framework.storage.plans import Plan, Row

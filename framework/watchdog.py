@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 
-from framework import trace
+from framework.observing import trace
 
 logger = logging.getLogger("framework.watchdog")
 

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from framework import outbox
 from framework.debug import DebugChannel, Message, Missed, follow, printable, rendered
+from framework.observing import outbox
 from framework.session import script_of
 from framework.storage import Storage
 from framework.values.mu import MU

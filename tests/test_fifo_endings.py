@@ -15,8 +15,8 @@ from framework.block import BLOCKS
 from framework.definitions import Backoff, FifoPolicy, Location
 from framework.errors import Nested, Reject, Retry, Stopping, Unavailable
 from framework.fifo import Fifos
+from framework.observing.request_id import REQUEST_ID
 from framework.policies import Policies
-from framework.request_id import REQUEST_ID
 from framework.session import CLAIMS, RUN, Run, Session
 from framework.storage import Storage
 from framework.storage.operations import RetryNow

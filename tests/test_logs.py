@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from framework import logs
+from framework.observing import logs
 
 
 @pytest.fixture

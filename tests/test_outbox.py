@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from framework import outbox
-from framework.outbox import Outbox, Reader
+from framework.observing import outbox
+from framework.observing.outbox import Outbox, Reader
 
 
 def unexpected(error: Exception) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from framework.cli import output
-from framework.outbox import Outbox
+from framework.observing.outbox import Outbox
 
 FLUSH = 1.0  # seconds that a reader of standard output gets at the end
 

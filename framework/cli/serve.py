@@ -19,7 +19,7 @@ from framework.cli import loading, options, output, printing
 if TYPE_CHECKING:
     from framework.definitions import Checked, Definitions
     from framework.definitions.problem import Problem
-    from framework.logs import Log
+    from framework.observing.logs import Log
     from framework.runtime import Runtime
     from framework.shutdown import Shutdown
 
@@ -91,7 +91,7 @@ def serve(
     Exit code 0: stopped as asked; 1: mistakes, an error, or the stop had to be forced; 2: it could not start;
     130: stopped by a second signal.
     """
-    from framework import logs
+    from framework.observing import logs
     from framework.shutdown import Shutdown
 
     log = logs.configure(log_format)
@@ -127,8 +127,8 @@ def serve(
 @contextmanager
 def _failures(log_format: str, cannot_run: Callable[[str], NoReturn]) -> Iterator[None]:
     """Whatever a start or the server raises becomes its message and its exit code."""
-    from framework import trace
     from framework.errors import FrameworkError
+    from framework.observing import trace
 
     try:
         yield

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from framework.gateway.exchange import Exchange
-    from framework.logs import Log
+    from framework.observing.logs import Log
 
 GONE = 499  # the client went away before it had its answer
 _Who = tuple[str, str]  # account and address; empty for none

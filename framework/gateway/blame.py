@@ -16,12 +16,12 @@ from types import CodeType, FrameType
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus
 
-from framework import trace
 from framework.errors import HTTPError, ItemRefused, ValidationError
 from framework.gateway.bodies import EMPTY_TEXT, NOT_JSON, decoded, too_long
 from framework.gateway.calls import Call
 from framework.gateway.requests import parameters
 from framework.gateway.response_headers import BadAnswer
+from framework.observing import trace
 from framework.values.mu import MU
 
 _BRINGS_A_BODY = ("POST", "PUT", "PATCH")

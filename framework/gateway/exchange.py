@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from framework.gateway import failures
 from framework.gateway.outgoing import ResponseCut
 from framework.gateway.responses import WITHOUT_BODY, Response
-from framework.request_id import REQUEST_ID
+from framework.observing.request_id import REQUEST_ID
 
 if TYPE_CHECKING:
     from framework.gateway.connection import Connection

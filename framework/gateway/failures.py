@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 
-from framework import trace
 from framework.errors import (
     Changed,
     Duplicate,
@@ -25,6 +24,7 @@ from framework.gateway.outgoing import TargetFailed
 from framework.gateway.response_headers import BadAnswer
 from framework.gateway.responses import Response, from_http_error, problem
 from framework.gateway.routing import Route
+from framework.observing import trace
 
 logger = logging.getLogger("framework.gateway")
 

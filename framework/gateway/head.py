@@ -14,7 +14,7 @@ import httptools
 from framework.gateway import framing
 from framework.gateway.hops import HOST
 from framework.gateway.limits import Limits
-from framework.request_id import accepted, new
+from framework.observing.request_id import accepted, new
 
 NO_URL = "this is no URL, or it has a character that must be encoded, as é is %C3%A9"
 

@@ -10,9 +10,10 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
-from framework import contentcoding, trace
+from framework import contentcoding
 from framework.errors import Error, HTTPError
 from framework.gateway.response_headers import BadAnswer, ResponseHeaders, written
+from framework.observing import trace
 from framework.values import jsontext
 
 _JSON = "application/json"

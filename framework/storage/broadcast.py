@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from framework.outbox import Outbox
+from framework.observing.outbox import Outbox
 
 
 @dataclass(frozen=True, slots=True)

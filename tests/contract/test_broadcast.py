@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from framework.outbox import Outbox
+from framework.observing.outbox import Outbox
 from framework.storage import Storage, open_storage
 from framework.storage.broadcast import Heard
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 # Sends with the storage `db`, as a process does.
 SENDER = """
-from framework.outbox import Outbox
+from framework.observing.outbox import Outbox
 outbox = Outbox()
 sender = db.broadcast.sender(outbox)
 def send(message):

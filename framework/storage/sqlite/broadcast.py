@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 from framework.errors import CannotOpen
-from framework.outbox import Outbox, Reader
+from framework.observing.outbox import Outbox, Reader
 from framework.storage.broadcast import Heard
 from framework.storage.sqlite import listeners as sqlite_listeners
 from framework.storage.sqlite.listeners import PREFIX, Bell

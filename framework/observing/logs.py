@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from framework.outbox import Outbox
-from framework.request_id import REQUEST_ID
+from framework.observing.outbox import Outbox
+from framework.observing.request_id import REQUEST_ID
 
 FLUSH = 2.0  # seconds that a reader of standard error gets at the end
 
