@@ -18,8 +18,8 @@ from urllib.parse import quote
 
 from framework import contentcoding, tls
 from framework.errors import FrameworkError
-from framework.homeloop import HomeLoop
 from framework.observing.request_id import HEADER, REQUEST_ID
+from framework.process.homeloop import HomeLoop
 from framework.values import jsontext
 
 if TYPE_CHECKING:

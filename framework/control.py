@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from framework import files, storage
+from framework import storage
 from framework.callout import Callout
 from framework.errors import CannotOpen
+from framework.process import files
 from framework.values import jsontext
 
 logger = logging.getLogger("framework.server")

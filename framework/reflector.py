@@ -20,10 +20,10 @@ from framework.errors import Reject, Retry, StorageError
 from framework.looks import Looks
 from framework.observing import trace
 from framework.observing.request_id import REQUEST_ID
+from framework.process.shutdown import GRACE, LAST_WORD
+from framework.process.supervision import Supervised
 from framework.session import CLAIMS, RUN, SCRIPT, Charge, Run, Session, script_of
-from framework.shutdown import GRACE, LAST_WORD
 from framework.storage.operations import RecordProblem
-from framework.supervision import Supervised
 
 logger = logging.getLogger("framework.reflector")
 

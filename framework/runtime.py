@@ -27,18 +27,18 @@ from framework.gateway.forwarding import Forwarding
 from framework.gateway.limits import DEFAULTS, Limits
 from framework.housekeeping import keep_house
 from framework.policies import Policies, to_json
+from framework.process.shutdown import GRACE
+from framework.process.watchdog import Watchdog
 from framework.reflector import Reflector
 from framework.roles import Roles
 from framework.session import Session
 from framework.settings import Settings
-from framework.shutdown import GRACE
 from framework.snapshot import Snapshot, bind
 from framework.storage import Storage, open_storage
 from framework.storage.operations import BeginStop, RecordPolicy, Release
 from framework.storage.statements import Statements
 from framework.tokens import Tokens
 from framework.values import jsontext
-from framework.watchdog import Watchdog
 
 logger = logging.getLogger("framework.runtime")
 

@@ -1,6 +1,7 @@
 """The server: a runtime, its gateway on a port, and the signals that stop both.
 
-The first signal lets requests and blocks in work end, a second one stops at once: ``framework.shutdown`` sees them.
+The first signal lets requests and blocks in work end, a second one stops at once:
+``framework.process.shutdown`` sees them.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from framework.gateway.connection import Connection, protocol
 from framework.gateway.limits import DEFAULTS, Limits
 from framework.gateway.listening import Listening
 from framework.gateway.logon import DEFAULT_EXPIRY
+from framework.process.shutdown import FORCED, LAST_WORD, Shutdown
 from framework.runtime import Runtime, open_runtime
-from framework.shutdown import FORCED, LAST_WORD, Shutdown
 
 logger = logging.getLogger("framework.server")
 

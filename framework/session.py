@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, Table
 
 from framework.errors import TransactionHeld, Unavailable
-from framework.homeloop import HomeLoop
 from framework.looks import Looks
+from framework.process.homeloop import HomeLoop
 from framework.storage.contract import Orphaned, Storage
 from framework.storage.operations import Claim, Operation
 from framework.storage.plans import Plan, Row

@@ -23,8 +23,8 @@ from typing import Any, Protocol, Self, TypeVar
 from sqlalchemy import Executable, Select, Table
 
 from framework.errors import TransactionEnded, TransactionHeld
-from framework.homeloop import HomeLoop
 from framework.observing import trace
+from framework.process.homeloop import HomeLoop
 from framework.storage.contract import Storage, Transaction
 from framework.storage.operations import Claim, Execute, Executed, Operation
 from framework.storage.plans import Plan, Row

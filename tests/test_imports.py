@@ -21,7 +21,6 @@ LAYERS = (
     (
         "cache",
         "caller",
-        "children",
         "contentcoding",
         "definitions",
         "errors",
@@ -32,19 +31,14 @@ LAYERS = (
         "values",
     ),
     (
-        "eventloop",
-        "files",
-        "homeloop",
         "items",
         "policies",
+        "process",
         "retention",
         "roles",
         "settings",
-        "shutdown",
         "stubs",
-        "supervision",
         "tls",
-        "watchdog",
     ),
     (
         "callout",

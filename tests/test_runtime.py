@@ -11,8 +11,8 @@ import pytest
 
 from framework import server
 from framework.definitions import Definitions
+from framework.process.shutdown import Shutdown
 from framework.runtime import Runtime, open_runtime
-from framework.shutdown import Shutdown
 
 pytestmark = pytest.mark.anyio
 

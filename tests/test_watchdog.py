@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from framework import watchdog
-from framework.watchdog import Watchdog
+from framework.process import watchdog
+from framework.process.watchdog import Watchdog
 
 pytestmark = pytest.mark.anyio
 

@@ -42,11 +42,11 @@ def repl(folder: str, database: str, url: str | None, workers: bool | None) -> N
     """
     import logging
 
-    from framework import files
     from framework.cli import surroundings
     from framework.definitions import render
     from framework.errors import FrameworkError
     from framework.observing import logs, trace
+    from framework.process import files
     from framework.repl import server
 
     try:

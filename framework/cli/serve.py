@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from framework.definitions import Checked, Definitions
     from framework.definitions.problem import Problem
     from framework.observing.logs import Log
+    from framework.process.shutdown import Shutdown
     from framework.runtime import Runtime
-    from framework.shutdown import Shutdown
 
 
 logger = logging.getLogger("framework.server")
@@ -92,7 +92,7 @@ def serve(
     130: stopped by a second signal.
     """
     from framework.observing import logs
-    from framework.shutdown import Shutdown
+    from framework.process.shutdown import Shutdown
 
     log = logs.configure(log_format)
     cannot_run = _not_started if log_format == "json" else options.cannot_run
@@ -101,7 +101,7 @@ def serve(
     with Shutdown(stop_timeout or None) as shutdown, _failures(log_format, cannot_run):
         checked = _checked(folder, host, port, log_format, cannot_run)
 
-        from framework import files
+        from framework.process import files
         from framework.server import listen, stop_at_eof_of
 
         files.require_code(folder)
@@ -203,10 +203,10 @@ def _run(
     log: Log | None,
     no_access_log: bool,
 ) -> None:
-    from framework import eventloop
     from framework.executors import ServerLoop
     from framework.gateway import limits
     from framework.gateway.accesslog import AccessLog
+    from framework.process import eventloop
     from framework.server import serve as serve_definitions
     from framework.storage import examine_access
 

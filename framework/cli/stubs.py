@@ -29,8 +29,8 @@ def stubs(folder: str, out: Path, check_only: bool) -> None:
 
     Exit code 0: written, or with --check all up to date; 1: mistakes in the definitions, or stale files.
     """
-    from framework import files
     from framework.definitions import render
+    from framework.process import files
     from framework.stubs import HEADER
     from framework.stubs import stubs as stubs_of
 

@@ -27,8 +27,8 @@ from prompt_toolkit.layout.processors import TabsProcessor
 from prompt_toolkit.lexers import PygmentsLexer
 from prompt_toolkit.output import create_output
 
-from framework import files
 from framework.errors import CannotOpen
+from framework.process import files
 from framework.repl.completion import Names
 from framework.repl.screen import Screen
 from framework.repl.statement import whole

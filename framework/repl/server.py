@@ -22,10 +22,11 @@ from typing import BinaryIO
 
 from sqlalchemy import Table, select
 
-from framework import control, shutdown, storage
+from framework import control, storage
 from framework.control import Address, Server
 from framework.definitions import Definitions
 from framework.errors import CannotOpen
+from framework.process import shutdown
 from framework.repl import state
 from framework.storage.tables import FIFO
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from framework import files
 from framework.errors import CannotOpen
+from framework.process import files
 
 
 def folder() -> Path | None:

@@ -179,7 +179,7 @@ def test_what_a_killed_backup_left_is_removed_by_the_next(database: Database) ->
 
 _KILLED = """
 import os, signal
-from framework import files
+from framework.process import files
 with files.replacing("copy.db", files.Access.own()):
     os.kill(os.getpid(), signal.SIGKILL)
 """

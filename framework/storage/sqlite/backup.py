@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from framework import files
 from framework.errors import CannotOpen, Unavailable
+from framework.process import files
 from framework.storage.sqlite.errors import reason_for
 from framework.storage.sqlite.identity import renumber
 from framework.storage.sqlite.users import missing_log

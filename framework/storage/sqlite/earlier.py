@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from framework import files
 from framework.errors import CannotOpen
+from framework.process import files
 
 # Their processes are registered without the version of the locks that they hold.
 LOCKS = 2

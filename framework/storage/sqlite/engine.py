@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 import aiosqlite
 from sqlalchemy import Select, Table
 
-from framework import files
 from framework.errors import CannotOpen, DatabaseLost, Unavailable
+from framework.process import files
 from framework.storage import age, tables
 from framework.storage.age import Age
 from framework.storage.batches import BatchThread

@@ -16,8 +16,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from framework import files
 from framework.errors import Unavailable
+from framework.process import files
 from framework.storage.broadcast import Heard
 from framework.storage.sqlite.sockets import SocketFolder
 

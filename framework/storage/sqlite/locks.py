@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 
-from framework import files
+from framework.process import files
 from framework.storage.sqlite.ranges import Ranges
 
 # A standby looks this often whether the holder has died: a syscall each, far below 0.1 % of a core.

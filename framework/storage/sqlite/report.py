@@ -21,7 +21,7 @@ from pathlib import Path
 
 from sqlalchemy import Table
 
-from framework import files
+from framework.process import files
 from framework.storage import tables
 from framework.storage.changes import Plan
 from framework.storage.findings import Finding

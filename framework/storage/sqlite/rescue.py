@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from framework import files
 from framework.errors import CannotOpen
+from framework.process import files
 from framework.storage.sqlite.backup import sync
 from framework.storage.sqlite.errors import reason_for
 from framework.storage.sqlite.identity import Fate, Lost

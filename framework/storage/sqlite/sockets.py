@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from framework import files
+from framework.process import files
 
 _UNFINISHED = 60.0  # seconds: a socket that is older and refuses is not about to be opened
 

@@ -25,8 +25,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from framework.children import Children
 from framework.observing import trace
+from framework.process.children import Children
 from framework.values import durations
 
 logger = logging.getLogger("framework.server")

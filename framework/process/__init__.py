@@ -1,0 +1,1 @@
+"""The process that a server is: its event loop, its signals, its children and its files."""
