@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 
-from framework.portions import in_portions
 from framework.retention import DEFAULTS, Retention
 from framework.session import Session
 from framework.storage.operations import Prune
+from framework.storage.portions import in_portions
 
 logger = logging.getLogger("framework.housekeeping")
 

@@ -27,7 +27,6 @@ LAYERS = (
         "interim",
         "looks",
         "observing",
-        "portions",
         "values",
     ),
     (

@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 
-from framework import portions
 from framework.cli.fifo import large
-from framework.storage import open_storage
+from framework.storage import open_storage, portions
 from framework.storage.operations import Put, Redrive
 from framework.storage.sqlite.engine import SqliteStorage
 from tests.acceptance.server import until

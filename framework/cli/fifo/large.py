@@ -62,8 +62,8 @@ async def change(
     many of the answer were changed.
     """
     from framework import audit
-    from framework.portions import in_portions
     from framework.storage.operations import AuditMore
+    from framework.storage.portions import in_portions
 
     verb, fifo, arguments = record
     number: int | None = None
