@@ -28,8 +28,8 @@ from benchmarks.servers import ROOT
 from benchmarks.subjects import Measurement, measure
 from framework.atoms import Atoms
 from framework.definitions import MODULES, check
-from framework.session import Session
 from framework.storage import Storage, open_storage
+from framework.transactions.session import Session
 
 APP = ROOT / "tests" / "fixtures" / "reference-app"
 ROWS = 1000

@@ -26,8 +26,8 @@ from typing import Any
 import uvloop
 
 from framework.fifo import Fifos
-from framework.session import Session
 from framework.storage import open_storage
+from framework.transactions.session import Session
 
 TASKS = 64
 ITEM = {"orderId": "0" * 32, "parameters": {"name": "hoge1"}, "status": "standby"}

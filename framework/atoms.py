@@ -17,8 +17,8 @@ from framework.atom import Atom, Memory, connect, did_you_mean, propagation, tra
 from framework.definitions import AtomDefinition, Location, Method
 from framework.definitions.script import ROOT_OF
 from framework.model import Model
-from framework.session import Session
-from framework.transaction import Connection
+from framework.transactions.session import Session
+from framework.transactions.transaction import Connection
 
 
 class Atoms:

@@ -19,11 +19,11 @@ from typing import Any
 from sqlalchemy import select
 
 from framework.errors import StorageError
-from framework.session import Session
 from framework.storage.contract import Storage
 from framework.storage.operations import Audit
 from framework.storage.signals import AUDITED
 from framework.storage.tables import AUDIT
+from framework.transactions.session import Session
 from framework.values import jsontext
 
 logger = logging.getLogger("framework.audit")

@@ -12,8 +12,8 @@ from typing import Any
 from framework.definitions import FifoPolicy
 from framework.observing import trace
 from framework.observing.request_id import REQUEST_ID
-from framework.session import CLAIMS
 from framework.storage.operations import Claim, Delivery
+from framework.transactions.session import CLAIMS
 
 logger = logging.getLogger("framework.fifo")
 

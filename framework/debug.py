@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from framework.atom import Atom
 from framework.observing import trace
 from framework.observing.outbox import Outbox, Reader
-from framework.session import SCRIPT
 from framework.storage import Storage
 from framework.storage.broadcast import Broadcast, Heard, Sender
+from framework.transactions.session import SCRIPT
 from framework.values.mu import MU
 
 logger = logging.getLogger("framework.debug")

@@ -36,7 +36,6 @@ from framework.items import checked_key, checked_name, payload
 from framework.observing import trace
 from framework.observing.request_id import REQUEST_ID
 from framework.policies import Policies, backoff
-from framework.session import CLAIMS, RUN, Charge, Session
 from framework.settlements import Settlement, Settlements
 from framework.storage.operations import (
     Acknowledge,
@@ -50,7 +49,8 @@ from framework.storage.operations import (
     Release,
     Undelivered,
 )
-from framework.transaction import Place
+from framework.transactions.session import CLAIMS, RUN, Charge, Session
+from framework.transactions.transaction import Place
 from framework.values import jsontext
 from framework.values.mu import wrap
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 
 from framework.retention import DEFAULTS, Retention
-from framework.session import Session
 from framework.storage.operations import Prune
 from framework.storage.portions import in_portions
+from framework.transactions.session import Session
 
 logger = logging.getLogger("framework.housekeeping")
 

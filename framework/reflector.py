@@ -17,13 +17,13 @@ from typing import Any
 from framework.block import BLOCKS
 from framework.definitions import WorkerDefinition
 from framework.errors import Reject, Retry, StorageError
-from framework.looks import Looks
 from framework.observing import trace
 from framework.observing.request_id import REQUEST_ID
 from framework.process.shutdown import GRACE, LAST_WORD
 from framework.process.supervision import Supervised
-from framework.session import CLAIMS, RUN, SCRIPT, Charge, Run, Session, script_of
 from framework.storage.operations import RecordProblem
+from framework.transactions.looks import Looks
+from framework.transactions.session import CLAIMS, RUN, SCRIPT, Charge, Run, Session, script_of
 
 logger = logging.getLogger("framework.reflector")
 

@@ -31,13 +31,13 @@ from framework.process.shutdown import GRACE
 from framework.process.watchdog import Watchdog
 from framework.reflector import Reflector
 from framework.roles import Roles
-from framework.session import Session
 from framework.settings import Settings
 from framework.snapshot import Snapshot, bind
 from framework.storage import Storage, open_storage
 from framework.storage.operations import BeginStop, RecordPolicy, Release
 from framework.storage.statements import Statements
 from framework.tokens import Tokens
+from framework.transactions.session import Session
 from framework.values import jsontext
 
 logger = logging.getLogger("framework.runtime")

@@ -19,8 +19,8 @@ from framework.debug import DebugChannel
 from framework.definitions import ModuleDefinition
 from framework.definitions.names import MODULES
 from framework.fifo import Fifos
-from framework.session import Session, script_of
 from framework.settings import Options, Settings
+from framework.transactions.session import Session, script_of
 from framework.values.mu import MU
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")

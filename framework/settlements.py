@@ -16,8 +16,8 @@ from typing import Any
 
 from framework.block import Beside, Block
 from framework.errors import ClaimLost
-from framework.session import Session
 from framework.storage.operations import Acknowledge, Bury, Claim, Release
+from framework.transactions.session import Session
 
 logger = logging.getLogger("framework.fifo")
 

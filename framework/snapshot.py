@@ -16,8 +16,8 @@ from framework.definitions import Definitions, WorkerDefinition
 from framework.fifo import Fifos
 from framework.gateway.endpoints import Endpoints
 from framework.gateway.routing import Routes
-from framework.session import Session
 from framework.settings import Settings
+from framework.transactions.session import Session
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ PARTS = (
             "framework/block.py",
             "framework/items.py",
             "framework/policies.py",
-            "framework/looks.py",
+            "framework/transactions/looks.py",
             "framework/storage/sqlite/fifos.py",
             "framework/storage/sqlite/suspects.py",
         ),
@@ -74,7 +74,11 @@ PARTS = (
     ),
     Part(
         "transactions",
-        ("framework/transaction.py", "framework/session.py", "framework/storage/sqlite/transaction.py"),
+        (
+            "framework/transactions/transaction.py",
+            "framework/transactions/session.py",
+            "framework/storage/sqlite/transaction.py",
+        ),
         (
             "tests/test_transaction.py",
             "tests/test_session.py",

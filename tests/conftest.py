@@ -13,9 +13,9 @@ import pytest
 
 from framework.definitions import Definitions, check
 from framework.fifo import Fifos
-from framework.session import Session
 from framework.storage import Storage, open_storage
 from framework.storage.operations import Operation
+from framework.transactions.session import Session
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell without job control starts what runs in the background so, and all that the tests start would inherit it.

@@ -18,9 +18,9 @@ from framework.atom import Atom
 from framework.atoms import Atoms, Models
 from framework.definitions import MODULES, Definitions
 from framework.errors import Duplicate, FrameworkError, Gone, Unavailable, ValidationError
-from framework.session import Session
 from framework.storage import Storage
 from framework.storage.operations import Insert, Update
+from framework.transactions.session import Session
 from framework.values.mu import MU
 
 from .conftest import REFERENCE_APP, Recorder

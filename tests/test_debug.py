@@ -13,8 +13,8 @@ import pytest
 
 from framework.debug import DebugChannel, Message, Missed, follow, printable, rendered
 from framework.observing import outbox
-from framework.session import script_of
 from framework.storage import Storage
+from framework.transactions.session import script_of
 from framework.values.mu import MU
 
 

@@ -13,11 +13,11 @@ from sqlalchemy import Column, MetaData, Table, Text
 
 from framework.errors import ClaimLost, ItemRefused, Nested, NotInBlock, Retry, Stopping, Unavailable
 from framework.fifo import Fifos
-from framework.session import RUN, Run, Session
 from framework.storage import Storage
 from framework.storage.operations import Claim, Insert, Release
 from framework.storage.signals import Signal
 from framework.storage.tables import RowNumber
+from framework.transactions.session import RUN, Run, Session
 from framework.values.mu import MU
 
 from .conftest import Recorder

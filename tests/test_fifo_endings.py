@@ -17,9 +17,9 @@ from framework.errors import Nested, Reject, Retry, Stopping, Unavailable
 from framework.fifo import Fifos
 from framework.observing.request_id import REQUEST_ID
 from framework.policies import Policies
-from framework.session import CLAIMS, RUN, Run, Session
 from framework.storage import Storage
 from framework.storage.operations import RetryNow
+from framework.transactions.session import CLAIMS, RUN, Run, Session
 
 pytestmark = pytest.mark.anyio
 

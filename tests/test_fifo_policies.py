@@ -17,10 +17,10 @@ from framework.definitions import Backoff, FifoPolicy, Location
 from framework.errors import ClaimLost, FifoFull, ItemRefused, NotInBlock, Reject, Retry
 from framework.fifo import Fifos
 from framework.policies import Policies
-from framework.session import Session
 from framework.storage import Storage
 from framework.storage.operations import DeadLetter, Insert
 from framework.storage.tables import RowNumber
+from framework.transactions.session import Session
 from framework.values.mu import MU
 
 from .contract.processes import Child

@@ -11,7 +11,6 @@ import pytest
 from framework import audit, housekeeping, tokens
 from framework.errors import CannotOpen, Unavailable
 from framework.retention import DEFAULTS, Retention, from_environ
-from framework.session import Session
 from framework.storage import Storage, age
 from framework.storage.operations import (
     BeginRequest,
@@ -26,6 +25,7 @@ from framework.storage.operations import (
     RequestKey,
     StoredResponse,
 )
+from framework.transactions.session import Session
 
 from .conftest import Recorder
 

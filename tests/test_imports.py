@@ -25,7 +25,6 @@ LAYERS = (
         "definitions",
         "errors",
         "interim",
-        "looks",
         "observing",
         "values",
     ),
@@ -48,29 +47,28 @@ LAYERS = (
         "conversion",
         "neighbours",
         "tokens",
-        "transaction",
-    ),
-    (
-        "relations",
-        "session",
+        "transactions",
     ),
     (
         "audit",
         "block",
         "housekeeping",
-        "model",
+        "relations",
     ),
     (
         "accounts",
-        "atom",
         "executors",
+        "model",
         "reflector",
         "settlements",
     ),
     (
+        "atom",
+        "fifo",
+    ),
+    (
         "atoms",
         "debug",
-        "fifo",
         "gateway",
     ),
     ("scope",),
@@ -207,6 +205,6 @@ def test_what_is_imported_is_declared_or_of_the_standard_library() -> None:
 
 def test_the_graph_is_not_empty() -> None:
     assert len(GRAPH) > 40
-    assert "framework.session" in GRAPH["framework.fifo"]
+    assert "framework.transactions.session" in GRAPH["framework.fifo"]
     assert "framework.definitions.location" in GRAPH["framework.definitions.fields"]
     assert "framework.storage.sqlite.engine" in GRAPH["framework.storage"], "imports inside functions count"

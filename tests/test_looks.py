@@ -10,8 +10,8 @@ import pytest
 
 from framework.errors import Retry
 from framework.fifo import Fifos
-from framework.looks import Look, Looks
-from framework.session import RUN, Run
+from framework.transactions.looks import Look, Looks
+from framework.transactions.session import RUN, Run
 
 pytestmark = pytest.mark.anyio
 

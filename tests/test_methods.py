@@ -13,9 +13,9 @@ import pytest
 from framework.atom import Atom
 from framework.definitions import Definitions
 from framework.definitions.method import INTERNAL, OVERRIDABLE, RESERVED_METHODS, SPECIAL
-from framework.session import Session
 from framework.snapshot import Snapshot
 from framework.storage import Storage
+from framework.transactions.session import Session
 
 from .test_scope import bound
 

@@ -15,8 +15,8 @@ from sqlalchemy import select
 from framework.atoms import Atoms, Models
 from framework.definitions import MODULES, Definitions
 from framework.errors import CannotOpen, Duplicate, ValidationError
-from framework.session import Session
 from framework.storage import Storage, open_storage, plan_migration
+from framework.transactions.session import Session
 from framework.values.mu import MU
 
 pytestmark = pytest.mark.anyio

@@ -20,7 +20,7 @@ from framework import storage as engines
 from framework.atoms import Atoms
 from framework.definitions import MODULES, check
 from framework.errors import CannotOpen
-from framework.session import Session
+from framework.transactions.session import Session
 
 pytestmark = pytest.mark.anyio
 

@@ -12,8 +12,8 @@ import pytest
 
 from framework.definitions import Definitions
 from framework.errors import Duplicate, FrameworkError
-from framework.session import Session
 from framework.storage import Storage
+from framework.transactions.session import Session
 
 from .conftest import Recorder
 from .test_scope import bound

@@ -10,9 +10,9 @@ import pytest
 
 from framework.definitions import Definitions, check
 from framework.errors import ValidationError
-from framework.session import Session
 from framework.settings import Options, Settings
 from framework.storage import Storage
+from framework.transactions.session import Session
 
 from .test_scope import bound
 

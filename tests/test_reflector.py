@@ -19,10 +19,10 @@ from framework.definitions import Definitions
 from framework.fifo import Fifos
 from framework.policies import Policies
 from framework.reflector import Reflector
-from framework.session import Session
 from framework.settings import Settings
 from framework.snapshot import bind
 from framework.storage import Storage, open_storage
+from framework.transactions.session import Session
 
 pytestmark = pytest.mark.anyio
 

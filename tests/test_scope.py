@@ -15,9 +15,9 @@ from framework.debug import DebugChannel
 from framework.definitions import Definitions
 from framework.definitions.names import BUILT_IN_OBJECTS, COMMON_NAMES, LATE_NAMES, METHODS, MODULES
 from framework.fifo import Fifos
-from framework.session import Session
 from framework.settings import Settings
 from framework.snapshot import Snapshot, bind
+from framework.transactions.session import Session
 from framework.values.mu import MU
 
 ENVIRON = {"FRAMEWORK_SETTING_KEY": "geheim"}

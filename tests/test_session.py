@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import select
 
 from framework.errors import ClaimLost, Unavailable
-from framework.session import CLAIMS, Charge, Run, Session
 from framework.storage import Storage
 from framework.storage.operations import Deliver, Delivery, Put, Release
 from framework.storage.tables import ITEM
+from framework.transactions.session import CLAIMS, Charge, Run, Session
 
 pytestmark = pytest.mark.anyio
 

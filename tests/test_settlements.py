@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from framework.errors import ClaimLost, Unavailable
-from framework.session import Session
 from framework.settlements import RETRY_FIRST, RETRY_LAST, Settlements
 from framework.storage import Storage
 from framework.storage.operations import Acknowledge, Claim, Deliver, Delivery, Put, Release
+from framework.transactions.session import Session
 from tests.conftest import Recorder
 
 pytestmark = pytest.mark.anyio

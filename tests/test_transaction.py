@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from sqlalchemy import bindparam, select, text
 
-from framework import transaction as transaction_module
 from framework.atoms import Atoms, Models
 from framework.definitions import check
 from framework.errors import (
@@ -21,11 +20,12 @@ from framework.errors import (
     Unavailable,
 )
 from framework.fifo import Fifos
-from framework.session import CLAIMS, Session
 from framework.storage import Storage
 from framework.storage.operations import Execute, Put, Release
 from framework.storage.plans import Chosen, Plan
-from framework.transaction import JOINED
+from framework.transactions import transaction as transaction_module
+from framework.transactions.session import CLAIMS, Session
+from framework.transactions.transaction import JOINED
 
 pytestmark = pytest.mark.anyio
 

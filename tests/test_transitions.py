@@ -11,9 +11,9 @@ import pytest
 
 from framework.definitions import Definitions
 from framework.errors import Duplicate, Gone, TransactionHeld, TransitionError, ValidationError
-from framework.session import Session
 from framework.storage import Storage
 from framework.storage.operations import Insert, Update
+from framework.transactions.session import Session
 
 from .conftest import Recorder
 from .test_scope import bound

@@ -19,8 +19,8 @@ from framework.atoms import Atoms, Models
 from framework.definitions import MODULES, check
 from framework.definitions.values import MAX_JSON_DEPTH
 from framework.errors import Duplicate, ValidationError
-from framework.session import Session
 from framework.storage import open_storage
+from framework.transactions.session import Session
 from framework.values.mu import MU
 
 TYPES = ("string", "integer", "number", "boolean", "DateTime", "object", "array", "MU", "array<MU>")

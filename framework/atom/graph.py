@@ -16,7 +16,7 @@ from framework.atom.memory import Change, Memory, Undo
 from framework.errors import ValidationError
 from framework.relations import Relation
 from framework.storage.operations import Delete, Insert, Link, Operation, Require, Unreferred, Update
-from framework.transaction import Place
+from framework.transactions.transaction import Place
 
 if TYPE_CHECKING:
     from framework.atom.instance import Atom

@@ -18,10 +18,10 @@ from framework.atom.values import IDENTITY, abstract, new_identity, required, te
 from framework.definitions import Transition
 from framework.errors import ValidationError
 from framework.model import SEQUENCE, Model
-from framework.session import Session
 from framework.storage.operations import Referrer
 from framework.storage.plans import Row
-from framework.transaction import Place
+from framework.transactions.session import Session
+from framework.transactions.transaction import Place
 from framework.values import yamltext
 
 

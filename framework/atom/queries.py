@@ -18,7 +18,7 @@ from framework.errors import FrameworkError, ValidationError
 from framework.model import SEQUENCE, Model
 from framework.storage.operations import OWNER, TARGET
 from framework.storage.plans import Chosen, Matching, Row
-from framework.transaction import Place
+from framework.transactions.transaction import Place
 
 if TYPE_CHECKING:
     from framework.atom.instance import Atom

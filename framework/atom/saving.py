@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from framework.atom import graph
 from framework.errors import Gone
 from framework.storage.operations import Delete, Insert, Update
-from framework.transaction import Place
+from framework.transactions.transaction import Place
 
 if TYPE_CHECKING:
     from framework.atom.instance import Atom

@@ -22,7 +22,7 @@ from framework.atom.calls import Calls
 from framework.definitions import Transition
 from framework.errors import Changed, Gone, TransitionError
 from framework.storage.operations import Update
-from framework.transaction import Place
+from framework.transactions.transaction import Place
 
 if TYPE_CHECKING:
     from framework.atom.instance import Atom

@@ -29,8 +29,8 @@ from framework.gateway.requests import ClientGone, Request, parameters, read_bod
 from framework.gateway.responses import Response, from_http_error, make, problem
 from framework.gateway.routing import Routes
 from framework.gateway.targets import Forwarded, Targets
-from framework.session import Session
-from framework.transaction import JOINED
+from framework.transactions.session import Session
+from framework.transactions.transaction import JOINED
 
 logger = logging.getLogger("framework.gateway")
 

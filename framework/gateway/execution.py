@@ -20,7 +20,7 @@ from framework.gateway.requests import ClientGone
 from framework.gateway.responses import Response, from_result, make, readable, remade
 from framework.gateway.routing import Route, Script
 from framework.gateway.targets import Forwarded, Targets
-from framework.session import SCRIPT, Session
+from framework.transactions.session import SCRIPT, Session
 
 logger = logging.getLogger("framework.gateway")
 

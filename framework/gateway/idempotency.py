@@ -26,8 +26,8 @@ from framework.errors import (
 from framework.gateway.calls import Call
 from framework.gateway.response_headers import ResponseHeaders
 from framework.gateway.responses import Response, problem
-from framework.session import Session
 from framework.storage.operations import BeginRequest, EndRequest, RequestKey, StoredResponse
+from framework.transactions.session import Session
 from framework.values import jsontext
 
 logger = logging.getLogger("framework.gateway")

@@ -13,7 +13,7 @@ from framework import accounts
 from framework.gateway.attempts import Attempts
 from framework.gateway.authentication import KEY_HEADER
 from framework.gateway.responses import Response, make, problem
-from framework.session import Session
+from framework.transactions.session import Session
 
 DEFAULT_EXPIRY = 12 * 3600.0  # seconds
 

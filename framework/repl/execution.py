@@ -18,8 +18,8 @@ from typing import Any
 
 from framework.block import BLOCKS, Block
 from framework.repl.statement import Statement, is_input
-from framework.session import CLAIMS, RUN
-from framework.transaction import BEGUN, JOINED
+from framework.transactions.session import CLAIMS, RUN
+from framework.transactions.transaction import BEGUN, JOINED
 
 _PATIENCE = 0.1  # seconds that a write which is handed over may take to come to its next await
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from framework.callout import Callout, Response
 from framework.control import Server
-from framework.session import Session
+from framework.transactions.session import Session
 
 _NEVER = 0.0  # the time-out is the caller's
 

@@ -9,9 +9,9 @@ import pytest
 
 from framework.atoms import Atoms, Models
 from framework.definitions import MODULES, Definitions
-from framework.session import Session
 from framework.storage import Storage
 from framework.storage.sqlite.engine import SqliteStorage
+from framework.transactions.session import Session
 
 MEMBER = """\
 name: Member

@@ -11,8 +11,8 @@ from framework.atom import Atom
 from framework.atoms import Atoms, Models
 from framework.definitions import MODULES, Definitions
 from framework.errors import Duplicate, FrameworkError, Gone, TransitionError, ValidationError
-from framework.session import Session
 from framework.storage import Storage
+from framework.transactions.session import Session
 from tests.conftest import Recorder
 
 pytestmark = pytest.mark.anyio

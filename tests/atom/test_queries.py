@@ -15,9 +15,9 @@ from sqlalchemy import func, select, text
 from framework.atom import queries
 from framework.atoms import Atoms, Models
 from framework.errors import FrameworkError, ValidationError
-from framework.session import Session
 from framework.storage import Storage
 from framework.storage.operations import Execute
+from framework.transactions.session import Session
 
 pytestmark = pytest.mark.anyio
 
@@ -181,7 +181,7 @@ WRITER = """
 import asyncio, sys
 from framework.atoms import Atoms
 from framework.definitions import MODULES, check
-from framework.session import Session
+from framework.transactions.session import Session
 from framework.storage import open_storage
 
 async def main(folder, url, field):

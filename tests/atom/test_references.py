@@ -22,9 +22,9 @@ from framework.errors import (
     Unavailable,
     ValidationError,
 )
-from framework.session import Session
 from framework.storage import Storage
 from framework.storage.operations import Execute, Insert, Update
+from framework.transactions.session import Session
 from framework.values import jsontext
 from framework.values.mu import MU
 from tests.conftest import Recorder
@@ -505,7 +505,7 @@ async def test_for_update_holds_the_writer(atom: Atoms, model: Models, session: 
 
 async def _outside(atom: Atoms, session: Session) -> None:
     """Another script: it has begun no transaction."""
-    from framework.transaction import BEGUN
+    from framework.transactions.transaction import BEGUN
 
     BEGUN.set(None)
     async with session.connection().begin() as conn:

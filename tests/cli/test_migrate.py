@@ -18,10 +18,10 @@ import pytest
 from framework.atoms import Atoms
 from framework.definitions import MODULES, check
 from framework.errors import CannotOpen
-from framework.session import Session
 from framework.storage import open_storage
 from framework.storage.sqlite.locks import Locks
 from framework.storage.sqlite.users import Users
+from framework.transactions.session import Session
 from tests.acceptance.server import COMMAND, Result, Server, environment, run
 
 URL = "sqlite:///tea.db"

@@ -28,9 +28,9 @@ from framework.definitions import Backoff, FifoPolicy, Location
 from framework.errors import InWork
 from framework.fifo import Fifo, Fifos
 from framework.policies import Policies
-from framework.session import Session
 from framework.storage import Storage, open_storage
 from framework.storage.operations import Drop, Purge, Redrive, Skip
+from framework.transactions.session import Session
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ from framework.definitions import Backoff, FifoPolicy, Location
 from framework.errors import *
 from framework.fifo import Fifos
 from framework.policies import Policies
-from framework.session import Session
+from framework.transactions.session import Session
 from framework.storage import open_storage
 from framework.storage.operations import *
 

@@ -17,9 +17,9 @@ from framework.definitions import FifoPolicy, Location
 from framework.errors import ClaimLost
 from framework.fifo import Fifos
 from framework.policies import Policies
-from framework.session import Session
 from framework.storage import Storage, open_storage
 from framework.storage.operations import Acknowledge, Bury, Claim, Deliver, Failure, Put, Release
+from framework.transactions.session import Session
 
 from .program import Program
 

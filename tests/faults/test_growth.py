@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from framework.fifo import Fifos
-from framework.session import Session
+from framework.transactions.session import Session
 from tests.acceptance.server import run
 
 from .app import app

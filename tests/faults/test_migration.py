@@ -21,7 +21,7 @@ import pytest
 from framework import storage as engines
 from framework.atoms import Atoms
 from framework.definitions import MODULES, check
-from framework.session import Session
+from framework.transactions.session import Session
 from tests.acceptance.server import environment
 
 from .disk import Disk, events, tracing
@@ -45,7 +45,7 @@ from framework import storage as engines
 from framework.atoms import Atoms
 from framework.definitions import MODULES, check
 from framework.errors import FrameworkError
-from framework.session import Session
+from framework.transactions.session import Session
 records = Atoms(check(sys.argv[1]).definitions.atoms, Session(), {{**MODULES}}).records
 os.write(1, b"ready\\n")
 try:

@@ -79,8 +79,8 @@ batches.WRITE_WAIT = {}
 """
 
 HOLD = """
-import framework.transaction
-framework.transaction.TRANSACTION_HOLD = float(sys.argv[2])
+import framework.transactions.transaction
+framework.transactions.transaction.TRANSACTION_HOLD = float(sys.argv[2])
 """
 
 HELD = """

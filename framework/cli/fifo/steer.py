@@ -41,7 +41,7 @@ def put(url: str, name: str, item: str, key: str | None) -> None:
     async def work(storage: Storage) -> tuple[int | None, str | None]:
         from framework import audit, policies
         from framework.fifo import Fifos
-        from framework.session import Session
+        from framework.transactions.session import Session
 
         state = await storage.fifo_state(name)
         session = Session()

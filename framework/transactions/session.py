@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, Table
 
 from framework.errors import TransactionHeld, Unavailable
-from framework.looks import Looks
 from framework.process.homeloop import HomeLoop
 from framework.storage.contract import Orphaned, Storage
 from framework.storage.operations import Claim, Operation
 from framework.storage.plans import Plan, Row
-from framework.transaction import BEGUN, JOINED, Collected, Connection, Place, Undo
+from framework.transactions.looks import Looks
+from framework.transactions.transaction import BEGUN, JOINED, Collected, Connection, Place, Undo
 
 _FOR_UPDATE = "for_update needs the transaction that is to hold the rows: conn="
 

@@ -1,0 +1,1 @@
+"""The storage as scripts use it: sessions and transactions."""
