@@ -26,7 +26,7 @@ import uvloop
 from benchmarks.report import Report, Sample
 from benchmarks.servers import ROOT
 from benchmarks.subjects import Measurement, measure
-from framework.atoms import Atoms
+from framework.atom.classes import Atoms
 from framework.definitions import MODULES, check
 from framework.storage import Storage, open_storage
 from framework.transactions.session import Session

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from framework import scope as builtin_scope
-from framework.atoms import Atoms, Models
+from framework.atom.classes import Atoms, Models
 from framework.callout import Callout
 from framework.debug import DebugChannel
 from framework.definitions import Definitions, WorkerDefinition

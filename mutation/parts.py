@@ -115,7 +115,7 @@ PARTS = (
     ),
     Part(
         "conversion",
-        ("framework/conversion.py",),
+        ("framework/atom/conversion.py",),
         ("tests/test_conversion.py",),
     ),
     Part(

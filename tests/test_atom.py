@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from framework.atom import Atom
-from framework.atoms import Atoms, Models
+from framework.atom.classes import Atoms, Models
 from framework.definitions import MODULES, Definitions
 from framework.errors import Duplicate, FrameworkError, Gone, Unavailable, ValidationError
 from framework.storage import Storage

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from framework.conversion import content, decoded, encoded, rules
+from framework.atom.conversion import content, decoded, encoded, rules
 from framework.definitions import Field, check
 from framework.values import jsontext
 

@@ -44,31 +44,25 @@ LAYERS = (
     ),
     (
         "control",
-        "conversion",
         "neighbours",
         "tokens",
         "transactions",
     ),
     (
+        "atom",
         "audit",
         "block",
         "housekeeping",
-        "relations",
     ),
     (
         "accounts",
+        "debug",
         "executors",
-        "model",
         "reflector",
         "settlements",
     ),
     (
-        "atom",
         "fifo",
-    ),
-    (
-        "atoms",
-        "debug",
         "gateway",
     ),
     ("scope",),

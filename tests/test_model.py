@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from framework.atoms import Atoms, Models
+from framework.atom.classes import Atoms, Models
 from framework.definitions import MODULES, Definitions
 from framework.errors import CannotOpen, Duplicate, ValidationError
 from framework.storage import Storage, open_storage, plan_migration

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from framework import storage as engines
-from framework.atoms import Atoms
+from framework.atom.classes import Atoms
 from framework.definitions import MODULES, check
 from framework.errors import CannotOpen
 from framework.transactions.session import Session

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from framework import storage as engines
-from framework.atoms import Atoms
+from framework.atom.classes import Atoms
 from framework.errors import CannotOpen
 
 from .test_model_changes import Application

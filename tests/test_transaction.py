@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import bindparam, select, text
 
-from framework.atoms import Atoms, Models
+from framework.atom.classes import Atoms, Models
 from framework.definitions import check
 from framework.errors import (
     ClaimLost,

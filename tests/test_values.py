@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from framework.atoms import Atoms, Models
+from framework.atom.classes import Atoms, Models
 from framework.definitions import MODULES, check
 from framework.definitions.values import MAX_JSON_DEPTH
 from framework.errors import Duplicate, ValidationError

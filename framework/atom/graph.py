@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from framework.atom import references
 from framework.atom.memory import Change, Memory, Undo
+from framework.atom.relations import Relation
 from framework.errors import ValidationError
-from framework.relations import Relation
 from framework.storage.operations import Delete, Insert, Link, Operation, Require, Unreferred, Update
 from framework.transactions.transaction import Place
 

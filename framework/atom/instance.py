@@ -14,10 +14,10 @@ from sqlalchemy import Select
 
 from framework.atom import queries, references, saving, transitions
 from framework.atom.memory import Memory
+from framework.atom.model import SEQUENCE, Model
 from framework.atom.values import IDENTITY, abstract, new_identity, required, text, unknown
 from framework.definitions import Transition
 from framework.errors import ValidationError
-from framework.model import SEQUENCE, Model
 from framework.storage.operations import Referrer
 from framework.storage.plans import Row
 from framework.transactions.session import Session

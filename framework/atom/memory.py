@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from framework.atom.model import SEQUENCE, Model
 from framework.errors import Changed, Duplicate, FrameworkError, Gone, ValidationError
-from framework.model import SEQUENCE, Model
 from framework.storage.operations import Delete, Insert, Require, Update
 from framework.storage.plans import Row
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import ClauseElement, ColumnElement, Integer, Select, UnaryExpression, bindparam, func, select
 
 from framework.atom import references
+from framework.atom.model import SEQUENCE, Model
 from framework.atom.values import IDENTITY, abstract, text, unknown
 from framework.errors import FrameworkError, ValidationError
-from framework.model import SEQUENCE, Model
 from framework.storage.operations import OWNER, TARGET
 from framework.storage.plans import Chosen, Matching, Row
 from framework.transactions.transaction import Place

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from framework.atom.model import SEQUENCE
+from framework.atom.relations import Relation
 from framework.definitions import FieldError
 from framework.errors import ValidationError
-from framework.model import SEQUENCE
-from framework.relations import Relation
 from framework.storage.operations import OWNER, POSITION, TARGET, Referrer
 from framework.storage.plans import Matching, Plan, Question, Row
 

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from framework.atom.model import Model
 from framework.definitions import nearest
 from framework.errors import FrameworkError, ValidationError
-from framework.model import Model
 from framework.values.identity import new_instance
 
 # What every instance has besides its fields: the platform's own identity, and the ids of other systems.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from framework.atoms import Atoms, Models
+from framework.atom.classes import Atoms, Models
 from framework.definitions import MODULES, Definitions
 from framework.storage import Storage
 from framework.storage.sqlite.engine import SqliteStorage

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from framework.atom import Atom
-from framework.atoms import Atoms
+from framework.atom.classes import Atoms
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from framework.atom import Atom
-from framework.atoms import Atoms, Models
+from framework.atom.classes import Atoms, Models
 from framework.definitions import MODULES, Definitions
 from framework.errors import Duplicate, FrameworkError, Gone, TransitionError, ValidationError
 from framework.storage import Storage

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from framework.atom import queries
-from framework.atoms import Atoms, Models
+from framework.atom.classes import Atoms, Models
 from framework.errors import FrameworkError, ValidationError
 from framework.storage import Storage
 from framework.storage.operations import Execute
@@ -179,7 +179,7 @@ async def test_an_iteration_may_be_left(atom: Atoms, storage: Storage) -> None:
 
 WRITER = """
 import asyncio, sys
-from framework.atoms import Atoms
+from framework.atom.classes import Atoms
 from framework.definitions import MODULES, check
 from framework.transactions.session import Session
 from framework.storage import open_storage

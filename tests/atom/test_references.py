@@ -12,8 +12,8 @@ import yaml
 from sqlalchemy import delete, select, text
 
 from framework.atom import Atom, references
+from framework.atom.classes import Atoms, Models
 from framework.atom.references import LEVELS
-from framework.atoms import Atoms, Models
 from framework.errors import (
     Duplicate,
     Gone,

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from framework.atoms import Atoms
+from framework.atom.classes import Atoms
 from framework.definitions import MODULES, check
 from framework.errors import CannotOpen
 from framework.storage import open_storage

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from framework import storage as engines
-from framework.atoms import Atoms
+from framework.atom.classes import Atoms
 from framework.definitions import MODULES, check
 from framework.transactions.session import Session
 from tests.acceptance.server import environment
@@ -42,7 +42,7 @@ MIGRATE = """
 import os, sys
 sys.path.insert(0, {root!r})
 from framework import storage as engines
-from framework.atoms import Atoms
+from framework.atom.classes import Atoms
 from framework.definitions import MODULES, check
 from framework.errors import FrameworkError
 from framework.transactions.session import Session

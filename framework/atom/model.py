@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Column, Index, MetaData, String, Table, Text, text
 
-from framework.conversion import SCALARS, content
+from framework.atom.conversion import SCALARS, content
+from framework.atom.relations import Relation, relations
 from framework.definitions import AtomDefinition, Field, FieldError, Reference
 from framework.errors import ValidationError
-from framework.relations import Relation, relations
 from framework.storage.content import Rows, describe
 from framework.storage.tables import Declared, Json, MuJson, RowNumber, UtcDateTime
 from framework.values import jsontext

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Column, Index, Integer, MetaData, Table
 
-from framework.conversion import SCALARS, content
+from framework.atom.conversion import SCALARS, content
 from framework.definitions import AtomDefinition, Field, FieldType, Location, Reference
 from framework.definitions.values import accept_string
 from framework.storage.content import Rows, describe
