@@ -25,7 +25,7 @@ from typing import Any
 
 import uvloop
 
-from framework.fifo import Fifos
+from framework.queue.fifo import Fifos
 from framework.storage import open_storage
 from framework.transactions.session import Session
 

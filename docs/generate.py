@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from framework import callout, fifo, items, reflector, retention, tokens
+from framework import callout, reflector, retention, tokens
 from framework.cli import main as command_line
 from framework.definitions import check, load, render
 from framework.definitions.kinds import Kind
@@ -27,6 +27,7 @@ from framework.definitions.schema import schema_of
 from framework.gateway import attempts, logon
 from framework.gateway import limits as gateway_limits
 from framework.process import shutdown
+from framework.queue import fifo, items
 from framework.transactions import transaction
 from framework.values import durations
 

@@ -22,7 +22,7 @@ from sqlalchemy import Table, select
 from framework import __version__
 from framework.definitions import Definitions, FifoPolicy
 from framework.errors import CannotOpen
-from framework.policies import from_json, to_json
+from framework.queue.policies import from_json, to_json
 from framework.roles import recorded
 from framework.storage.content import content_of
 from framework.storage.contract import Storage

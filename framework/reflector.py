@@ -14,13 +14,13 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Any
 
-from framework.block import BLOCKS
 from framework.definitions import WorkerDefinition
 from framework.errors import Reject, Retry, StorageError
 from framework.observing import trace
 from framework.observing.request_id import REQUEST_ID
 from framework.process.shutdown import GRACE, LAST_WORD
 from framework.process.supervision import Supervised
+from framework.queue.block import BLOCKS
 from framework.storage.operations import RecordProblem
 from framework.transactions.looks import Looks
 from framework.transactions.session import CLAIMS, RUN, SCRIPT, Charge, Run, Session, script_of

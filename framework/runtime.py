@@ -14,21 +14,21 @@ from contextlib import asynccontextmanager
 
 from framework import audit, neighbours, retention
 from framework.accounts import record_roles
-from framework.block import Block
 from framework.callout import Callout
 from framework.debug import DebugChannel
 from framework.definitions import Definitions
 from framework.errors import CannotOpen, Stopping, StorageError
-from framework.fifo import Fifos
 from framework.gateway import logon
 from framework.gateway.app import Gateway
 from framework.gateway.authentication import Authentication
 from framework.gateway.forwarding import Forwarding
 from framework.gateway.limits import DEFAULTS, Limits
 from framework.housekeeping import keep_house
-from framework.policies import Policies, to_json
 from framework.process.shutdown import GRACE
 from framework.process.watchdog import Watchdog
+from framework.queue.block import Block
+from framework.queue.fifo import Fifos
+from framework.queue.policies import Policies, to_json
 from framework.reflector import Reflector
 from framework.roles import Roles
 from framework.settings import Settings

@@ -18,7 +18,7 @@ from framework.callout import Callout
 from framework.debug import DebugChannel
 from framework.definitions import ModuleDefinition
 from framework.definitions.names import MODULES
-from framework.fifo import Fifos
+from framework.queue.fifo import Fifos
 from framework.settings import Options, Settings
 from framework.transactions.session import Session, script_of
 from framework.values.mu import MU

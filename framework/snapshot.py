@@ -13,9 +13,9 @@ from framework.atom.classes import Atoms, Models
 from framework.callout import Callout
 from framework.debug import DebugChannel
 from framework.definitions import Definitions, WorkerDefinition
-from framework.fifo import Fifos
 from framework.gateway.endpoints import Endpoints
 from framework.gateway.routing import Routes
+from framework.queue.fifo import Fifos
 from framework.settings import Settings
 from framework.transactions.session import Session
 

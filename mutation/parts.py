@@ -47,10 +47,10 @@ PARTS = (
     Part(
         "queue",
         (
-            "framework/fifo.py",
-            "framework/block.py",
-            "framework/items.py",
-            "framework/policies.py",
+            "framework/queue/fifo.py",
+            "framework/queue/block.py",
+            "framework/queue/items.py",
+            "framework/queue/policies.py",
             "framework/transactions/looks.py",
             "framework/storage/sqlite/fifos.py",
             "framework/storage/sqlite/suspects.py",
@@ -69,7 +69,7 @@ PARTS = (
     ),
     Part(
         "settlements",
-        ("framework/settlements.py",),
+        ("framework/queue/settlements.py",),
         ("tests/test_settlements.py", "tests/test_fifo.py", "tests/test_fifo_endings.py"),
     ),
     Part(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from framework.definitions import Definitions, check
-from framework.fifo import Fifos
+from framework.queue.fifo import Fifos
 from framework.storage import Storage, open_storage
 from framework.storage.operations import Operation
 from framework.transactions.session import Session

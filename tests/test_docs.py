@@ -16,7 +16,7 @@ from framework.definitions import check, render
 from framework.definitions.kinds import Kind
 from framework.definitions.names import COMMON_NAMES, ROUTING_PARAMETERS
 from framework.definitions.problem import CODES
-from framework.fifo import Fifo
+from framework.queue.fifo import Fifo
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Column, MetaData, Table, Text
 
 from framework.errors import ClaimLost, ItemRefused, Nested, NotInBlock, Retry, Stopping, Unavailable
-from framework.fifo import Fifos
+from framework.queue.fifo import Fifos
 from framework.storage import Storage
 from framework.storage.operations import Claim, Insert, Release
 from framework.storage.signals import Signal
@@ -30,7 +30,7 @@ ROW = Table("Row", MetaData(), Column("seq", RowNumber, primary_key=True), Colum
 
 @pytest.fixture(autouse=True)
 def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("framework.fifo.FIFO_WAIT", WAIT)
+    monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", WAIT)
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ async def test_an_empty_fifo_gives_none_after_the_wait(fifos: Fifos) -> None:
 async def test_at_a_stop_none_comes_at_once(
     filled: Fifos, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 30)
+    monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", 30)
     waiting = asyncio.create_task(take(filled, "empty"))
     await asyncio.sleep(0.02)
     session.stop()
@@ -282,7 +282,7 @@ async def test_at_a_stop_none_comes_at_once(
 
 
 async def test_a_put_wakes_who_waits(fifos: Fifos, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 30)
+    monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", 30)
     for n in range(20):
         waiting = asyncio.create_task(take(fifos))
         await asyncio.sleep(n % 4 * 0.002)
@@ -294,7 +294,7 @@ async def test_a_put_wakes_who_waits(fifos: Fifos, monkeypatch: pytest.MonkeyPat
 async def test_who_waits_for_a_back_off_sleeps_no_longer_than_it(
     filled: Fifos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 30)
+    monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", 30)
     sleeps: list[float | None] = []
     changed = Signal.changed
 
@@ -317,7 +317,7 @@ async def test_others_wait_while_an_item_is_in_work(filled: Fifos, monkeypatch: 
         other = asyncio.create_task(take_in_fresh_context(filled))
         assert item == 0
         assert await other is None
-    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 30)
+    monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", 30)
     inside, most, seen = 0, 0, []
 
     async def work() -> None:

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from framework.block import BLOCKS
 from framework.definitions import Backoff, FifoPolicy, Location
 from framework.errors import Nested, Reject, Retry, Stopping, Unavailable
-from framework.fifo import Fifos
 from framework.observing.request_id import REQUEST_ID
-from framework.policies import Policies
+from framework.queue.block import BLOCKS
+from framework.queue.fifo import Fifos
+from framework.queue.policies import Policies
 from framework.storage import Storage
 from framework.storage.operations import RetryNow
 from framework.transactions.session import CLAIMS, RUN, Run, Session
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 0.05)
+    monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", 0.05)
 
 
 class Unprintable(Exception):

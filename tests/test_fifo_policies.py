@@ -15,8 +15,8 @@ from sqlalchemy import Column, MetaData, Table, Text
 
 from framework.definitions import Backoff, FifoPolicy, Location
 from framework.errors import ClaimLost, FifoFull, ItemRefused, NotInBlock, Reject, Retry
-from framework.fifo import Fifos
-from framework.policies import Policies
+from framework.queue.fifo import Fifos
+from framework.queue.policies import Policies
 from framework.storage import Storage
 from framework.storage.operations import DeadLetter, Insert
 from framework.storage.tables import RowNumber
@@ -35,7 +35,7 @@ Policy = Callable[..., Fifos]
 
 @pytest.fixture(autouse=True)
 def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 0.05)
+    monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", 0.05)
 
 
 @pytest.fixture

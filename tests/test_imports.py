@@ -29,8 +29,6 @@ LAYERS = (
         "values",
     ),
     (
-        "items",
-        "policies",
         "process",
         "retention",
         "roles",
@@ -44,28 +42,25 @@ LAYERS = (
     ),
     (
         "control",
-        "neighbours",
         "tokens",
         "transactions",
     ),
     (
         "atom",
         "audit",
-        "block",
         "housekeeping",
+        "queue",
     ),
     (
         "accounts",
         "debug",
-        "executors",
+        "neighbours",
         "reflector",
-        "settlements",
     ),
     (
-        "fifo",
         "gateway",
+        "scope",
     ),
-    ("scope",),
     ("snapshot",),
     ("runtime",),
     (
@@ -90,7 +85,7 @@ FOREIGN = {
     },
     "storage": {"http", "aiohttp", "starlette", "uvicorn", "yaml", "click"},
     "atom": {"sqlite3", "aiosqlite", "asyncpg", "aiohttp", "starlette"},
-    "fifo": {"sqlite3", "aiosqlite", "asyncpg", "sqlalchemy", "aiohttp", "starlette"},
+    "queue": {"sqlite3", "aiosqlite", "asyncpg", "sqlalchemy", "aiohttp", "starlette"},
     "gateway": {"sqlite3", "aiosqlite", "asyncpg", "sqlalchemy", "yaml"},
     "reflector": {"sqlite3", "aiosqlite", "asyncpg", "sqlalchemy", "aiohttp", "starlette"},
     "cli": {"sqlite3", "aiosqlite", "asyncpg", "sqlalchemy", "yaml"},
@@ -199,6 +194,6 @@ def test_what_is_imported_is_declared_or_of_the_standard_library() -> None:
 
 def test_the_graph_is_not_empty() -> None:
     assert len(GRAPH) > 40
-    assert "framework.transactions.session" in GRAPH["framework.fifo"]
+    assert "framework.transactions.session" in GRAPH["framework.queue.fifo"]
     assert "framework.definitions.location" in GRAPH["framework.definitions.fields"]
     assert "framework.storage.sqlite.engine" in GRAPH["framework.storage"], "imports inside functions count"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from framework.errors import Retry
-from framework.fifo import Fifos
+from framework.queue.fifo import Fifos
 from framework.transactions.looks import Look, Looks
 from framework.transactions.session import RUN, Run
 
@@ -105,11 +105,11 @@ async def test_an_empty_fifo_does_not_hold_up_the_next_one(
     async def put() -> None:
         await fifos("a").put(3)
 
-    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 0.01)
+    monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", 0.01)
     RUN.set(Run("worker"))
     await fifos("b").put_many([1, 2])
     assert await take("a") is None
-    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 60.0)
+    monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", 60.0)
     assert [await take("b"), await take("a"), await take("b"), await take("a")] == [1, None, 2, None]
     asyncio.get_running_loop().call_later(0.05, lambda: putting.append(asyncio.ensure_future(put())))
     assert await take("b") is None, "it makes room for the other one, which has an item now"
@@ -122,7 +122,7 @@ async def test_a_look_into_an_empty_fifo_lasts_until_anothers_back_off_ends(
     """Neither longer nor shorter: the other one's head can be had then."""
 
     async def take(name: str, wait: float) -> Any:
-        monkeypatch.setattr("framework.fifo.FIFO_WAIT", wait)
+        monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", wait)
         async with asyncio.timeout(10), fifos(name) as item:
             return item
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from framework.definitions import Backoff, FifoPolicy, Location
-from framework.policies import Policies, from_json, to_json
+from framework.queue.policies import Policies, from_json, to_json
 
 HERE = Location("q.yaml", 3, 1)
 MINE = FifoPolicy(

@@ -16,8 +16,8 @@ import pytest
 from framework.callout import Callout
 from framework.debug import DebugChannel
 from framework.definitions import Definitions
-from framework.fifo import Fifos
-from framework.policies import Policies
+from framework.queue.fifo import Fifos
+from framework.queue.policies import Policies
 from framework.reflector import Reflector
 from framework.settings import Settings
 from framework.snapshot import bind
@@ -31,7 +31,7 @@ INTERVAL = 0.05
 
 @pytest.fixture(autouse=True)
 def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("framework.fifo.FIFO_WAIT", INTERVAL)
+    monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", INTERVAL)
     monkeypatch.setattr("framework.reflector.WATCH_INTERVAL", INTERVAL)
     monkeypatch.setattr("framework.reflector.ERROR_WAIT_FIRST", 0.02)
     monkeypatch.setattr("framework.reflector.ERROR_WAIT_LAST", 0.16)
@@ -434,7 +434,7 @@ async def test_runtime_running_is_false_at_once(start: Start) -> None:
     "body", ["pass", "async with FIFO('empty'):\n        pass", "raise KeyError", "await FIFO('q').length()"]
 )
 async def test_an_idle_worker_stops_at_once(start: Start, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
-    for name in ("fifo.FIFO_WAIT", "reflector.WATCH_INTERVAL", "reflector.ERROR_WAIT_FIRST"):
+    for name in ("queue.fifo.FIFO_WAIT", "reflector.WATCH_INTERVAL", "reflector.ERROR_WAIT_FIRST"):
         monkeypatch.setattr(f"framework.{name}", 30)
     process = await start(worker("w", f"async def consume():\n    qprint('in')\n    {body}\n"))
     await process.until(lambda heard: "in" in heard)
@@ -521,7 +521,7 @@ async def test_the_end_of_a_back_off_wakes_a_worker_that_was_started_meanwhile(s
 async def test_the_end_of_a_back_off_wakes_a_worker_that_waits_in_another_fifo(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 600)
+    monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", 600)
     script = """
         async def consume():
             async with FIFO("other") as item:
@@ -541,7 +541,7 @@ async def test_the_end_of_a_back_off_wakes_a_worker_that_waits_in_another_fifo(
 async def test_a_fifo_whose_head_waits_or_that_is_empty_costs_another_no_pace(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 1)
+    monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", 1)
     monkeypatch.setattr("framework.reflector.WATCH_INTERVAL", 1)
     script = """
         async def consume():
@@ -562,7 +562,7 @@ async def test_a_fifo_whose_head_waits_or_that_is_empty_costs_another_no_pace(
 async def test_a_worker_that_reads_several_empty_fifos_in_a_loop_does_not_spin(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("framework.fifo.FIFO_WAIT", 0.2)
+    monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", 0.2)
     script = """
         async def consume():
             while Runtime.running():

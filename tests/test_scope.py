@@ -14,7 +14,7 @@ from framework.callout import Callout
 from framework.debug import DebugChannel
 from framework.definitions import Definitions
 from framework.definitions.names import BUILT_IN_OBJECTS, COMMON_NAMES, LATE_NAMES, METHODS, MODULES
-from framework.fifo import Fifos
+from framework.queue.fifo import Fifos
 from framework.settings import Settings
 from framework.snapshot import Snapshot, bind
 from framework.transactions.session import Session

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from framework.errors import ClaimLost, Unavailable
-from framework.settlements import RETRY_FIRST, RETRY_LAST, Settlements
+from framework.queue.settlements import RETRY_FIRST, RETRY_LAST, Settlements
 from framework.storage import Storage
 from framework.storage.operations import Acknowledge, Claim, Deliver, Delivery, Put, Release
 from framework.transactions.session import Session
@@ -35,7 +35,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
             asked.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr("framework.settlements.asyncio.sleep", noted)
+    monkeypatch.setattr("framework.queue.settlements.asyncio.sleep", noted)
     return asked
 
 

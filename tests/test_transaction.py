@@ -19,7 +19,7 @@ from framework.errors import (
     TransactionTooLong,
     Unavailable,
 )
-from framework.fifo import Fifos
+from framework.queue.fifo import Fifos
 from framework.storage import Storage
 from framework.storage.operations import Execute, Put, Release
 from framework.storage.plans import Chosen, Plan

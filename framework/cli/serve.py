@@ -203,10 +203,10 @@ def _run(
     log: Log | None,
     no_access_log: bool,
 ) -> None:
-    from framework.executors import ServerLoop
     from framework.gateway import limits
     from framework.gateway.accesslog import AccessLog
     from framework.process import eventloop
+    from framework.queue.executors import ServerLoop
     from framework.server import serve as serve_definitions
     from framework.storage import examine_access
 

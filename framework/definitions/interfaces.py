@@ -46,7 +46,7 @@ class Interface:
 
 
 PLACES: Mapping[str, tuple[str, str]] = {
-    "FIFO": ("fifo.py", "Fifo"),
+    "FIFO": ("queue/fifo.py", "Fifo"),
     "Cache": ("cache.py", "Cache"),
     "Runtime": ("scope.py", "RuntimeView"),
     "atom": ("atom/instance.py", "Atom"),
@@ -54,7 +54,7 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "response": ("gateway/responses.py", "Response"),
 }
 CALLS: Mapping[str, tuple[str, str]] = {
-    "FIFO": ("fifo.py", "Fifos.__call__"),
+    "FIFO": ("queue/fifo.py", "Fifos.__call__"),
     "Cache": ("cache.py", "CacheStore.__call__"),
     "callout": ("callout.py", "Callout.__call__"),
     "HTTPError": ("errors.py", "HTTPError.__init__"),

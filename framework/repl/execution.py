@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
 
-from framework.block import BLOCKS, Block
+from framework.queue.block import BLOCKS, Block
 from framework.repl.statement import Statement, is_input
 from framework.transactions.session import CLAIMS, RUN
 from framework.transactions.transaction import BEGUN, JOINED

@@ -18,10 +18,10 @@ from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
-from framework.block import Block
 from framework.debug import follow, printable
 from framework.errors import CannotOpen
-from framework.executors import StandardLoop
+from framework.queue.block import Block
+from framework.queue.executors import StandardLoop
 from framework.repl import server, terminal
 from framework.repl.completion import Names
 from framework.repl.console import Console, Leave

@@ -33,7 +33,7 @@ def names_stub() -> str:
     lines += ["from framework.cache import CacheStore as _CacheStore"]
     lines += ["from framework.callout import Callout as _Callout"]
     lines += [f"from framework.errors import {name} as {name}" for name in _ERRORS]
-    lines += ["from framework.fifo import Fifos as _Fifos", "from framework.values.mu import MU as MU"]
+    lines += ["from framework.queue.fifo import Fifos as _Fifos", "from framework.values.mu import MU as MU"]
     lines += ["from framework.scope import RuntimeView as _RuntimeView"]
     lines += ["from framework.settings import Options as _Options", ""]
     lines += [f"import {name} as {name}" for name in ("atom", "context", "model")]

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from framework.cli import main
-from framework.policies import from_json, to_json
+from framework.queue.policies import from_json, to_json
 from framework.storage import Storage
 from framework.storage.operations import Deliver, Pause, RecordPolicy
 from tests.acceptance.server import run

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from framework.policies import from_json, to_json
+from framework.queue.policies import from_json, to_json
 from framework.storage.operations import Deliver, Delivery, RecordPolicy, Undelivered
 
 from .conftest import Database

@@ -23,11 +23,11 @@ from hypothesis.stateful import (
     rule,
 )
 
-from framework import fifo as fifo_module
 from framework.definitions import Backoff, FifoPolicy, Location
 from framework.errors import InWork
-from framework.fifo import Fifo, Fifos
-from framework.policies import Policies
+from framework.queue import fifo as fifo_module
+from framework.queue.fifo import Fifo, Fifos
+from framework.queue.policies import Policies
 from framework.storage import Storage, open_storage
 from framework.storage.operations import Drop, Purge, Redrive, Skip
 from framework.transactions.session import Session

@@ -23,8 +23,8 @@ import sqlalchemy
 from dataclasses import replace
 from framework.definitions import Backoff, FifoPolicy, Location
 from framework.errors import *
-from framework.fifo import Fifos
-from framework.policies import Policies
+from framework.queue.fifo import Fifos
+from framework.queue.policies import Policies
 from framework.transactions.session import Session
 from framework.storage import open_storage
 from framework.storage.operations import *

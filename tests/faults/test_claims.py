@@ -15,8 +15,8 @@ import pytest
 
 from framework.definitions import FifoPolicy, Location
 from framework.errors import ClaimLost
-from framework.fifo import Fifos
-from framework.policies import Policies
+from framework.queue.fifo import Fifos
+from framework.queue.policies import Policies
 from framework.storage import Storage, open_storage
 from framework.storage.operations import Acknowledge, Bury, Claim, Deliver, Failure, Put, Release
 from framework.transactions.session import Session

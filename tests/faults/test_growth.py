@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from framework.fifo import Fifos
+from framework.queue.fifo import Fifos
 from framework.transactions.session import Session
 from tests.acceptance.server import run
 

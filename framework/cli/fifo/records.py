@@ -80,7 +80,7 @@ def _last_attempt(head: ItemState, policy: FifoPolicy) -> str:
 
 def policy_of(fifo: FifoState) -> FifoPolicy:
     """The policy in force: the one recorded at the last start, else the defaults."""
-    from framework import policies
+    from framework.queue import policies
 
     return policies.from_json(fifo.name, fifo.policy)
 

@@ -39,8 +39,9 @@ def put(url: str, name: str, item: str, key: str | None) -> None:
     value = _parsed(item)
 
     async def work(storage: Storage) -> tuple[int | None, str | None]:
-        from framework import audit, policies
-        from framework.fifo import Fifos
+        from framework import audit
+        from framework.queue import policies
+        from framework.queue.fifo import Fifos
         from framework.transactions.session import Session
 
         state = await storage.fifo_state(name)

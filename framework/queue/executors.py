@@ -18,8 +18,8 @@ from typing import Any
 
 import uvloop
 
-from framework.block import BLOCKS
 from framework.observing import trace
+from framework.queue.block import BLOCKS
 
 _ASYNCIO = os.path.dirname(asyncio.__file__) + os.sep
 

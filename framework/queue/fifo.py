@@ -20,7 +20,6 @@ from concurrent.futures import BrokenExecutor
 from types import TracebackType
 from typing import Any
 
-from framework.block import BLOCKS, Block
 from framework.definitions import FifoPolicy
 from framework.errors import (
     ClaimLost,
@@ -32,11 +31,12 @@ from framework.errors import (
     Stopping,
     Unavailable,
 )
-from framework.items import checked_key, checked_name, payload
 from framework.observing import trace
 from framework.observing.request_id import REQUEST_ID
-from framework.policies import Policies, backoff
-from framework.settlements import Settlement, Settlements
+from framework.queue.block import BLOCKS, Block
+from framework.queue.items import checked_key, checked_name, payload
+from framework.queue.policies import Policies, backoff
+from framework.queue.settlements import Settlement, Settlements
 from framework.storage.operations import (
     Acknowledge,
     Bury,

@@ -14,8 +14,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from framework.block import Beside, Block
 from framework.errors import ClaimLost
+from framework.queue.block import Beside, Block
 from framework.storage.operations import Acknowledge, Bury, Claim, Release
 from framework.transactions.session import Session
 

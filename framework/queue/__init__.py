@@ -1,0 +1,1 @@
+"""FIFO: durable queues, their blocks, and how items in work end."""
