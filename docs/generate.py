@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from framework import callout, reflector, retention, tokens
+from framework import callout, retention, tokens
 from framework.cli import main as command_line
 from framework.definitions import check, load, render
 from framework.definitions.kinds import Kind
@@ -30,6 +30,7 @@ from framework.process import shutdown
 from framework.queue import fifo, items
 from framework.transactions import transaction
 from framework.values import durations
+from framework.workers import reflector
 
 DOCS = Path(__file__).parent
 

@@ -29,7 +29,6 @@ from framework.process.watchdog import Watchdog
 from framework.queue.block import Block
 from framework.queue.fifo import Fifos
 from framework.queue.policies import Policies, to_json
-from framework.reflector import Reflector
 from framework.roles import Roles
 from framework.settings import Settings
 from framework.snapshot import Snapshot, bind
@@ -39,6 +38,7 @@ from framework.storage.statements import Statements
 from framework.tokens import Tokens
 from framework.transactions.session import Session
 from framework.values import jsontext
+from framework.workers.reflector import Reflector
 
 logger = logging.getLogger("framework.runtime")
 

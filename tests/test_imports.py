@@ -55,7 +55,7 @@ LAYERS = (
         "accounts",
         "debug",
         "neighbours",
-        "reflector",
+        "workers",
     ),
     (
         "gateway",
@@ -87,7 +87,7 @@ FOREIGN = {
     "atom": {"sqlite3", "aiosqlite", "asyncpg", "aiohttp", "starlette"},
     "queue": {"sqlite3", "aiosqlite", "asyncpg", "sqlalchemy", "aiohttp", "starlette"},
     "gateway": {"sqlite3", "aiosqlite", "asyncpg", "sqlalchemy", "yaml"},
-    "reflector": {"sqlite3", "aiosqlite", "asyncpg", "sqlalchemy", "aiohttp", "starlette"},
+    "workers": {"sqlite3", "aiosqlite", "asyncpg", "sqlalchemy", "aiohttp", "starlette"},
     "cli": {"sqlite3", "aiosqlite", "asyncpg", "sqlalchemy", "yaml"},
 }
 

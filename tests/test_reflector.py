@@ -18,11 +18,11 @@ from framework.debug import DebugChannel
 from framework.definitions import Definitions
 from framework.queue.fifo import Fifos
 from framework.queue.policies import Policies
-from framework.reflector import Reflector
 from framework.settings import Settings
 from framework.snapshot import bind
 from framework.storage import Storage, open_storage
 from framework.transactions.session import Session
+from framework.workers.reflector import Reflector
 
 pytestmark = pytest.mark.anyio
 
@@ -32,9 +32,9 @@ INTERVAL = 0.05
 @pytest.fixture(autouse=True)
 def short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", INTERVAL)
-    monkeypatch.setattr("framework.reflector.WATCH_INTERVAL", INTERVAL)
-    monkeypatch.setattr("framework.reflector.ERROR_WAIT_FIRST", 0.02)
-    monkeypatch.setattr("framework.reflector.ERROR_WAIT_LAST", 0.16)
+    monkeypatch.setattr("framework.workers.reflector.WATCH_INTERVAL", INTERVAL)
+    monkeypatch.setattr("framework.workers.reflector.ERROR_WAIT_FIRST", 0.02)
+    monkeypatch.setattr("framework.workers.reflector.ERROR_WAIT_LAST", 0.16)
 
 
 def worker(name: str, script: str, mode: str = "multi") -> str:
@@ -163,7 +163,7 @@ async def test_items_are_worked_off_in_order_without_a_pause_between_them(start:
 async def test_an_item_wakes_a_worker_that_found_nothing(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("framework.reflector.WATCH_INTERVAL", 30)
+    monkeypatch.setattr("framework.workers.reflector.WATCH_INTERVAL", 30)
     process = await start(
         worker(
             "w",
@@ -243,7 +243,7 @@ async def test_an_error_outside_of_a_block_backs_off(start: Start, errors: Error
 async def test_an_error_in_a_block_does_not_make_the_worker_wait(
     start: Start, errors: Errors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("framework.reflector.ERROR_WAIT_FIRST", 60)
+    monkeypatch.setattr("framework.workers.reflector.ERROR_WAIT_FIRST", 60)
     process = await start(
         worker(
             "w",
@@ -272,7 +272,7 @@ async def test_a_block_that_ends_well_ends_the_back_off(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Far from the first, so that the two differ on a busy machine, too.
-    monkeypatch.setattr("framework.reflector.ERROR_WAIT_LAST", 0.64)
+    monkeypatch.setattr("framework.workers.reflector.ERROR_WAIT_LAST", 0.64)
     process = await start(
         worker(
             "w",
@@ -434,7 +434,11 @@ async def test_runtime_running_is_false_at_once(start: Start) -> None:
     "body", ["pass", "async with FIFO('empty'):\n        pass", "raise KeyError", "await FIFO('q').length()"]
 )
 async def test_an_idle_worker_stops_at_once(start: Start, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
-    for name in ("queue.fifo.FIFO_WAIT", "reflector.WATCH_INTERVAL", "reflector.ERROR_WAIT_FIRST"):
+    for name in (
+        "queue.fifo.FIFO_WAIT",
+        "workers.reflector.WATCH_INTERVAL",
+        "workers.reflector.ERROR_WAIT_FIRST",
+    ):
         monkeypatch.setattr(f"framework.{name}", 30)
     process = await start(worker("w", f"async def consume():\n    qprint('in')\n    {body}\n"))
     await process.until(lambda heard: "in" in heard)
@@ -482,7 +486,7 @@ NEVER = "fifo: failing\nbackoff: {initial: 600, max: 600}\n"
 @pytest.fixture
 def _long_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not woken comes too late for any test."""
-    monkeypatch.setattr("framework.reflector.WATCH_INTERVAL", 600)
+    monkeypatch.setattr("framework.workers.reflector.WATCH_INTERVAL", 600)
 
 
 @pytest.mark.usefixtures("_long_intervals")
@@ -542,7 +546,7 @@ async def test_a_fifo_whose_head_waits_or_that_is_empty_costs_another_no_pace(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", 1)
-    monkeypatch.setattr("framework.reflector.WATCH_INTERVAL", 1)
+    monkeypatch.setattr("framework.workers.reflector.WATCH_INTERVAL", 1)
     script = """
         async def consume():
             for name in ("failing", "empty", "other"):
@@ -590,7 +594,7 @@ async def test_a_worker_that_reads_several_empty_fifos_in_a_loop_does_not_spin(
 async def test_errors_of_items_that_leave_the_function_together_make_the_worker_wait_no_longer(
     start: Start, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("framework.reflector.ERROR_WAIT_FIRST", 600)
+    monkeypatch.setattr("framework.workers.reflector.ERROR_WAIT_FIRST", 600)
     script = f"""
 names = ("failing", "other")
 async def work(name):

@@ -1,0 +1,1 @@
+"""The reflector, which runs the workers."""
