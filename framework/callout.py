@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from framework import contentcoding, tls
+from framework.client import contentcoding, tls
 from framework.errors import FrameworkError
 from framework.observing.request_id import HEADER, REQUEST_ID
 from framework.process.homeloop import HomeLoop
@@ -250,7 +250,7 @@ def _client(socket: str | None) -> aiohttp.ClientSession:
     """
     import aiohttp
 
-    from framework import interim
+    from framework.client import interim
 
     connector = aiohttp.TCPConnector(limit=0) if socket is None else aiohttp.UnixConnector(socket, limit=0)
     return aiohttp.ClientSession(

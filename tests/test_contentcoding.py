@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from framework.contentcoding import Body, Malformed, TooLarge
+from framework.client.contentcoding import Body, Malformed, TooLarge
 
 pytestmark = pytest.mark.anyio
 

@@ -21,20 +21,18 @@ LAYERS = (
     (
         "cache",
         "caller",
-        "contentcoding",
         "definitions",
         "errors",
-        "interim",
         "observing",
         "values",
     ),
     (
+        "client",
         "process",
         "retention",
         "roles",
         "settings",
         "stubs",
-        "tls",
     ),
     (
         "callout",

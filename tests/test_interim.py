@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from framework.callout import Callout
+from framework.client.interim import MOST_INTERIM
 from framework.gateway.connections import Pool
 from framework.gateway.outgoing import Outgoing, TargetFailed
-from framework.interim import MOST_INTERIM
 
 pytestmark = pytest.mark.anyio
 

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 from aiohttp.client_reqrep import ClientResponse
 
-from framework import interim
+from framework.client import interim
 
 _MOST = 1024 * 1024  # bytes that are read of it: an answer to a body that was not wanted is short
 _PIECE = 65536

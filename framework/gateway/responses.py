@@ -10,7 +10,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
-from framework import contentcoding
+from framework.client import contentcoding
 from framework.errors import Error, HTTPError
 from framework.gateway.response_headers import BadAnswer, ResponseHeaders, written
 from framework.observing import trace

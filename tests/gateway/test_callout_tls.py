@@ -166,7 +166,7 @@ def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(
         "pid, terminal = pty.fork()\n"
         "if pid == 0:\n"
         "    from framework.errors import FrameworkError\n"
-        "    from framework.tls import Choice, Contexts\n"
+        "    from framework.client.tls import Choice, Contexts\n"
         "    try:\n"
         "        Contexts().context(Choice(client_cert=sys.argv[1]))\n"
         "    except FrameworkError as error:\n"

@@ -1,0 +1,1 @@
+"""What requests to other servers share: TLS, interim responses and content codings."""
