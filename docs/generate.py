@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from framework import callout, retention, tokens
+from framework import retention, tokens
 from framework.cli import main as command_line
 from framework.definitions import check, load, render
 from framework.definitions.kinds import Kind
@@ -28,6 +28,7 @@ from framework.gateway import attempts, logon
 from framework.gateway import limits as gateway_limits
 from framework.process import shutdown
 from framework.queue import fifo, items
+from framework.script import callout
 from framework.transactions import transaction
 from framework.values import durations
 from framework.workers import reflector

@@ -20,9 +20,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from framework import storage
-from framework.callout import Callout
 from framework.errors import CannotOpen
 from framework.process import files
+from framework.script.callout import Callout
 from framework.values import jsontext
 
 logger = logging.getLogger("framework.server")

@@ -14,8 +14,6 @@ from contextlib import asynccontextmanager
 
 from framework import audit, neighbours, retention
 from framework.accounts import record_roles
-from framework.callout import Callout
-from framework.debug import DebugChannel
 from framework.definitions import Definitions
 from framework.errors import CannotOpen, Stopping, StorageError
 from framework.gateway import logon
@@ -30,7 +28,9 @@ from framework.queue.block import Block
 from framework.queue.fifo import Fifos
 from framework.queue.policies import Policies, to_json
 from framework.roles import Roles
-from framework.settings import Settings
+from framework.script.callout import Callout
+from framework.script.debug import DebugChannel
+from framework.script.settings import Settings
 from framework.snapshot import Snapshot, bind
 from framework.storage import Storage, open_storage
 from framework.storage.operations import BeginStop, RecordPolicy, Release

@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from framework import scope as builtin_scope
 from framework.atom.classes import Atoms, Models
-from framework.callout import Callout
-from framework.debug import DebugChannel
 from framework.definitions import Definitions, WorkerDefinition
 from framework.gateway.endpoints import Endpoints
 from framework.gateway.routing import Routes
 from framework.queue.fifo import Fifos
-from framework.settings import Settings
+from framework.script import scope as builtin_scope
+from framework.script.callout import Callout
+from framework.script.debug import DebugChannel
+from framework.script.settings import Settings
 from framework.transactions.session import Session
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from framework.cache import MOST_KEYS, CacheStore
+from framework.script.cache import MOST_KEYS, CacheStore
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from framework.debug import DebugChannel, Message, Missed, follow, printable, rendered
 from framework.observing import outbox
+from framework.script.debug import DebugChannel, Message, Missed, follow, printable, rendered
 from framework.storage import Storage
 from framework.transactions.session import script_of
 from framework.values.mu import MU

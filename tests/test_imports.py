@@ -19,7 +19,6 @@ ROOT = Path(framework.__file__).parent
 # The parts of the framework, lowest first. A part imports from the layers below its own, and from itself.
 LAYERS = (
     (
-        "cache",
         "caller",
         "definitions",
         "errors",
@@ -31,15 +30,10 @@ LAYERS = (
         "process",
         "retention",
         "roles",
-        "settings",
         "stubs",
     ),
+    ("storage",),
     (
-        "callout",
-        "storage",
-    ),
-    (
-        "control",
         "tokens",
         "transactions",
     ),
@@ -51,13 +45,13 @@ LAYERS = (
     ),
     (
         "accounts",
-        "debug",
         "neighbours",
+        "script",
         "workers",
     ),
     (
+        "control",
         "gateway",
-        "scope",
     ),
     ("snapshot",),
     ("runtime",),

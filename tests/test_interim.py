@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from framework.callout import Callout
 from framework.client.interim import MOST_INTERIM
 from framework.gateway.connections import Pool
 from framework.gateway.outgoing import Outgoing, TargetFailed
+from framework.script.callout import Callout
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ import pytest
 
 from framework.definitions import Definitions, check
 from framework.errors import ValidationError
-from framework.settings import Options, Settings
+from framework.script.settings import Options, Settings
 from framework.storage import Storage
 from framework.transactions.session import Session
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from framework.callout import Callout
-from framework.debug import DebugChannel
 from framework.definitions import Definitions
 from framework.queue.fifo import Fifos
 from framework.queue.policies import Policies
-from framework.settings import Settings
+from framework.script.callout import Callout
+from framework.script.debug import DebugChannel
+from framework.script.settings import Settings
 from framework.snapshot import bind
 from framework.storage import Storage, open_storage
 from framework.transactions.session import Session

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import sqlalchemy
 
-from framework import errors, scope
-from framework.callout import Callout
-from framework.debug import DebugChannel
+from framework import errors
 from framework.definitions import Definitions
 from framework.definitions.names import BUILT_IN_OBJECTS, COMMON_NAMES, LATE_NAMES, METHODS, MODULES
 from framework.queue.fifo import Fifos
-from framework.settings import Settings
+from framework.script import scope
+from framework.script.callout import Callout
+from framework.script.debug import DebugChannel
+from framework.script.settings import Settings
 from framework.snapshot import Snapshot, bind
 from framework.transactions.session import Session
 from framework.values.mu import MU

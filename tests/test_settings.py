@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from framework.settings import Options, Settings
+from framework.script.settings import Options, Settings
 
 ENVIRON = {
     "FRAMEWORK_SETTING_API_KEY": "geheim",

@@ -12,8 +12,8 @@ import click
 from framework.cli import options, streams
 
 if TYPE_CHECKING:
-    from framework.callout import Callout, Response
     from framework.control import Servers
+    from framework.script.callout import Callout, Response
 
 TOKEN = "FRAMEWORK_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -76,8 +76,8 @@ async def _send(
     method: str, path: str, body: str | None, url: str | None, database: str, token: str | None
 ) -> tuple[Response, str]:
     """The answer, and where it came from."""
-    from framework.callout import Callout
     from framework.control import Servers
+    from framework.script.callout import Callout
 
     headers = {} if body is None else {"Content-Type": "application/json"}
     callout = Callout()

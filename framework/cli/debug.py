@@ -16,7 +16,7 @@ import click
 from framework.cli import options, output
 
 if TYPE_CHECKING:
-    from framework.debug import Message, Missed
+    from framework.script.debug import Message, Missed
 
 # Neither may stand in UTF-8 on its way to a terminal: the second half of the control characters, half a pair.
 _ESCAPED = re.compile("[\x7f-\x9f\ud800-\udfff]")
@@ -51,7 +51,7 @@ def _end(*_: object) -> NoReturn:
 
 
 async def _follow(database: str, show: Callable[[Message | Missed], None]) -> None:
-    from framework.debug import follow
+    from framework.script.debug import follow
     from framework.storage import open_storage
 
     loop = asyncio.get_running_loop()
@@ -91,7 +91,7 @@ def _as_json() -> Callable[[Message | Missed], None]:
 
 
 def _line(message: Message | Missed) -> str:
-    from framework.debug import Message
+    from framework.script.debug import Message
 
     at, worker, more = time.time(), "", {}
     if isinstance(message, Message):

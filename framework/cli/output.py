@@ -17,7 +17,7 @@ def to_stdout() -> Callable[[str], None]:
     By the output's number, since a thread that waits in ``sys.stdout`` at the end of the process would hold
     its lock and break the end. What would steer a terminal is written out, colours are for a terminal only.
     """
-    from framework.debug import printable
+    from framework.script.debug import printable
 
     if sys.stdout is None:  # closed by who started us
         return lambda text: None

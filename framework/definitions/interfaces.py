@@ -47,20 +47,20 @@ class Interface:
 
 PLACES: Mapping[str, tuple[str, str]] = {
     "FIFO": ("queue/fifo.py", "Fifo"),
-    "Cache": ("cache.py", "Cache"),
-    "Runtime": ("scope.py", "RuntimeView"),
+    "Cache": ("script/cache.py", "Cache"),
+    "Runtime": ("script/scope.py", "RuntimeView"),
     "atom": ("atom/instance.py", "Atom"),
     "request": ("gateway/requests.py", "Request"),
     "response": ("gateway/responses.py", "Response"),
 }
 CALLS: Mapping[str, tuple[str, str]] = {
     "FIFO": ("queue/fifo.py", "Fifos.__call__"),
-    "Cache": ("cache.py", "CacheStore.__call__"),
-    "callout": ("callout.py", "Callout.__call__"),
+    "Cache": ("script/cache.py", "CacheStore.__call__"),
+    "callout": ("script/callout.py", "Callout.__call__"),
     "HTTPError": ("errors.py", "HTTPError.__init__"),
     "Error": ("errors.py", "Error.__init__"),
     "Retry": ("errors.py", "Retry.__init__"),
-    "qprint": ("debug.py", "DebugChannel.qprint"),
+    "qprint": ("script/debug.py", "DebugChannel.qprint"),
     "finish": ("gateway/execution.py", "finish"),
 }
 """What a script calls, and the function that it calls there."""

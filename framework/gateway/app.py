@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
-from framework.callout import NO_ANSWER
-from framework.callout import Response as CalloutResponse
 from framework.errors import HTTPError, StorageError
 from framework.gateway import failures
 from framework.gateway.authentication import Authentication
@@ -29,6 +27,8 @@ from framework.gateway.requests import ClientGone, Request, parameters, read_bod
 from framework.gateway.responses import Response, from_http_error, make, problem
 from framework.gateway.routing import Routes
 from framework.gateway.targets import Forwarded, Targets
+from framework.script.callout import NO_ANSWER
+from framework.script.callout import Response as CalloutResponse
 from framework.transactions.session import Session
 from framework.transactions.transaction import JOINED
 

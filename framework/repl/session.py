@@ -18,7 +18,6 @@ from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
-from framework.debug import follow, printable
 from framework.errors import CannotOpen
 from framework.queue.block import Block
 from framework.queue.executors import StandardLoop
@@ -34,6 +33,7 @@ from framework.repl.remote import RemoteGateway
 from framework.repl.server import Plan
 from framework.repl.tracing import Tracing
 from framework.runtime import Runtime, open_runtime
+from framework.script.debug import follow, printable
 from framework.storage.statements import Statements
 
 logger = logging.getLogger("framework.repl")

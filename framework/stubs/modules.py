@@ -15,7 +15,7 @@ def context_stub(modules: Iterable[ModuleDefinition]) -> str:
     """What `context` has."""
     names = sorted(module.name for module in modules)
     imports = "".join(f"from . import {name} as {name}\n" for name in names)
-    return f"from framework.settings import Settings as _Settings\n\n{imports}\nsettings: _Settings\n"
+    return f"from framework.script.settings import Settings as _Settings\n\n{imports}\nsettings: _Settings\n"
 
 
 def module_stub(module: ModuleDefinition) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from framework.debug import DebugChannel, Message, Missed, follow
+from framework.script.debug import DebugChannel, Message, Missed, follow
 from framework.storage import open_storage
 
 from .app import route

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from framework.callout import Callout
 from framework.errors import FrameworkError
+from framework.script.callout import Callout
 
 from .backend import Backend, running, unused_port
 from .client import Answer, route

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from framework.callout import Callout
+from framework.script.callout import Callout
 
 from .client import route
 from .conftest import Serving
@@ -28,7 +28,7 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 
 CHILD = """
 import asyncio, json, resource, sys, time
-from framework.callout import Callout
+from framework.script.callout import Callout
 
 async def main(url, more):
     callout = Callout()

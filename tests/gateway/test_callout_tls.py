@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import trustme
 
-from framework.callout import Callout, Response
 from framework.errors import FrameworkError
+from framework.script.callout import Callout, Response
 
 from .backend import Backend, running
 

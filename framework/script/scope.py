@@ -13,13 +13,13 @@ from typing import Any
 
 from framework import errors
 from framework.atom import did_you_mean
-from framework.cache import CacheStore
-from framework.callout import Callout
-from framework.debug import DebugChannel
 from framework.definitions import ModuleDefinition
 from framework.definitions.names import MODULES
 from framework.queue.fifo import Fifos
-from framework.settings import Options, Settings
+from framework.script.cache import CacheStore
+from framework.script.callout import Callout
+from framework.script.debug import DebugChannel
+from framework.script.settings import Options, Settings
 from framework.transactions.session import Session, script_of
 from framework.values.mu import MU
 

@@ -1,0 +1,1 @@
+"""What scripts see besides ATOM and FIFO: callout, cache, settings and the debug channel."""
