@@ -18,7 +18,8 @@ from typing import Any
 
 import click
 
-from framework import retention, tokens
+from framework import retention
+from framework.access import tokens
 from framework.cli import main as command_line
 from framework.definitions import check, load, render
 from framework.definitions.kinds import Kind

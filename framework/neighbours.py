@@ -20,10 +20,10 @@ from typing import Any
 from sqlalchemy import Table, select
 
 from framework import __version__
+from framework.access.roles import recorded
 from framework.definitions import Definitions, FifoPolicy
 from framework.errors import CannotOpen
 from framework.queue.policies import from_json, to_json
-from framework.roles import recorded
 from framework.storage.content import content_of
 from framework.storage.contract import Storage
 from framework.storage.operations import Delete, Insert

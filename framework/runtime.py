@@ -12,8 +12,11 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from framework import audit, neighbours, retention
-from framework.accounts import record_roles
+from framework import neighbours, retention
+from framework.access import audit
+from framework.access.accounts import record_roles
+from framework.access.roles import Roles
+from framework.access.tokens import Tokens
 from framework.definitions import Definitions
 from framework.errors import CannotOpen, Stopping, StorageError
 from framework.gateway import logon
@@ -27,7 +30,6 @@ from framework.process.watchdog import Watchdog
 from framework.queue.block import Block
 from framework.queue.fifo import Fifos
 from framework.queue.policies import Policies, to_json
-from framework.roles import Roles
 from framework.script.callout import Callout
 from framework.script.debug import DebugChannel
 from framework.script.settings import Settings
@@ -35,7 +37,6 @@ from framework.snapshot import Snapshot, bind
 from framework.storage import Storage, open_storage
 from framework.storage.operations import BeginStop, RecordPolicy, Release
 from framework.storage.statements import Statements
-from framework.tokens import Tokens
 from framework.transactions.session import Session
 from framework.values import jsontext
 from framework.workers.reflector import Reflector

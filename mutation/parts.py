@@ -146,7 +146,7 @@ PARTS = (
     ),
     Part(
         "authentication",
-        ("framework/gateway/authentication.py", "framework/tokens.py", "framework/roles.py"),
+        ("framework/gateway/authentication.py", "framework/access/tokens.py", "framework/access/roles.py"),
         ("tests/gateway/test_authentication.py", "tests/test_tokens.py", "tests/test_roles.py"),
     ),
     Part(

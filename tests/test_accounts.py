@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from framework import accounts, tokens
+from framework.access import accounts, tokens
+from framework.access.roles import Roles
+from framework.access.tokens import Tokens
 from framework.definitions import Location, RoleDefinition
 from framework.errors import AccountError
-from framework.roles import Roles
 from framework.storage import Storage, open_storage
 from framework.storage.operations import Insert
 from framework.storage.tables import REQUEST
-from framework.tokens import Tokens
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from framework import audit, housekeeping, tokens
+from framework import housekeeping
+from framework.access import audit, tokens
 from framework.errors import CannotOpen, Unavailable
 from framework.retention import DEFAULTS, Retention, from_environ
 from framework.storage import Storage, age

@@ -19,7 +19,6 @@ ROOT = Path(framework.__file__).parent
 # The parts of the framework, lowest first. A part imports from the layers below its own, and from itself.
 LAYERS = (
     (
-        "caller",
         "definitions",
         "errors",
         "observing",
@@ -29,22 +28,17 @@ LAYERS = (
         "client",
         "process",
         "retention",
-        "roles",
         "stubs",
     ),
     ("storage",),
+    ("transactions",),
     (
-        "tokens",
-        "transactions",
-    ),
-    (
+        "access",
         "atom",
-        "audit",
         "housekeeping",
         "queue",
     ),
     (
-        "accounts",
         "neighbours",
         "script",
         "workers",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from framework.access.roles import Roles, recorded
 from framework.definitions import check
-from framework.roles import Roles, recorded
 
 ROLES = r"""
 - name: reader

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from framework import accounts, tokens
-from framework.caller import Caller
+from framework.access import accounts, tokens
+from framework.access.caller import Caller
+from framework.access.roles import Roles
+from framework.access.tokens import Tokens
 from framework.definitions import Location, RoleDefinition
-from framework.roles import Roles
 from framework.storage import Storage
-from framework.tokens import Tokens
 
 pytestmark = pytest.mark.anyio
 
@@ -30,8 +30,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = self.started = 1_800_000_000.0
-        monkeypatch.setattr("framework.tokens.time.time", lambda: self.now)
-        monkeypatch.setattr("framework.tokens.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("framework.access.tokens.time.time", lambda: self.now)
+        monkeypatch.setattr("framework.access.tokens.time.monotonic", lambda: self.now)
 
 
 @pytest.fixture

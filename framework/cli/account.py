@@ -9,7 +9,7 @@ import click
 from framework.cli import options, verbs
 
 if TYPE_CHECKING:
-    from framework.accounts import Account
+    from framework.access.accounts import Account
     from framework.storage import Storage
 
 _format = options.output_format("For people, or for programs.")
@@ -43,7 +43,7 @@ def add(url: str, name: str, roles: tuple[str, ...], format_: str) -> None:
     """Make the account NAME and print its key: this once, and alone on the last line."""
 
     async def work(storage: Storage) -> str:
-        from framework import accounts
+        from framework.access import accounts
 
         return await accounts.add(storage, name, roles)
 
@@ -61,7 +61,7 @@ def list_(url: str, format_: str) -> None:
     """
 
     async def work(storage: Storage) -> tuple[list[Account], set[str]]:
-        from framework import accounts
+        from framework.access import accounts
 
         return await accounts.listed(storage), set(await accounts.roles_in_force(storage))
 
@@ -87,7 +87,7 @@ def disable(url: str, name: str, format_: str) -> None:
     """Void the tokens of NAME, and let its key log on no more, until `enable`. Acts within a second."""
 
     async def work(storage: Storage) -> bool:
-        from framework import accounts
+        from framework.access import accounts
 
         return await accounts.disable(storage, name)
 
@@ -105,7 +105,7 @@ def enable(url: str, name: str, format_: str) -> None:
     """Let the key of NAME log on again. Tokens that `disable` made void stay void."""
 
     async def work(storage: Storage) -> bool:
-        from framework import accounts
+        from framework.access import accounts
 
         return await accounts.enable(storage, name)
 
@@ -123,7 +123,7 @@ def rotate(url: str, name: str, format_: str) -> None:
     """Give NAME a new key and print it, alone on the last line. The old key and all tokens are void."""
 
     async def work(storage: Storage) -> str:
-        from framework import accounts
+        from framework.access import accounts
 
         return await accounts.rotate(storage, name)
 
@@ -139,7 +139,7 @@ def remove(url: str, name: str, format_: str) -> None:
     """Delete the account NAME for good, with its tokens. Acts within a second."""
 
     async def work(storage: Storage) -> None:
-        from framework import accounts
+        from framework.access import accounts
 
         await accounts.remove(storage, name)
 
@@ -173,7 +173,7 @@ def roles(
         raise click.UsageError("--set says all the roles; it does not go with --add and --remove")
 
     async def work(storage: Storage) -> tuple[str, ...]:
-        from framework import accounts
+        from framework.access import accounts
 
         assert name is not None
         if to or add or remove:
@@ -194,7 +194,7 @@ def roles(
 
 def _show_roles(url: str, format_: str) -> None:
     async def work(storage: Storage) -> dict[str, list[dict[str, Any]]]:
-        from framework import accounts
+        from framework.access import accounts
 
         return await accounts.roles_in_force(storage)
 

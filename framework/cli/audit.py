@@ -11,7 +11,7 @@ import click
 from framework.cli import options, verbs
 
 if TYPE_CHECKING:
-    from framework.audit import Entry
+    from framework.access.audit import Entry
     from framework.storage import Storage
 
 
@@ -38,7 +38,7 @@ def audit(limit: int, since: float | None, database: str, format_: str) -> None:
     """
 
     async def work(storage: Storage) -> list[Entry]:
-        from framework import audit
+        from framework.access import audit
 
         return await audit.listed(storage, limit=limit, since=None if since is None else time.time() - since)
 
@@ -46,7 +46,7 @@ def audit(limit: int, since: float | None, database: str, format_: str) -> None:
     if format_ == "json":
         options.print_json([{**asdict(one), "at": options.shown_time(one.at)} for one in found])
         return
-    from framework.audit import line
+    from framework.access.audit import line
 
     for one in found:
         click.echo(f"{options.shown_time(one.at)[:19]}Z  {one.user}@{one.host}  {line(one)}")

@@ -85,7 +85,7 @@ def _end(database: str, format_: str) -> None:
 
 
 async def _begin(storage: Storage, *, on: bool) -> bool:
-    from framework import audit
+    from framework.access import audit
     from framework.storage.operations import Drain
 
     line = audit.entry("drain" if on else "drain --off")

@@ -44,7 +44,8 @@ def migrate(
     Exit code 0: the tables fit, or can be made to, or were made to; 1: the definitions have mistakes, or
     something cannot be done; 2: it could not run.
     """
-    from framework import audit, storage
+    from framework import storage
+    from framework.access import audit
     from framework.errors import FrameworkError
 
     try:

@@ -72,7 +72,7 @@ def revoke(context: click.Context, number: int, database: str | None) -> None:
 
 
 async def _issue(database: str, expires: float) -> str:
-    from framework import audit, tokens
+    from framework.access import audit, tokens
     from framework.storage import exists, open_storage
 
     if not exists(database):
@@ -83,7 +83,7 @@ async def _issue(database: str, expires: float) -> str:
 
 
 async def _list(database: str) -> list[dict[str, object]]:
-    from framework import tokens
+    from framework.access import tokens
     from framework.storage import open_storage
 
     async with open_storage(database, create=False, reading=True) as storage:
@@ -102,7 +102,7 @@ async def _list(database: str) -> list[dict[str, object]]:
 
 
 async def _revoke(database: str, number: int) -> bool:
-    from framework import audit, tokens
+    from framework.access import audit, tokens
     from framework.storage import open_storage
 
     async with open_storage(database, create=False) as storage:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from framework.caller import INSIDE, OPEN, OPERATOR, Caller
+from framework.access.caller import INSIDE, OPEN, OPERATOR, Caller
+from framework.access.tokens import Token, Tokens
 from framework.definitions.believed import SEPARATORS
 from framework.errors import StorageError
 from framework.gateway import callers
 from framework.gateway.responses import Response, problem
 from framework.gateway.routing import Route
-from framework.tokens import Token, Tokens
 
 Header = tuple[bytes, bytes]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from urllib.parse import quote
 
-from framework.caller import OPEN, Caller
+from framework.access.caller import OPEN, Caller
 
 HEADERS = (b"x-account", b"x-roles")
 

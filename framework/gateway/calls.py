@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from framework.caller import INSIDE, Caller
+from framework.access.caller import INSIDE, Caller
 from framework.gateway.requests import Request
 from framework.gateway.routing import Route
 from framework.values.mu import MU

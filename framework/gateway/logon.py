@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from framework import accounts
+from framework.access import accounts
 from framework.gateway.attempts import Attempts
 from framework.gateway.authentication import KEY_HEADER
 from framework.gateway.responses import Response, make, problem

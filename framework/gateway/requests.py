@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from starlette.datastructures import URL
 
-from framework.caller import OPEN, Caller
+from framework.access.caller import OPEN, Caller
 from framework.definitions.believed import TOKEN
 from framework.errors import HTTPError
 from framework.gateway.bodies import EMPTY

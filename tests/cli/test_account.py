@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from framework import accounts, tokens
+from framework.access import accounts, tokens
 from framework.definitions import Location, RoleDefinition
 from framework.definitions.role import Authority
 from framework.storage import open_storage

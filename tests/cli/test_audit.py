@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from framework import accounts
+from framework.access import accounts
 from framework.definitions import Location, RoleDefinition
 from framework.definitions.role import Authority
 from tests.acceptance.server import until

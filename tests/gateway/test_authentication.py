@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from framework import accounts, tokens
-from framework.caller import INSIDE, OPEN, OPERATOR, Caller
+from framework.access import accounts, tokens
+from framework.access.caller import INSIDE, OPEN, OPERATOR, Caller
+from framework.access.tokens import Tokens
 from framework.definitions import Location, RoleDefinition
 from framework.definitions.believed import SEPARATORS
 from framework.errors import StorageError
 from framework.gateway.authentication import Authentication, _spellings
 from framework.gateway.responses import Response
 from framework.storage import Storage
-from framework.tokens import Tokens
 
 from .client import Client, route
 from .conftest import Serving

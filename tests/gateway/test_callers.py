@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from framework import accounts, tokens
+from framework.access import accounts, tokens
 from framework.storage import Storage
 
 from .backend import Backend, running

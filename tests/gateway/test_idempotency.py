@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from framework import tokens
+from framework.access import tokens
 from framework.errors import Unavailable
 from framework.gateway import idempotency
 from framework.storage.operations import EndRequest

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from framework import accounts
+from framework.access import accounts
 from framework.gateway import attempts
 from framework.gateway.attempts import Attempts, network
 

@@ -61,7 +61,7 @@ async def change(
     ``record`` is the verb, the FIFO and the arguments, as the record of operators has them; ``count`` says how
     many of the answer were changed.
     """
-    from framework import audit
+    from framework.access import audit
     from framework.storage.operations import AuditMore
     from framework.storage.portions import in_portions
 

@@ -39,7 +39,7 @@ def put(url: str, name: str, item: str, key: str | None) -> None:
     value = _parsed(item)
 
     async def work(storage: Storage) -> tuple[int | None, str | None]:
-        from framework import audit
+        from framework.access import audit
         from framework.queue import policies
         from framework.queue.fifo import Fifos
         from framework.transactions.session import Session
@@ -185,7 +185,7 @@ def forget(url: str, name: str) -> None:
     """
 
     async def work(storage: Storage) -> None:
-        from framework import audit
+        from framework.access import audit
         from framework.storage.operations import Forget
 
         await access.known(storage, name)
@@ -211,7 +211,7 @@ def _change(
     """Run one operation on a FIFO that is there, and record it; its answer. What is refused leaves no record."""
 
     async def work(storage: Storage) -> Any:
-        from framework import audit
+        from framework.access import audit
 
         await access.known(storage, name)
         async with verbs.transaction(storage) as transaction:

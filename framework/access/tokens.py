@@ -17,9 +17,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from framework.caller import OPERATOR, Caller
+from framework.access.caller import OPERATOR, Caller
+from framework.access.roles import NO_RIGHTS, Rights, Roles
 from framework.errors import Gone
-from framework.roles import NO_RIGHTS, Rights, Roles
 from framework.storage.contract import Storage
 from framework.storage.operations import Delete, Insert, Operation
 from framework.storage.tables import ACCOUNT, TOKEN

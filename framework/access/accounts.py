@@ -16,14 +16,14 @@ from typing import Any
 
 from sqlalchemy import case, delete, select, update
 
-from framework import audit
+from framework.access import audit
+from framework.access.roles import recorded
+from framework.access.tokens import hashed, insert_token
 from framework.definitions import RoleDefinition, nearest
 from framework.errors import AccountError, Duplicate, Gone
-from framework.roles import recorded
 from framework.storage.contract import Storage
 from framework.storage.operations import Delete, Execute, Insert, Operation, Update
 from framework.storage.tables import ACCOUNT, REQUEST, ROLE, TOKEN
-from framework.tokens import hashed, insert_token
 
 LONGEST_NAME = 100
 
