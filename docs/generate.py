@@ -18,7 +18,6 @@ from typing import Any
 
 import click
 
-from framework import retention
 from framework.access import tokens
 from framework.cli import main as command_line
 from framework.definitions import check, load, render
@@ -30,6 +29,7 @@ from framework.gateway import limits as gateway_limits
 from framework.process import shutdown
 from framework.queue import fifo, items
 from framework.script import callout
+from framework.serving import retention
 from framework.transactions import transaction
 from framework.values import durations
 from framework.workers import reflector

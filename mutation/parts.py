@@ -151,7 +151,7 @@ PARTS = (
     ),
     Part(
         "control",
-        ("framework/control.py",),
+        ("framework/serving/control.py",),
         ("tests/test_control.py",),
     ),
 )

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from framework import control, storage
-from framework.control import Address, Server, Servers
+from framework import storage
 from framework.errors import CannotOpen
+from framework.serving import control
+from framework.serving.control import Address, Server, Servers
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ import yaml
 
 from framework.definitions import check
 from framework.errors import Error, TransitionError, ValidationError
-from framework.runtime import open_runtime
+from framework.serving.runtime import open_runtime
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ import pytest
 
 from framework.definitions import Definitions
 from framework.errors import WrongLoop
-from framework.runtime import open_runtime
+from framework.serving.runtime import open_runtime
 
 pytestmark = pytest.mark.anyio
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from framework import housekeeping
 from framework.access import audit, tokens
 from framework.errors import CannotOpen, Unavailable
-from framework.retention import DEFAULTS, Retention, from_environ
+from framework.serving import housekeeping
+from framework.serving.retention import DEFAULTS, Retention, from_environ
 from framework.storage import Storage, age
 from framework.storage.operations import (
     BeginRequest,

@@ -27,7 +27,6 @@ LAYERS = (
     (
         "client",
         "process",
-        "retention",
         "stubs",
     ),
     ("storage",),
@@ -35,24 +34,15 @@ LAYERS = (
     (
         "access",
         "atom",
-        "housekeeping",
         "queue",
     ),
     (
-        "neighbours",
         "script",
         "workers",
     ),
-    (
-        "control",
-        "gateway",
-    ),
-    ("snapshot",),
-    ("runtime",),
-    (
-        "repl",
-        "server",
-    ),
+    ("gateway",),
+    ("serving",),
+    ("repl",),
     ("cli",),
     ("__main__",),
 )

@@ -13,7 +13,7 @@ import pytest
 from framework.atom import Atom
 from framework.definitions import Definitions
 from framework.definitions.method import INTERNAL, OVERRIDABLE, RESERVED_METHODS, SPECIAL
-from framework.snapshot import Snapshot
+from framework.serving.snapshot import Snapshot
 from framework.storage import Storage
 from framework.transactions.session import Session
 

@@ -19,7 +19,7 @@ from framework.queue.policies import Policies
 from framework.script.callout import Callout
 from framework.script.debug import DebugChannel
 from framework.script.settings import Settings
-from framework.snapshot import bind
+from framework.serving.snapshot import bind
 from framework.storage import Storage, open_storage
 from framework.transactions.session import Session
 from framework.workers.reflector import Reflector

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from framework import server
 from framework.definitions import Definitions
 from framework.process.shutdown import Shutdown
-from framework.runtime import Runtime, open_runtime
+from framework.serving import server
+from framework.serving.runtime import Runtime, open_runtime
 
 pytestmark = pytest.mark.anyio
 

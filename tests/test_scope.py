@@ -17,7 +17,7 @@ from framework.script import scope
 from framework.script.callout import Callout
 from framework.script.debug import DebugChannel
 from framework.script.settings import Settings
-from framework.snapshot import Snapshot, bind
+from framework.serving.snapshot import Snapshot, bind
 from framework.transactions.session import Session
 from framework.values.mu import MU
 

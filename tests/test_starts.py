@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from framework.definitions import check, render
-from framework.runtime import open_runtime
+from framework.serving.runtime import open_runtime
 
 from .test_docs import PAGES, snippets
 

@@ -12,8 +12,8 @@ import click
 from framework.cli import options, streams
 
 if TYPE_CHECKING:
-    from framework.control import Servers
     from framework.script.callout import Callout, Response
+    from framework.serving.control import Servers
 
 TOKEN = "FRAMEWORK_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -76,8 +76,8 @@ async def _send(
     method: str, path: str, body: str | None, url: str | None, database: str, token: str | None
 ) -> tuple[Response, str]:
     """The answer, and where it came from."""
-    from framework.control import Servers
     from framework.script.callout import Callout
+    from framework.serving.control import Servers
 
     headers = {} if body is None else {"Content-Type": "application/json"}
     callout = Callout()
@@ -92,8 +92,8 @@ async def _send(
 async def _join(callout: Callout, servers: Servers, url: str | None, database: str, token: str | None) -> str:
     """Make the call go to the server that is meant, and to nobody who only listens where it should."""
     from framework import storage
-    from framework.control import Address
     from framework.errors import CannotOpen
+    from framework.serving.control import Address
 
     secure = url is not None and url.startswith("https://")  # none of ours: it is behind somebody else
     address = None if url is None or secure else Address.parse(url)

@@ -12,7 +12,7 @@ import click
 from framework.cli import loading, options, streams
 
 if TYPE_CHECKING:
-    from framework.snapshot import Snapshot
+    from framework.serving.snapshot import Snapshot
     from framework.storage.changes import Applied, Plan
 
 

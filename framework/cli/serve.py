@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from framework.definitions.problem import Problem
     from framework.observing.logs import Log
     from framework.process.shutdown import Shutdown
-    from framework.runtime import Runtime
+    from framework.serving.runtime import Runtime
 
 
 logger = logging.getLogger("framework.server")
@@ -102,7 +102,7 @@ def serve(
         checked = _checked(folder, host, port, log_format, cannot_run)
 
         from framework.process import files
-        from framework.server import listen, stop_at_eof_of
+        from framework.serving.server import listen, stop_at_eof_of
 
         files.require_code(folder)
         warning = files.foreign_code(folder)
@@ -207,7 +207,7 @@ def _run(
     from framework.gateway.accesslog import AccessLog
     from framework.process import eventloop
     from framework.queue.executors import ServerLoop
-    from framework.server import serve as serve_definitions
+    from framework.serving.server import serve as serve_definitions
     from framework.storage import examine_access
 
     printers = []

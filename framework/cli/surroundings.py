@@ -13,7 +13,7 @@ from framework.storage.findings import Finding
 
 if TYPE_CHECKING:
     from framework.definitions import Definitions
-    from framework.snapshot import Snapshot
+    from framework.serving.snapshot import Snapshot
 
 _OLDEST_PYTHON = (3, 11)
 _FEW_FILES = 1024
@@ -81,7 +81,7 @@ def bound(definitions: Definitions) -> Snapshot:
     """The definitions bound to classes and tables, as a start does it; no database is opened."""
 
     async def bind() -> Snapshot:
-        from framework.runtime import Runtime
+        from framework.serving.runtime import Runtime
 
         return Runtime(definitions).snapshot
 

@@ -10,7 +10,7 @@ from typing import Any
 from framework.atom import Atom
 from framework.atom.values import IDENTITY
 from framework.definitions import RouteDefinition
-from framework.snapshot import Snapshot
+from framework.serving.snapshot import Snapshot
 
 _OBJECTS = (
     ("atom.NAME", "your classes: atom.NAME(field=…), await x.save(), await atom.NAME.load(key), .retrieve()"),

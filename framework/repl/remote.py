@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from framework.control import Server
 from framework.script.callout import Callout, Response
+from framework.serving.control import Server
 from framework.transactions.session import Session
 
 _NEVER = 0.0  # the time-out is the caller's

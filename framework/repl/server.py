@@ -22,12 +22,13 @@ from typing import BinaryIO
 
 from sqlalchemy import Table, select
 
-from framework import control, storage
-from framework.control import Address, Server
+from framework import storage
 from framework.definitions import Definitions
 from framework.errors import CannotOpen
 from framework.process import shutdown
 from framework.repl import state
+from framework.serving import control
+from framework.serving.control import Address, Server
 from framework.storage.tables import FIFO
 
 __all__ = ["DEFAULT_URL", "Address", "Outlook", "Plan", "joined", "outlook"]

@@ -32,8 +32,8 @@ from framework.repl.profile import Profile
 from framework.repl.remote import RemoteGateway
 from framework.repl.server import Plan
 from framework.repl.tracing import Tracing
-from framework.runtime import Runtime, open_runtime
 from framework.script.debug import follow, printable
+from framework.serving.runtime import Runtime, open_runtime
 from framework.storage.statements import Statements
 
 logger = logging.getLogger("framework.repl")

@@ -327,7 +327,7 @@ AUDIT = Table(
     sqlite_autoincrement=True,
 )
 
-# The servers that run on this database, each with what its definitions rely on. See framework.neighbours.
+# The servers that run on this database, each with what its definitions rely on. See framework.serving.neighbours.
 SERVER = Table(
     "_framework_server",
     metadata,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from framework import control
+from framework.serving import control
 from tests.acceptance.app import app
 from tests.acceptance.conftest import Serve
 from tests.acceptance.server import Result, Server, run, until

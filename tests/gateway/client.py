@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from framework.gateway.app import Gateway
-from framework.runtime import Runtime
+from framework.serving.runtime import Runtime
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 

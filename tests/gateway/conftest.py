@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from framework.definitions import check
-from framework.runtime import Runtime
+from framework.serving.runtime import Runtime
 from framework.storage import Storage, open_storage
 
 from .client import Client

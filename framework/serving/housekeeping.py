@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from framework.retention import DEFAULTS, Retention
+from framework.serving.retention import DEFAULTS, Retention
 from framework.storage.operations import Prune
 from framework.storage.portions import in_portions
 from framework.transactions.session import Session

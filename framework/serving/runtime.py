@@ -1,7 +1,7 @@
 """The runtime: the one object that owns what is opened, and closes it.
 
 It joins a storage, a snapshot, the workers and the gateway's application. Who opens a runtime decides
-what of it runs; ``framework.server`` puts it on a port.
+what of it runs; ``framework.serving.server`` puts it on a port.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from framework import neighbours, retention
 from framework.access import audit
 from framework.access.accounts import record_roles
 from framework.access.roles import Roles
@@ -24,7 +23,6 @@ from framework.gateway.app import Gateway
 from framework.gateway.authentication import Authentication
 from framework.gateway.forwarding import Forwarding
 from framework.gateway.limits import DEFAULTS, Limits
-from framework.housekeeping import keep_house
 from framework.process.shutdown import GRACE
 from framework.process.watchdog import Watchdog
 from framework.queue.block import Block
@@ -33,7 +31,9 @@ from framework.queue.policies import Policies, to_json
 from framework.script.callout import Callout
 from framework.script.debug import DebugChannel
 from framework.script.settings import Settings
-from framework.snapshot import Snapshot, bind
+from framework.serving import neighbours, retention
+from framework.serving.housekeeping import keep_house
+from framework.serving.snapshot import Snapshot, bind
 from framework.storage import Storage, open_storage
 from framework.storage.operations import BeginStop, RecordPolicy, Release
 from framework.storage.statements import Statements

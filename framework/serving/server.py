@@ -20,7 +20,6 @@ from typing import cast
 
 import uvicorn
 
-from framework import control
 from framework.definitions import Definitions
 from framework.errors import CannotOpen, Stopping
 from framework.gateway.accesslog import AccessLog
@@ -30,7 +29,8 @@ from framework.gateway.limits import DEFAULTS, Limits
 from framework.gateway.listening import Listening
 from framework.gateway.logon import DEFAULT_EXPIRY
 from framework.process.shutdown import FORCED, LAST_WORD, Shutdown
-from framework.runtime import Runtime, open_runtime
+from framework.serving import control
+from framework.serving.runtime import Runtime, open_runtime
 
 logger = logging.getLogger("framework.server")
 
