@@ -25,7 +25,7 @@ from framework.definitions.kinds import Kind
 from framework.definitions.problem import CODES
 from framework.definitions.schema import schema_of
 from framework.gateway import attempts, logon
-from framework.gateway import limits as gateway_limits
+from framework.gateway.wire import limits as gateway_limits
 from framework.process import shutdown
 from framework.queue import fifo, items
 from framework.script import callout

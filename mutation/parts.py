@@ -136,12 +136,12 @@ PARTS = (
     ),
     Part(
         "head",
-        ("framework/gateway/head.py", "framework/gateway/framing.py"),
+        ("framework/gateway/wire/head.py", "framework/gateway/wire/framing.py"),
         ("tests/gateway/test_head.py", "tests/gateway/test_framing.py"),
     ),
     Part(
         "hops",
-        ("framework/gateway/hops.py", "framework/gateway/headers.py"),
+        ("framework/gateway/wire/hops.py", "framework/gateway/headers.py"),
         ("tests/gateway/test_hops.py", "tests/gateway/test_headers.py"),
     ),
     Part(

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from framework.client.interim import MOST_INTERIM
-from framework.gateway.connections import Pool
-from framework.gateway.outgoing import Outgoing, TargetFailed
+from framework.gateway.forwarding.outgoing import Outgoing, TargetFailed
+from framework.gateway.forwarding.pool import Pool
 from framework.script.callout import Callout
 
 pytestmark = pytest.mark.anyio

@@ -203,8 +203,8 @@ def _run(
     log: Log | None,
     no_access_log: bool,
 ) -> None:
-    from framework.gateway import limits
-    from framework.gateway.accesslog import AccessLog
+    from framework.gateway.wire import limits
+    from framework.gateway.wire.accesslog import AccessLog
     from framework.process import eventloop
     from framework.queue.executors import ServerLoop
     from framework.serving.server import serve as serve_definitions

@@ -17,16 +17,16 @@ from framework.gateway import failures
 from framework.gateway.authentication import Authentication
 from framework.gateway.calls import Call
 from framework.gateway.execution import Execution
-from framework.gateway.forwarding import Forwarding
+from framework.gateway.forwarding.failover import Forwarding
+from framework.gateway.forwarding.outgoing import TargetFailed
+from framework.gateway.forwarding.targets import Forwarded, Targets
 from framework.gateway.inflight import InFlight
-from framework.gateway.limits import DEFAULTS
 from framework.gateway.logon import Logon
-from framework.gateway.outgoing import TargetFailed
 from framework.gateway.paths import segments
 from framework.gateway.requests import ClientGone, Request, parameters, read_body
 from framework.gateway.responses import Response, from_http_error, make, problem
 from framework.gateway.routing import Routes
-from framework.gateway.targets import Forwarded, Targets
+from framework.gateway.wire.limits import DEFAULTS
 from framework.script.callout import NO_ANSWER
 from framework.script.callout import Response as CalloutResponse
 from framework.transactions.session import Session

@@ -14,7 +14,7 @@ from framework.access.caller import INSIDE, OPEN, OPERATOR, Caller
 from framework.access.tokens import Token, Tokens
 from framework.definitions.believed import SEPARATORS
 from framework.errors import StorageError
-from framework.gateway import callers
+from framework.gateway.forwarding import callers
 from framework.gateway.responses import Response, problem
 from framework.gateway.routing import Route
 

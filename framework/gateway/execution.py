@@ -15,11 +15,11 @@ from typing import Any
 
 from framework.gateway import failures
 from framework.gateway.calls import Call
+from framework.gateway.forwarding.targets import Forwarded, Targets
 from framework.gateway.idempotency import Idempotency
 from framework.gateway.requests import ClientGone
 from framework.gateway.responses import Response, from_result, make, readable, remade
 from framework.gateway.routing import Route, Script
-from framework.gateway.targets import Forwarded, Targets
 from framework.transactions.session import SCRIPT, Session
 
 logger = logging.getLogger("framework.gateway")

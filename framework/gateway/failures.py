@@ -20,7 +20,7 @@ from framework.errors import (
 )
 from framework.gateway import blame
 from framework.gateway.calls import Call
-from framework.gateway.outgoing import TargetFailed
+from framework.gateway.forwarding.outgoing import TargetFailed
 from framework.gateway.response_headers import BadAnswer
 from framework.gateway.responses import Response, from_http_error, problem
 from framework.gateway.routing import Route

@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 
 from framework.definitions.believed import TOKEN, plain, plain_bytes
 from framework.errors import HTTPError
-from framework.gateway.hops import CONTROL, Headers
+from framework.gateway.wire.hops import CONTROL, Headers
 
 
 class RequestHeaders(MutableHeaders):

@@ -14,8 +14,8 @@ from framework.access.caller import OPEN, Caller
 from framework.definitions.believed import TOKEN
 from framework.errors import HTTPError
 from framework.gateway.bodies import EMPTY
+from framework.gateway.forwarding.target_paths import mistake
 from framework.gateway.headers import RequestHeaders
-from framework.gateway.target_paths import mistake
 
 _URL = re.compile(r"[!-~]+")  # printable ASCII
 

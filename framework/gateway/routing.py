@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from framework.definitions import RouteDefinition
-from framework.gateway.target_paths import TargetPath
+from framework.gateway.forwarding.target_paths import TargetPath
 from framework.gateway.validation import Validation
 
 Script = Callable[..., Coroutine[Any, Any, Any]]

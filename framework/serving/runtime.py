@@ -21,8 +21,8 @@ from framework.errors import CannotOpen, Stopping, StorageError
 from framework.gateway import logon
 from framework.gateway.app import Gateway
 from framework.gateway.authentication import Authentication
-from framework.gateway.forwarding import Forwarding
-from framework.gateway.limits import DEFAULTS, Limits
+from framework.gateway.forwarding.failover import Forwarding
+from framework.gateway.wire.limits import DEFAULTS, Limits
 from framework.process.shutdown import GRACE
 from framework.process.watchdog import Watchdog
 from framework.queue.block import Block

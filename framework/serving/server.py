@@ -22,12 +22,12 @@ import uvicorn
 
 from framework.definitions import Definitions
 from framework.errors import CannotOpen, Stopping
-from framework.gateway.accesslog import AccessLog
 from framework.gateway.app import Gateway
-from framework.gateway.connection import Connection, protocol
-from framework.gateway.limits import DEFAULTS, Limits
-from framework.gateway.listening import Listening
 from framework.gateway.logon import DEFAULT_EXPIRY
+from framework.gateway.wire.accesslog import AccessLog
+from framework.gateway.wire.connection import Connection, protocol
+from framework.gateway.wire.limits import DEFAULTS, Limits
+from framework.gateway.wire.sharing import Listening
 from framework.process.shutdown import FORCED, LAST_WORD, Shutdown
 from framework.serving import control
 from framework.serving.runtime import Runtime, open_runtime

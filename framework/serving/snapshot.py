@@ -10,7 +10,7 @@ from typing import Any
 
 from framework.atom.classes import Atoms, Models
 from framework.definitions import Definitions, WorkerDefinition
-from framework.gateway.endpoints import Endpoints
+from framework.gateway.endpoints.handlers import Endpoints
 from framework.gateway.routing import Routes
 from framework.queue.fifo import Fifos
 from framework.script import scope as builtin_scope

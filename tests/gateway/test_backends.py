@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from framework.gateway import backends
-from framework.gateway.backends import Backends
+from framework.gateway.forwarding import backends
+from framework.gateway.forwarding.backends import Backends
 
 from .backend import unused_port
 from .client import route

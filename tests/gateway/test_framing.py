@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from framework.gateway.framing import mistake
+from framework.gateway.wire.framing import mistake
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from framework.gateway.connection import protocol
-from framework.gateway.head import Head, Unfit
-from framework.gateway.limits import DEFAULTS
-from framework.gateway.listening import Listening
+from framework.gateway.wire.connection import protocol
+from framework.gateway.wire.head import Head, Unfit
+from framework.gateway.wire.limits import DEFAULTS
+from framework.gateway.wire.sharing import Listening
 
 pytestmark = pytest.mark.anyio
 

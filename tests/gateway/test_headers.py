@@ -10,7 +10,7 @@ import pytest
 
 from framework.errors import HTTPError
 from framework.gateway.headers import RequestHeaders
-from framework.gateway.hops import to_target
+from framework.gateway.wire.hops import to_target
 
 from .backend import Backend, running
 from .client import route

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from framework.gateway.hops import Headers, Unsendable, _known, forwarded, to_client, to_target
+from framework.gateway.wire.hops import Headers, Unsendable, _known, forwarded, to_client, to_target
 
 OF_A_CONNECTION = [
     b"connection",

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from framework.gateway.limits import DEFAULTS
-from framework.gateway.listening import Admission, Listening, client_of
+from framework.gateway.wire.limits import DEFAULTS
+from framework.gateway.wire.sharing import Admission, Listening, client_of
 
 
 @pytest.mark.parametrize(

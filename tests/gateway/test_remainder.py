@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import trustme
 
-from framework.gateway.connections import Pool
-from framework.gateway.outgoing import Outgoing, Unanswered
+from framework.gateway.forwarding.outgoing import Outgoing, Unanswered
+from framework.gateway.forwarding.pool import Pool
 from framework.gateway.requests import BodyStream
 
 pytestmark = pytest.mark.anyio

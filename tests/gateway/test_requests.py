@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from framework.gateway.limits import DEFAULTS
+from framework.gateway.wire.limits import DEFAULTS
 
 from .client import route
 from .conftest import Serving

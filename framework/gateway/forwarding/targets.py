@@ -17,19 +17,20 @@ from urllib.parse import quote, urlencode
 from framework.definitions import Target
 from framework.definitions.believed import plain
 from framework.errors import HTTPError
-from framework.gateway import callers, hops
 from framework.gateway.calls import Call
-from framework.gateway.forwarding import Forwarding
-from framework.gateway.outgoing import Outgoing, ResponseCut, TargetFailed
+from framework.gateway.forwarding import callers
+from framework.gateway.forwarding.failover import Forwarding
+from framework.gateway.forwarding.outgoing import Outgoing, ResponseCut, TargetFailed
+from framework.gateway.forwarding.target_paths import encoded
 from framework.gateway.presence import Presence, Present
 from framework.gateway.requests import BodyStream, announced, too_large
 from framework.gateway.response_headers import ResponseHeaders
 from framework.gateway.responses import WITHOUT_BODY, Response, date
-from framework.gateway.target_paths import encoded
+from framework.gateway.wire import hops
 from framework.values import jsontext
 
 if TYPE_CHECKING:
-    from framework.gateway.connections import Incoming
+    from framework.gateway.forwarding.pool import Incoming
 
 logger = logging.getLogger("framework.gateway")
 

@@ -16,9 +16,9 @@ import aiohttp
 from aiohttp.client_reqrep import ClientResponse
 from yarl import URL
 
-from framework.gateway import framing
-from framework.gateway.outgoing import Outgoing, ResponseCut, TargetFailed, Unanswered, Unsent
-from framework.gateway.remainder import Connector, RememberingTLS, Response
+from framework.gateway.forwarding.outgoing import Outgoing, ResponseCut, TargetFailed, Unanswered, Unsent
+from framework.gateway.forwarding.remainder import Connector, RememberingTLS, Response
+from framework.gateway.wire import framing
 
 # A connection that was idle for longer is not used again (seconds): many servers close theirs after 5.
 KEPT_IDLE = 4.0

@@ -14,12 +14,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from framework.gateway import failures
-from framework.gateway.outgoing import ResponseCut
+from framework.gateway.forwarding.outgoing import ResponseCut
 from framework.gateway.responses import WITHOUT_BODY, Response
 from framework.observing.request_id import REQUEST_ID
 
 if TYPE_CHECKING:
-    from framework.gateway.connection import Connection
+    from framework.gateway.wire.connection import Connection
 
 logger = logging.getLogger("framework.gateway")
 

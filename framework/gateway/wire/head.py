@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 import httptools
 
-from framework.gateway import framing
-from framework.gateway.hops import HOST
-from framework.gateway.limits import Limits
+from framework.gateway.wire import framing
+from framework.gateway.wire.hops import HOST
+from framework.gateway.wire.limits import Limits
 from framework.observing.request_id import accepted, new
 
 NO_URL = "this is no URL, or it has a character that must be encoded, as é is %C3%A9"

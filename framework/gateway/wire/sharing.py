@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-from framework.gateway.accesslog import AccessLog
-from framework.gateway.limits import Limits
+from framework.gateway.wire.accesslog import AccessLog
+from framework.gateway.wire.limits import Limits
 
 if TYPE_CHECKING:
-    from framework.gateway.connection import Connection
+    from framework.gateway.wire.connection import Connection
 
 logger = logging.getLogger("framework.gateway")
 

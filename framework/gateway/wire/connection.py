@@ -16,11 +16,11 @@ from typing import Any
 
 import httptools
 
-from framework.gateway.exchange import HIGH_WATER, Exchange, refusal
-from framework.gateway.head import NO_URL, Head, Unfit
-from framework.gateway.limits import LEAST_RATE
-from framework.gateway.listening import Admission, Listening, client_of
 from framework.gateway.responses import Response, problem
+from framework.gateway.wire.exchange import HIGH_WATER, Exchange, refusal
+from framework.gateway.wire.head import NO_URL, Head, Unfit
+from framework.gateway.wire.limits import LEAST_RATE
+from framework.gateway.wire.sharing import Admission, Listening, client_of
 
 logger = logging.getLogger("framework.gateway")
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from framework.gateway.exchange import Exchange
+    from framework.gateway.wire.exchange import Exchange
     from framework.observing.logs import Log
 
 GONE = 499  # the client went away before it had its answer

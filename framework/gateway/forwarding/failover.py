@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from framework.gateway.backends import Backends
-from framework.gateway.outgoing import Outgoing, TargetFailed, Unanswered, Unsent
+from framework.gateway.forwarding.backends import Backends
+from framework.gateway.forwarding.outgoing import Outgoing, TargetFailed, Unanswered, Unsent
 
 if TYPE_CHECKING:
-    from framework.gateway.connections import Incoming, Pool
+    from framework.gateway.forwarding.pool import Incoming, Pool
 
 logger = logging.getLogger("framework.gateway")
 
@@ -27,7 +27,7 @@ class Forwarding:
 
     def open(self) -> None:
         """Make the pool, in the running loop; nothing is connected yet."""
-        from framework.gateway.connections import Pool
+        from framework.gateway.forwarding.pool import Pool
 
         self._pool = Pool()
 

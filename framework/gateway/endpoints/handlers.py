@@ -20,12 +20,12 @@ from framework.atom.transitions import refuse_assignment
 from framework.atom.values import required, unknown
 from framework.definitions import EndpointsDefinition
 from framework.errors import HTTPError, ValidationError
-from framework.gateway import limits
 from framework.gateway.bodies import decoded
-from framework.gateway.conditions import Conditions, entity_tag
-from framework.gateway.listing import Listing, parse, read
+from framework.gateway.endpoints.conditions import Conditions, entity_tag
+from framework.gateway.endpoints.listing import Listing, parse, read
 from framework.gateway.paths import segments
 from framework.gateway.responses import NOTHING, problem
+from framework.gateway.wire import limits
 
 Answer = tuple[Any, ...]
 

@@ -1,0 +1,1 @@
+"""The generated endpoints of a class with ``api_generation``."""
