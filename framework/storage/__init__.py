@@ -102,7 +102,7 @@ def plan_migration(url: str, tables: Sequence[Table], drop: Iterable[str] = ()) 
 
     ``drop`` names tables and columns that are no longer defined and are to be dropped.
     """
-    from framework.storage.sqlite import migrate as sqlite_migrate
+    from framework.storage.sqlite.migration import migrate as sqlite_migrate
 
     path = _sqlite_file(url)
     _require_there(path)
@@ -117,7 +117,7 @@ def migrate(
     ``audited`` is recorded with it. Nothing was done when something of the plan is ``refused``. ``CannotOpen``
     while others have it open.
     """
-    from framework.storage.sqlite import migrate as sqlite_migrate
+    from framework.storage.sqlite.migration import migrate as sqlite_migrate
 
     path = _sqlite_file(url)
     _require_there(path)
@@ -126,7 +126,7 @@ def migrate(
 
 def migrations(url: str) -> list[Applied]:
     """What was ever changed of the classes' tables, the first change first."""
-    from framework.storage.sqlite import migrate as sqlite_migrate
+    from framework.storage.sqlite.migration import migrate as sqlite_migrate
 
     path = _sqlite_file(url)
     _require_there(path)

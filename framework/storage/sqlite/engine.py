@@ -54,7 +54,6 @@ from framework.storage.plans import Plan, Row
 from framework.storage.signals import AUDITED, Signal, Signals
 from framework.storage.sqlite import ages as sqlite_ages
 from framework.storage.sqlite import giveback as sqlite_giveback
-from framework.storage.sqlite import schema as sqlite_schema
 from framework.storage.sqlite import views as sqlite_views
 from framework.storage.sqlite.batches import BUSY_WAIT, WRITE_WAIT, write_in_turn
 from framework.storage.sqlite.broadcast import SqliteBroadcast
@@ -66,8 +65,9 @@ from framework.storage.sqlite.guard import Guard
 from framework.storage.sqlite.identity import content_version
 from framework.storage.sqlite.locks import Locks
 from framework.storage.sqlite.lookups import Lookups, connect_reader
+from framework.storage.sqlite.migration import schema as sqlite_schema
+from framework.storage.sqlite.migration.plan import plan
 from framework.storage.sqlite.operations import Operations
-from framework.storage.sqlite.plan import plan
 from framework.storage.sqlite.plans import in_snapshot, in_transaction
 from framework.storage.sqlite.sockets import SocketFolder
 from framework.storage.sqlite.statements import Connecting, connecting

@@ -26,12 +26,12 @@ from framework.storage import tables
 from framework.storage.changes import Plan
 from framework.storage.findings import Finding
 from framework.storage.sqlite import holders
-from framework.storage.sqlite import plan as sqlite_plan
 from framework.storage.sqlite.backup import connect, sync_file
 from framework.storage.sqlite.dialect import Dialect as SQLiteDialect
 from framework.storage.sqlite.engine import OLDEST, _connect_writer
 from framework.storage.sqlite.errors import reason_for
 from framework.storage.sqlite.locks import Locks
+from framework.storage.sqlite.migration import plan as sqlite_plan
 from framework.storage.sqlite.rescue import rescued
 from framework.storage.sqlite.users import missing_log
 

@@ -14,8 +14,8 @@ from sqlalchemy import Dialect, Table
 from framework.errors import CannotOpen
 from framework.storage.changes import Change
 from framework.storage.content import rows_of
-from framework.storage.sqlite.apply import Applying
-from framework.storage.sqlite.plan import plan
+from framework.storage.sqlite.migration.apply import Applying
+from framework.storage.sqlite.migration.plan import plan
 
 
 def ensure(connection: sqlite3.Connection, dialect: Dialect, tables: Sequence[Table]) -> None:

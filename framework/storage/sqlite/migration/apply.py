@@ -19,8 +19,8 @@ from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 from framework import __version__
 from framework.storage.changes import Applied
 from framework.storage.content import rows_of
-from framework.storage.sqlite.plan import SqlitePlan, TablePlan, to_json
-from framework.storage.sqlite.structure import ExistingColumn, quoted
+from framework.storage.sqlite.migration.plan import SqlitePlan, TablePlan, to_json
+from framework.storage.sqlite.migration.structure import ExistingColumn, quoted
 from framework.storage.tables import Declared
 
 _NEW = "_framework_new"

@@ -15,7 +15,7 @@ from sqlalchemy import Column, Dialect, Table
 
 from framework.storage.changes import Change
 from framework.storage.content import Content, content_of, rows_of
-from framework.storage.sqlite.structure import ExistingColumn, ExistingTable, quoted
+from framework.storage.sqlite.migration.structure import ExistingColumn, ExistingTable, quoted
 
 _TOLD = 3  # so many of the rows that are in the way are told
 

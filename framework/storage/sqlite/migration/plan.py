@@ -15,8 +15,8 @@ from sqlalchemy import Dialect, Index, Table
 
 from framework.storage.changes import Change, Plan
 from framework.storage.content import content_of, rows_of
-from framework.storage.sqlite.columns import Carried, Columns
-from framework.storage.sqlite.structure import (
+from framework.storage.sqlite.migration.columns import Carried, Columns
+from framework.storage.sqlite.migration.structure import (
     ExistingColumn,
     ExistingIndex,
     ExistingTable,

@@ -21,13 +21,13 @@ from framework.storage import tables
 from framework.storage.changes import Applied, Plan
 from framework.storage.operations import Audit
 from framework.storage.sqlite import backup as sqlite_backup
-from framework.storage.sqlite import schema as sqlite_schema
-from framework.storage.sqlite.apply import Applying, history
 from framework.storage.sqlite.dialect import Dialect as SQLiteDialect
 from framework.storage.sqlite.errors import reason_for
 from framework.storage.sqlite.locks import Locks
+from framework.storage.sqlite.migration import schema as sqlite_schema
+from framework.storage.sqlite.migration.apply import Applying, history
+from framework.storage.sqlite.migration.plan import SqlitePlan, plan, undefined
 from framework.storage.sqlite.operations import record_audit
-from framework.storage.sqlite.plan import SqlitePlan, plan, undefined
 from framework.storage.sqlite.users import Users, missing_log
 
 _WAIT = 10.0  # seconds that a lock of another process is waited for
