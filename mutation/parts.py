@@ -56,11 +56,11 @@ PARTS = (
             "framework/storage/sqlite/suspects.py",
         ),
         (
-            "tests/test_fifo.py",
-            "tests/test_fifo_endings.py",
-            "tests/test_fifo_policies.py",
-            "tests/test_looks.py",
-            "tests/test_policies.py",
+            "tests/queue/test_fifo.py",
+            "tests/queue/test_fifo_endings.py",
+            "tests/queue/test_fifo_policies.py",
+            "tests/transactions/test_looks.py",
+            "tests/queue/test_policies.py",
             "tests/contract/test_steering.py",
             "tests/contract/test_queues.py",
             "tests/contract/test_dead_letters.py",
@@ -70,7 +70,7 @@ PARTS = (
     Part(
         "settlements",
         ("framework/queue/settlements.py",),
-        ("tests/test_settlements.py", "tests/test_fifo.py", "tests/test_fifo_endings.py"),
+        ("tests/queue/test_settlements.py", "tests/queue/test_fifo.py", "tests/queue/test_fifo_endings.py"),
     ),
     Part(
         "transactions",
@@ -80,10 +80,10 @@ PARTS = (
             "framework/storage/sqlite/transaction.py",
         ),
         (
-            "tests/test_transaction.py",
-            "tests/test_session.py",
-            "tests/test_model.py",
-            "tests/test_atom.py",
+            "tests/transactions/test_transaction.py",
+            "tests/transactions/test_session.py",
+            "tests/atom/test_model.py",
+            "tests/atom/test_atom.py",
             "tests/atom",
             "tests/contract/test_transactions.py",
             "tests/contract/test_units.py",
@@ -91,7 +91,7 @@ PARTS = (
         without=(
             "tests/atom/test_queries.py::test_any_number_of_rows_is_iterated_in_flat_memory",
             "tests/atom/test_queries.py::test_two_processes_that_save_different_fields_of_one_row_both_win",
-            "tests/test_atom.py::test_every_value_comes_back_as_it_went_in",
+            "tests/atom/test_atom.py::test_every_value_comes_back_as_it_went_in",
             "tests/atom/test_graphs.py::test_every_graph_comes_back_as_it_was_saved",
         ),
     ),
@@ -116,7 +116,7 @@ PARTS = (
     Part(
         "conversion",
         ("framework/atom/conversion.py",),
-        ("tests/test_conversion.py",),
+        ("tests/atom/test_conversion.py",),
     ),
     Part(
         "rules",
@@ -147,11 +147,11 @@ PARTS = (
     Part(
         "authentication",
         ("framework/gateway/authentication.py", "framework/access/tokens.py", "framework/access/roles.py"),
-        ("tests/gateway/test_authentication.py", "tests/test_tokens.py", "tests/test_roles.py"),
+        ("tests/gateway/test_authentication.py", "tests/access/test_tokens.py", "tests/access/test_roles.py"),
     ),
     Part(
         "control",
         ("framework/serving/control.py",),
-        ("tests/test_control.py",),
+        ("tests/serving/test_control.py",),
     ),
 )

@@ -11,8 +11,7 @@ from hypothesis import example, given
 
 from framework.values import jsontext
 from framework.values.mu import MU
-
-from .test_mu import JSON
+from tests.values.test_mu import JSON
 
 
 @given(JSON)

@@ -27,8 +27,7 @@ from framework.storage.operations import (
     StoredResponse,
 )
 from framework.transactions.session import Session
-
-from .conftest import Recorder
+from tests.conftest import Recorder
 
 pytestmark = pytest.mark.anyio
 

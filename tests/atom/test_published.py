@@ -13,8 +13,7 @@ from framework.errors import ValidationError
 from framework.script.settings import Options, Settings
 from framework.storage import Storage
 from framework.transactions.session import Session
-
-from .test_scope import bound
+from tests.script.test_scope import bound
 
 pytestmark = pytest.mark.anyio
 

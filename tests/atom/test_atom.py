@@ -22,9 +22,8 @@ from framework.storage import Storage
 from framework.storage.operations import Insert, Update
 from framework.transactions.session import Session
 from framework.values.mu import MU
-
-from .conftest import REFERENCE_APP, Recorder
-from .test_mu import JSON, TEXT
+from tests.conftest import REFERENCE_APP, Recorder
+from tests.values.test_mu import JSON, TEXT
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,7 @@ import pytest
 from framework import storage as engines
 from framework.atom.classes import Atoms
 from framework.errors import CannotOpen
-
-from .test_model_changes import Application
+from tests.atom.test_model_changes import Application
 
 pytestmark = pytest.mark.anyio
 

@@ -19,8 +19,7 @@ from framework.storage.signals import Signal
 from framework.storage.tables import RowNumber
 from framework.transactions.session import RUN, Run, Session
 from framework.values.mu import MU
-
-from .conftest import Recorder
+from tests.conftest import Recorder
 
 pytestmark = pytest.mark.anyio
 

@@ -16,8 +16,7 @@ from framework.definitions.method import INTERNAL, OVERRIDABLE, RESERVED_METHODS
 from framework.serving.snapshot import Snapshot
 from framework.storage import Storage
 from framework.transactions.session import Session
-
-from .test_scope import bound
+from tests.script.test_scope import bound
 
 pytestmark = pytest.mark.anyio
 

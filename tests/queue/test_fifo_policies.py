@@ -22,8 +22,7 @@ from framework.storage.operations import DeadLetter, Insert
 from framework.storage.tables import RowNumber
 from framework.transactions.session import Session
 from framework.values.mu import MU
-
-from .contract.processes import Child
+from tests.contract.processes import Child
 
 pytestmark = pytest.mark.anyio
 

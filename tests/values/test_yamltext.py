@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from framework.values import yamltext
 from framework.values.mu import MU
-
-from .test_mu import JSON
+from tests.values.test_mu import JSON
 
 PRINTABLE = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
 

@@ -14,9 +14,8 @@ from framework.errors import Duplicate, Gone, TransactionHeld, TransitionError, 
 from framework.storage import Storage
 from framework.storage.operations import Insert, Update
 from framework.transactions.session import Session
-
-from .conftest import Recorder
-from .test_scope import bound
+from tests.conftest import Recorder
+from tests.script.test_scope import bound
 
 pytestmark = pytest.mark.anyio
 
