@@ -5,8 +5,9 @@ The rule: a FIFO needs no policy; these defaults are those of every FIFO.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
 
 from .location import Location
 from .nodes import MapNode
@@ -44,28 +45,46 @@ def parse_fifo(node: MapNode, reading: Reading) -> FifoPolicy | None:
     name = reading.label(node, "fifo", "a FIFO")
     if name is None:
         return None
-    backoff = node.map("backoff")
-    return FifoPolicy(
-        name=name,
-        location=node.value_location("fifo"),
-        max_attempts=_whole(node, "max_attempts", 5),
-        max_crashes=_whole(node, "max_crashes", 5),
-        backoff=Backoff(
-            initial=reading.finite(backoff, "initial", 0.5),
-            factor=reading.finite(backoff, "factor", 2.0),
-            max=reading.finite(backoff, "max", 60.0),
-        )
-        if backoff
-        else Backoff(),
-        on_exhausted="hold" if node.text("on_exhausted") == "hold" else "dead_letter",
-        timeout=reading.finite(node, "timeout", 0.0) or None,
-        slow_after=reading.finite(node, "slow_after", 60.0),
-        max_length=node.integer("max_length"),
-        max_item_bytes=_whole(node, "max_item_bytes", 1048576),
-        key_window=reading.finite(node, "key_window", 300.0),
+    values = {key: read(node, reading, key, _DEFAULTS[key]) for key, read in _READ.items()}
+    return FifoPolicy(name, node.value_location("fifo"), **values)
+
+
+def _whole(node: MapNode, reading: Reading, key: str, default: int | None) -> int | None:
+    value = node.integer(key)
+    return default if value is None else value
+
+
+def _number(node: MapNode, reading: Reading, key: str, default: float) -> float:
+    return reading.finite(node, key, default)
+
+
+def _limit(node: MapNode, reading: Reading, key: str, default: None) -> float | None:
+    return reading.finite(node, key, 0.0) or default
+
+
+def _choice(node: MapNode, reading: Reading, key: str, default: str) -> str:
+    return node.text(key) or default
+
+
+def _backoff(node: MapNode, reading: Reading, key: str, default: Backoff) -> Backoff:
+    given = node.map(key)
+    if given is None:
+        return default
+    return Backoff(
+        **{part: reading.finite(given, part, at_first) for part, at_first in asdict(default).items()}
     )
 
 
-def _whole(node: MapNode, key: str, default: int) -> int:
-    value = node.integer(key)
-    return default if value is None else value
+# A policy's keys: the defaults are those of the class, and this is how each is read.
+_READ: Mapping[str, Callable[..., Any]] = {
+    "max_attempts": _whole,
+    "max_crashes": _whole,
+    "backoff": _backoff,
+    "on_exhausted": _choice,
+    "timeout": _limit,
+    "slow_after": _number,
+    "max_length": _whole,
+    "max_item_bytes": _whole,
+    "key_window": _number,
+}
+_DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in fields(FifoPolicy)}

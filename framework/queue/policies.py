@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from typing import Any
 
 from framework.definitions import Backoff, FifoPolicy, Location
 
@@ -40,11 +41,19 @@ def to_json(policy: FifoPolicy) -> str:
 
 
 def from_json(fifo: str, text: str | None) -> FifoPolicy:
-    """A recorded policy; the defaults where none was recorded."""
-    if text is None:
-        return FifoPolicy(name=fifo, location=_NOWHERE)
-    values = json.loads(text)
-    return FifoPolicy(name=fifo, location=_NOWHERE, **values | {"backoff": Backoff(**values["backoff"])})
+    """A recorded policy; the defaults where none was recorded.
+
+    A server of another version may have recorded it: a key that is not known here is passed over.
+    """
+    values = _known(FifoPolicy, json.loads(text or "{}"))
+    if "backoff" in values:
+        values["backoff"] = Backoff(**_known(Backoff, values["backoff"]))
+    return FifoPolicy(name=fifo, location=_NOWHERE, **values)
+
+
+def _known(kind: type[FifoPolicy] | type[Backoff], values: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}
 
 
 def backoff(policy: FifoPolicy, attempt: int) -> float:

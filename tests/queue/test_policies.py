@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from framework.definitions import Backoff, FifoPolicy, Location
+from framework.definitions.schema import schema_of
 from framework.queue.policies import Policies, from_json, to_json
 
 HERE = Location("q.yaml", 3, 1)
@@ -34,6 +36,25 @@ def test_a_recorded_policy_is_the_one_that_was_defined() -> None:
     assert from_json("q", to_json(MINE)) == replace(MINE, location=nowhere)
     assert from_json("q", to_json(FifoPolicy("q", HERE))) == Policies().of("q")
     assert from_json("q", None) == Policies().of("q")
+
+
+def test_a_policy_of_another_version_is_read_as_far_as_it_is_known() -> None:
+    newer = {**json.loads(to_json(MINE)), "max_sorrows": 3, "backoff": {"initial": 0.5, "jitter": 1}}
+    assert from_json("q", json.dumps(newer)) == replace(
+        MINE, location=Policies().of("q").location, backoff=Backoff(0.5)
+    )
+    assert from_json("q", '{"max_attempts": 7}').max_attempts == 7
+
+
+def test_the_schema_says_the_keys_and_the_defaults_of_a_policy() -> None:
+    said = schema_of("fifo")["properties"]
+    policy = Policies().of("q")
+    assert said.keys() >= {*json.loads(to_json(policy))}
+    for key, value in json.loads(to_json(policy)).items():
+        if isinstance(value, dict):
+            assert {part: rule["default"] for part, rule in said[key]["properties"].items()} == value
+        else:
+            assert said[key].get("default") == value, key
 
 
 def test_where_a_policy_is_defined_is_not_recorded() -> None:
