@@ -6,7 +6,10 @@ between them is written here. A test fails when a part is stale. ``--check`` onl
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import graphlib
+import importlib
 import inspect
 import os
 import re
@@ -35,6 +38,7 @@ from framework.values import durations
 from framework.workers import reflector
 
 DOCS = Path(__file__).parent
+PACKAGE = DOCS.parent / "framework"
 
 PART = re.compile(r"(?m)^<!-- generated: (.+?) -->\n(.*?)^<!-- end -->$", re.DOTALL)
 
@@ -263,6 +267,48 @@ def _metavar(type_: click.ParamType) -> str:
     )
 
 
+def _imports() -> dict[str, set[str]]:
+    """Each package, or module at the top, with those that it imports from."""
+    found: dict[str, set[str]] = {}
+    for file in sorted(PACKAGE.rglob("*.py")):
+        name = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                whole = [f"{node.module}.{alias.name}" for alias in node.names]
+                used = {part.split(".")[1] for part in whole if part.startswith("framework.")}
+                found.setdefault(name, set()).update(used - {name, "__version__"})
+    return {name: used for name, used in found.items() if name not in ("__init__", "__main__")}
+
+
+def _floors(below: Mapping[str, set[str]]) -> list[list[str]]:
+    """The packages, lowest first: each stands as low as it can."""
+    sorter = graphlib.TopologicalSorter(below)
+    sorter.prepare()
+    storeys = []
+    while sorter.is_active():
+        storey = sorter.get_ready()
+        storeys.append(sorted(storey))
+        sorter.done(*storey)
+    return storeys
+
+
+def floors() -> str:
+    """The packages by floors, the highest first."""
+    storeys = ["   ".join(storey) for storey in reversed(_floors(_imports()))]
+    wide = max(map(len, storeys))
+    return "\n".join(["```text", *(storey.center(wide + 4).rstrip() for storey in storeys), "```"])
+
+
+def packages() -> str:
+    """What lives in each package, and from which others it imports."""
+    below = _imports()
+    rows = []
+    for name in (name for storey in reversed(_floors(below)) for name in storey):
+        told = (inspect.getdoc(importlib.import_module(f"framework.{name}")) or "").partition("\n")[0]
+        rows.append((f"`{name}`", told, ", ".join(f"`{used}`" for used in sorted(below[name]))))
+    return _table(("package", "what lives there", "imports from"), rows)
+
+
 def mistake(before: str) -> str:
     """What ``framework check app`` says of the last ``yaml broken`` snippet before this place."""
     snippet = BROKEN.findall(before)[-1]
@@ -287,6 +333,8 @@ SECTIONS: Mapping[str, Callable[..., str]] = {
     "kept": kept,
     "command": command,
     "mistake": mistake,
+    "floors": floors,
+    "packages": packages,
 }
 
 
