@@ -81,7 +81,7 @@ async def backup(url: str, file: str) -> None:
 def examine_access(url: str) -> Finding:
     """Who else may read the files of the database than their owner meant."""
     path = _sqlite_file(url)
-    from framework.storage.sqlite.report import access
+    from framework.storage.sqlite.doctor.sizes import access
 
     return access(path)
 
@@ -92,7 +92,7 @@ def examine(url: str, tables: Sequence[Table] | None = None) -> list[Finding]:
     ``tables`` are compared with those of the database. ``CannotOpen`` for a URL that is none.
     """
     path = _sqlite_file(url)
-    from framework.storage.sqlite.report import findings
+    from framework.storage.sqlite.doctor.findings import findings
 
     return list(findings(path, tables))
 

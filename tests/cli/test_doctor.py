@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from framework.storage.sqlite import report as sqlite_report
+from framework.storage.sqlite.doctor import place, sizes
 from tests.acceptance.server import REFERENCE_APP, Result, run
 
 from .conftest import Database, Work
@@ -229,16 +229,21 @@ def test_limits_that_matter(database: Database) -> None:
 def test_the_file_system_that_holds_the_folder_counts(
     tmp_path: Path, kind: str, level: str, word: str
 ) -> None:
-    place = os.path.realpath(tmp_path)
-    mounts = [("/", "nfs" if kind == "ext4" else "ext4"), (place + "2", "9p"), (place, "xfs"), (place, kind)]
-    finding = sqlite_report._file_system(tmp_path, mounts)
+    folder = os.path.realpath(tmp_path)
+    mounts = [
+        ("/", "nfs" if kind == "ext4" else "ext4"),
+        (folder + "2", "9p"),
+        (folder, "xfs"),
+        (folder, kind),
+    ]
+    finding = place.file_system(tmp_path, mounts)
     assert finding.level == level
     assert word in finding.message
     assert finding.data == {"type": kind}
 
 
 def test_a_place_with_a_space_is_known_by_its_name() -> None:
-    assert sqlite_report._unescaped(r"/mnt/my\040disk") == "/mnt/my disk"
+    assert place._unescaped(r"/mnt/my\040disk") == "/mnt/my disk"
 
 
 @pytest.mark.parametrize(
@@ -251,7 +256,7 @@ def test_a_place_with_a_space_is_known_by_its_name() -> None:
     ],
 )
 def test_what_the_version_means(version: tuple[int, ...], level: str, word: str) -> None:
-    finding = sqlite_report._version(version)
+    finding = place.version(version)
     assert finding.level == level
     assert word in finding.message
     assert ("bug" in finding.message) == (version in ((3, 37, 0), (3, 51, 2)))
@@ -262,7 +267,7 @@ def test_a_large_log_names_who_reads_now_and_blames_nobody_for_what_is_past(
 ) -> None:
     if sys.platform != "linux":
         pytest.skip("only Linux tells who holds a lock")
-    monkeypatch.setattr(sqlite_report, "_LARGE_WAL", 100_000)
+    monkeypatch.setattr(sizes, "_LARGE_WAL", 100_000)
     reader = subprocess.Popen(
         [sys.executable, "-c", READER, str(database.file)],
         stdin=subprocess.PIPE,

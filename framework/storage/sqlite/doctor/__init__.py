@@ -1,0 +1,1 @@
+"""What ``framework doctor`` says of a SQLite database."""
