@@ -16,7 +16,7 @@ from sqlalchemy import Table
 from framework.atom import Atom, Memory, connect, did_you_mean, propagation, transitions
 from framework.atom.model import Model
 from framework.definitions import AtomDefinition, Location, Method
-from framework.definitions.script import ROOT_OF
+from framework.definitions.rewriting import ROOT_OF
 from framework.transactions.session import Session
 from framework.transactions.transaction import Connection
 

@@ -20,8 +20,9 @@ from .location import Location
 from .module import SETTINGS
 from .problem import Report, quoted
 from .queues import Queues, queues
+from .rewriting import ROOT
 from .routing import RouteDefinition, shape
-from .script import ROOT, Compiled, Script
+from .script import Compiled, Script
 from .seen import PLAIN_BUILTINS, Use, guarded_lines, is_always_seen, is_foreseeable, uses, variables_of
 
 _OF_MODEL = frozenset(("aiodb",))

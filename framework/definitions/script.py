@@ -10,8 +10,7 @@ import ast
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any, cast
@@ -19,6 +18,7 @@ from typing import Any, cast
 from .location import Location
 from .nodes import ScalarNode
 from .problem import Report, quoted
+from .rewriting import NAMESPACE, ROOT, ROOT_OF, asking_for_root, class_statement, returns_with_lines
 from .scalarmap import ScalarMap
 from .source import ByteColumns, Source
 from .trees import walk
@@ -29,15 +29,6 @@ _NO_FILE = "<script>"
 _ABSURD = (ValueError, RecursionError, MemoryError, OverflowError)
 
 _TOLD_LINE = re.compile(r"\b((?:on|at) line )(\d+)\b")
-
-ROOT = "__ROOT__"
-"""What a coroutine method of an instance sees: the instance that the call began with."""
-
-ROOT_OF = "__root_of__"
-"""The function of the runtime that tells it."""
-
-_NAMESPACE = "<namespace>"
-"""The metaclass of the class statement around a method: it hands out what was bound, and makes no class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +58,7 @@ class Script:
     def members(self, globals: dict[str, Any]) -> dict[str, Any]:
         """What the body of the `owner` binds; `__classcell__` is what `super()` finds its class by."""
         assert self.owner is not None
-        bound: dict[str, Any] = {_NAMESPACE: lambda name, bases, namespace: namespace}
+        bound: dict[str, Any] = {NAMESPACE: lambda name, bases, namespace: namespace}
         exec(self.code, globals, bound)  # noqa: S102 - definitions are trusted code
         return dict(bound[self.owner])
 
@@ -150,80 +141,6 @@ def _at_start(scalar: ScalarNode, tree: ast.Expression) -> tuple[CodeType, ast.E
     return compile(tree, scalar.source.file, "eval", dont_inherit=True), tree
 
 
-@contextmanager
-def _returns_with_lines(tree: ast.Module | None) -> Iterator[None]:
-    """While it is compiled, each `return` of a script gives its line beside its value.
-
-    Afterwards nobody could tell it: a `finally` and the end of a `with` run later.
-    """
-    returns = _returns(tree.body[0]) if tree is not None else []
-    values = [node.value for node in returns]
-    for node, value in zip(returns, values, strict=True):
-        if value is not None:
-            line = ast.copy_location(ast.Constant(node.lineno), value)
-            node.value = ast.copy_location(ast.Tuple([line, value], ast.Load()), value)
-    try:
-        yield
-    finally:
-        for node, value in zip(returns, values, strict=True):
-            node.value = value
-
-
-@contextmanager
-def _root(tree: ast.Module | None) -> Iterator[None]:
-    """While it is compiled, a coroutine method begins by asking for its `__ROOT__`."""
-    around = tree.body[0] if tree is not None else None
-    method = around.body[0] if isinstance(around, ast.ClassDef) else None
-    first = _first_argument(method) if isinstance(method, ast.AsyncFunctionDef) else None
-    if first is None or not isinstance(method, ast.AsyncFunctionDef):
-        yield
-        return
-    asked = ast.Call(ast.Name(ROOT_OF, ast.Load()), [first], [])
-    statement: ast.stmt = ast.Assign([ast.Name(ROOT, ast.Store())], asked)
-    for node in walk(statement):
-        if isinstance(node, ast.stmt | ast.expr):
-            ast.copy_location(node, method)
-    place = 1 if ast.get_docstring(method, clean=False) is not None else 0
-    method.body.insert(place, statement)
-    try:
-        yield
-    finally:
-        method.body.remove(statement)
-
-
-def _first_argument(method: ast.AsyncFunctionDef) -> ast.expr | None:
-    """An expression for the instance that a method was called with."""
-    named = [*method.args.posonlyargs, *method.args.args]
-    if named:
-        return ast.Name(named[0].arg, ast.Load())
-    if method.args.vararg is not None:
-        return ast.Subscript(ast.Name(method.args.vararg.arg, ast.Load()), ast.Constant(0), ast.Load())
-    return None
-
-
-def _returns(function: ast.AST) -> list[ast.Return]:
-    """The `return` statements of a function, without those of functions inside it."""
-    found: list[ast.Return] = []
-    waiting = list(ast.iter_child_nodes(function))
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.Return):
-            found.append(node)
-        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.expr):
-            waiting.extend(ast.iter_child_nodes(node))
-    return found
-
-
-def _class_statement(name: str) -> ast.Module:
-    """`class NAME`, empty. So `super()` and private names mean in a method what they mean in Python."""
-    whole = ast.parse("class _(metaclass=_): pass")
-    statement = whole.body[0]
-    assert isinstance(statement, ast.ClassDef)
-    statement.name = name
-    statement.keywords[0].value = ast.Name(_NAMESPACE, ast.Load())
-    return whole
-
-
 def _absurd(error: BaseException) -> str:
     if isinstance(error, RecursionError | MemoryError):
         return "the code is nested too deeply"
@@ -256,7 +173,7 @@ class _Compiler:
             return None
         code, whole = done
         script = Script(name, self._location(), self.scalar.text, code, parameters, owner)
-        own = {_NAMESPACE, ROOT_OF} if owner is not None else set(parameters)
+        own = {NAMESPACE, ROOT_OF} if owner is not None else set(parameters)
         return Compiled(script, whole, self.source, names | own)
 
     def _location(self) -> Location:
@@ -284,13 +201,16 @@ class _Compiler:
         self, tree: ast.Module, name: str, parameters: tuple[str, ...], owner: str | None
     ) -> tuple[CodeType, ast.Module] | None:
         if owner is not None:
-            tree = self._wrapped(tree, _class_statement(owner))
+            tree = self._wrapped(tree, class_statement(owner))
         elif parameters:
             if "yield" in self.scalar.text and not self._has_no_yield(tree):
                 return None
             tree = self._wrapped(tree, ast.parse(f"async def {name}({', '.join(parameters)}): pass"))
         try:
-            with _returns_with_lines(tree if parameters else None), _root(tree if self.rooted else None):
+            with (
+                returns_with_lines(tree if parameters else None),
+                asking_for_root(tree if self.rooted else None),
+            ):
                 return compile(tree, self.source.file, "exec", dont_inherit=True), tree
         except SyntaxError as error:
             line, offset = error.lineno or 0, (error.offset or 1) - 1
