@@ -49,13 +49,13 @@ await asyncio.gather(fill(0), fill(1), drain())
 # How the test changes the writing connection of its program; the product itself offers no such choice.
 PRAGMAS = """
 import framework.storage.sqlite.engine as engine
-connect = engine._connect_writer
+connect = engine.connect_writer
 def connect_and_set(*given):
     connection = connect(*given)
     for pragma in {pragmas!r}:
         connection.execute("PRAGMA " + pragma).fetchall()
     return connection
-engine._connect_writer = connect_and_set
+engine.connect_writer = connect_and_set
 """
 
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, closing
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import aiosqlite
@@ -29,57 +27,53 @@ from framework.storage.batches import BatchThread
 from framework.storage.codec import Codec, Query
 from framework.storage.contract import Orphaned
 from framework.storage.operations import (
-    Acknowledge,
-    Audit,
     BeginRequest,
-    Bury,
     Claim,
     DeadLetter,
     Deliver,
     Drain,
-    Drop,
     Executed,
     FifoState,
     ItemState,
     Operation,
-    Pause,
-    Put,
     RecordProblem,
-    Redrive,
-    Release,
-    RetryNow,
-    Skip,
 )
 from framework.storage.plans import Plan, Row
-from framework.storage.signals import AUDITED, Signal, Signals
+from framework.storage.signals import Signal, Signals
 from framework.storage.sqlite import ages as sqlite_ages
 from framework.storage.sqlite import giveback as sqlite_giveback
 from framework.storage.sqlite import views as sqlite_views
-from framework.storage.sqlite.batches import BUSY_WAIT, WRITE_WAIT, write_in_turn
+from framework.storage.sqlite.batches import WRITE_WAIT, write_in_turn
 from framework.storage.sqlite.broadcast import SqliteBroadcast
 from framework.storage.sqlite.checkpoints import Checkpoints
 from framework.storage.sqlite.dialect import Dialect as SQLiteDialect
 from framework.storage.sqlite.errors import cannot_open, translate
-from framework.storage.sqlite.fifos import make_triggers, missing_triggers
+from framework.storage.sqlite.fifos import missing_triggers
 from framework.storage.sqlite.guard import Guard
-from framework.storage.sqlite.identity import content_version
 from framework.storage.sqlite.locks import Locks
 from framework.storage.sqlite.lookups import Lookups, connect_reader
 from framework.storage.sqlite.migration import schema as sqlite_schema
 from framework.storage.sqlite.migration.plan import plan
+from framework.storage.sqlite.opening import (
+    connect_async_reader,
+    connect_writer,
+    make,
+    prepare,
+    require_place,
+    require_version,
+)
 from framework.storage.sqlite.operations import Operations
-from framework.storage.sqlite.plans import in_snapshot, in_transaction
+from framework.storage.sqlite.plans import in_snapshot
 from framework.storage.sqlite.sockets import SocketFolder
-from framework.storage.sqlite.statements import Connecting, connecting
-from framework.storage.sqlite.transaction import HeldTransaction
+from framework.storage.sqlite.statements import connecting
+from framework.storage.sqlite.transaction import HeldTransaction, SqliteTransaction
 from framework.storage.sqlite.turns import Turns
 from framework.storage.sqlite.users import Users, missing_log
 from framework.storage.sqlite.wakeups import Wakeups
 from framework.storage.statements import Statements
+from framework.storage.wakes import woken
 
 logger = logging.getLogger("framework.storage")
-
-OLDEST = (3, 37, 0)  # what the SQL of this engine was written for and is tested with
 
 _READERS = 2
 
@@ -129,9 +123,9 @@ class SqliteStorage:
         One that is only for ``reading`` does not take the writer where all tables are there. Raises
         ``CannotOpen`` with the reason and what to do.
         """
-        _require_version()
-        _require_place(path)
-        _make(path)
+        require_version()
+        require_place(path)
+        make(path)
         try:
             storage = cls(url, path, statements)
         except OSError as error:
@@ -149,11 +143,11 @@ class SqliteStorage:
             if not reading or not await self._is_prepared():
                 await self._writer.start()
                 await self.ensure_tables(list(tables.metadata.sorted_tables))
-                version = await self._writer.run(_prepare)
+                version = await self._writer.run(prepare)
                 self._users.require_no_earlier()
             await self._lookups.start()
             for _ in range(_READERS):
-                self._readers.append(await _connect_reader(self._path, self._connecting))
+                self._readers.append(await connect_async_reader(self._path, self._connecting))
             if version is not None:  # one that only reads is gone before it could be told
                 self._guard.start(version, lambda: self._writer.run(_nothing), self._renew_sockets)
             await self._look_at_drain(reading=reading)
@@ -200,7 +194,7 @@ class SqliteStorage:
         except OSError as error:
             raise translate(error) from error
         try:
-            return _connect_writer(self._path, self._connecting)
+            return connect_writer(self._path, self._connecting)
         finally:
             self._turns.give()
 
@@ -222,7 +216,7 @@ class SqliteStorage:
             await self._register()
         run = self._operations.run
         answers: list[Any] = await self._writer.run(
-            lambda connection: run(connection, operations, fences), _wakes(operations), orphaned
+            lambda connection: run(connection, operations, fences), woken(operations), orphaned
         )
         return answers
 
@@ -401,119 +395,5 @@ class SqliteStorage:
             raise translate(error) from error
 
 
-class SqliteTransaction:
-    """``framework.storage.contract.Transaction`` on the writing connection."""
-
-    def __init__(self, held: HeldTransaction, operations: Operations, codec: Codec) -> None:
-        self._held = held
-        self._operations = operations
-        self._codec = codec
-        self.wakes: set[str] = set()
-
-    async def write(self, operations: Sequence[Operation]) -> list[Any]:
-        """See the contract."""
-        answers: list[Any] = await self._held.run(
-            lambda connection: self._operations.run(connection, operations, ())
-        )
-        self.wakes |= _wakes(operations)
-        return answers
-
-    async def load(self, table: Table, key_column: str, key: Any) -> Row | None:
-        """See the contract."""
-        rows = await self._fetch(self._codec.by_key(table, key_column), {"key": key})
-        return rows[0] if rows else None
-
-    async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
-        """See the contract."""
-        return await self._fetch(self._codec.query(statement), parameters or {})
-
-    async def gather(self, plan: Plan[T]) -> T:
-        """See the contract."""
-        gathered: T = await self._held.run(lambda connection: in_transaction(connection, self._codec, plan))
-        return gathered
-
-    async def _fetch(self, query: Query, parameters: Mapping[str, Any]) -> list[Row]:
-        values = query.bind(parameters)
-        rows = await self._held.run(lambda connection: connection.execute(query.sql, values).fetchall())
-        return [query.row(row) for row in rows]
-
-
-def _wakes(operations: Sequence[Operation]) -> set[str]:
-    """The FIFOs in which something may be deliverable once these are committed."""
-    wakes: set[str] = set()
-    delivered: set[str] = set()
-    for operation in operations:
-        if isinstance(operation, Acknowledge | Release | Bury):
-            wakes.add(operation.claim.fifo)
-        elif isinstance(operation, Deliver):
-            delivered.add(operation.fifo)
-        elif isinstance(operation, Put | Pause | RetryNow | Skip | Drop | Redrive):
-            wakes.add(operation.fifo)
-        elif isinstance(operation, Audit):
-            wakes.add(AUDITED)
-    return wakes - delivered  # who acknowledges and takes the next leaves nothing for another
-
-
 def _nothing(_: sqlite3.Connection) -> None:
     pass
-
-
-def _prepare(connection: sqlite3.Connection) -> int:
-    """What else a database has from its first moment on: the triggers, its own clock, and its content's version."""
-    make_triggers(connection)
-    if sqlite_ages.read(connection) is None:
-        sqlite_ages.keep(connection)
-    return content_version(connection)
-
-
-def _connect_writer(path: str, factory: Connecting = sqlite3.Connection) -> sqlite3.Connection:
-    """The writing connection. Autocommit: the writer alone says BEGIN and COMMIT."""
-    connection = sqlite3.connect(path, isolation_level=None, cached_statements=512, factory=factory)
-    try:
-        connection.execute(f"PRAGMA busy_timeout = {WRITE_WAIT * 1000:.0f}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA fullfsync = ON")  # macOS: a plain fsync does not reach the disk
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_WAIT * 1000:.0f}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-async def _connect_reader(path: str, factory: Connecting) -> aiosqlite.Connection:
-    reader = await aiosqlite.connect(path, isolation_level=None, cached_statements=512, factory=factory)
-    await reader.execute(f"PRAGMA busy_timeout = {WRITE_WAIT * 1000:.0f}")
-    await reader.execute("PRAGMA query_only = ON")
-    return reader
-
-
-def _require_version() -> None:
-    if sqlite3.sqlite_version_info < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise CannotOpen(
-            f"SQLite {sqlite3.sqlite_version} is too old: {oldest} or newer is needed. "
-            "It comes with Python: use a newer Python."
-        )
-
-
-def _require_place(path: str) -> None:
-    folder = Path(path).parent
-    if not folder.is_dir():
-        raise CannotOpen(f"cannot open the database {path}: the folder {folder} does not exist")
-    if Path(path).is_dir():
-        raise CannotOpen(f"cannot open the database {path}: it is a folder, not a file")
-    if not os.access(folder, os.W_OK):
-        raise CannotOpen(f"cannot open the database {path}: the folder {folder} cannot be written to")
-    files.require_database(path)
-
-
-def _make(path: str) -> None:
-    """The file, before SQLite makes one that others may read. SQLite gives its log the same mode and owner."""
-    real = os.path.realpath(path)
-    try:
-        files.create(real, files.Access.in_folder(os.path.dirname(real)))
-    except OSError as error:
-        raise CannotOpen(f"cannot open the database {path}: {error.strerror or error}") from error

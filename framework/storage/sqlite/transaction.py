@@ -9,12 +9,22 @@ from __future__ import annotations
 import asyncio
 import queue
 import sqlite3
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Select, Table
 
 from framework.errors import TransactionEnded, TransactionTooLong, Unavailable
 from framework.storage.batches import BatchThread
+from framework.storage.codec import Codec, Query
+from framework.storage.operations import Operation
+from framework.storage.plans import Plan, Row
 from framework.storage.sqlite.errors import translate
+from framework.storage.sqlite.operations import Operations
+from framework.storage.sqlite.plans import in_transaction
+from framework.storage.wakes import woken
+
+T = TypeVar("T")
 
 _CHANCE = 0.02  # seconds
 
@@ -173,3 +183,40 @@ class HeldTransaction:
                 future.set_exception(error)
 
         self._loop.call_soon_threadsafe(answer)
+
+
+class SqliteTransaction:
+    """``framework.storage.contract.Transaction`` on the writing connection."""
+
+    def __init__(self, held: HeldTransaction, operations: Operations, codec: Codec) -> None:
+        self._held = held
+        self._operations = operations
+        self._codec = codec
+        self.wakes: set[str] = set()
+
+    async def write(self, operations: Sequence[Operation]) -> list[Any]:
+        """See the contract."""
+        answers: list[Any] = await self._held.run(
+            lambda connection: self._operations.run(connection, operations, ())
+        )
+        self.wakes |= woken(operations)
+        return answers
+
+    async def load(self, table: Table, key_column: str, key: Any) -> Row | None:
+        """See the contract."""
+        rows = await self._fetch(self._codec.by_key(table, key_column), {"key": key})
+        return rows[0] if rows else None
+
+    async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """See the contract."""
+        return await self._fetch(self._codec.query(statement), parameters or {})
+
+    async def gather(self, plan: Plan[T]) -> T:
+        """See the contract."""
+        gathered: T = await self._held.run(lambda connection: in_transaction(connection, self._codec, plan))
+        return gathered
+
+    async def _fetch(self, query: Query, parameters: Mapping[str, Any]) -> list[Row]:
+        values = query.bind(parameters)
+        rows = await self._held.run(lambda connection: connection.execute(query.sql, values).fetchall())
+        return [query.row(row) for row in rows]

@@ -18,7 +18,7 @@ from pathlib import Path
 from framework.storage.findings import Finding
 from framework.storage.sqlite.backup import sync_file
 from framework.storage.sqlite.doctor.sizes import in_bytes, size_of
-from framework.storage.sqlite.engine import OLDEST, _connect_writer
+from framework.storage.sqlite.opening import OLDEST, connect_writer
 
 _WAL_RESET_BUG = (3, 51, 2)  # the last version that has it
 _SYNCS = 20
@@ -130,7 +130,7 @@ def trial(folder: Path) -> Iterator[Finding]:
 
 
 def _settings(scratch: Path) -> Finding:
-    with closing(_connect_writer(str(scratch))) as connection:
+    with closing(connect_writer(str(scratch))) as connection:
         [mode] = connection.execute("PRAGMA journal_mode").fetchone()
         [level] = connection.execute("PRAGMA synchronous").fetchone()
     synchronous = _SYNCHRONOUS.get(level, str(level))
