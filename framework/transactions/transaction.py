@@ -26,13 +26,13 @@ from framework.errors import TransactionEnded, TransactionHeld
 from framework.observing import trace
 from framework.process.homeloop import HomeLoop
 from framework.storage.contract import Storage, Transaction
-from framework.storage.operations import Claim, Execute, Executed, Operation
+from framework.storage.operations import Claim, Execute, Operation
 from framework.storage.plans import Plan, Row
+from framework.transactions.result import Result
 
 logger = logging.getLogger("framework.transaction")
 
 TRANSACTION_HOLD = 2.0  # seconds
-
 
 T = TypeVar("T")
 Undo = Callable[[], None]
@@ -367,37 +367,6 @@ class Connection:
             raise TransactionHeld(
                 "a second transaction would wait for the one that it stands in: end that one before"
             )
-
-
-class Result:
-    """The rows of ``conn.execute``; iterate it, or take them with ``fetchall``, ``first``, ``scalar``."""
-
-    def __init__(self, executed: Executed) -> None:
-        self.columns = executed.columns
-        self.rowcount = executed.rowcount
-        self._rows = executed.rows
-
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        """All rows, as tuples."""
-        return list(self._rows)
-
-    def first(self) -> tuple[Any, ...] | None:
-        """The first row, or None."""
-        return self._rows[0] if self._rows else None
-
-    def scalar(self) -> Any:
-        """The first column of the first row, or None."""
-        return self._rows[0][0] if self._rows else None
-
-    def mappings(self) -> list[dict[str, Any]]:
-        """All rows, as dicts by column name."""
-        return [dict(zip(self.columns, row, strict=True)) for row in self._rows]
-
-    def __iter__(self) -> Any:
-        return iter(self._rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
 
 
 def _too_long(task: asyncio.Task[Any] | None) -> str:
