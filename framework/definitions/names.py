@@ -12,6 +12,19 @@ from types import ModuleType
 METHODS: tuple[str, ...] = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 """The HTTP methods; each name stands for its own text."""
 
+ERRORS: tuple[str, ...] = (
+    "HTTPError",
+    "Error",
+    "ValidationError",
+    "TransitionError",
+    "Duplicate",
+    "Gone",
+    "StillReferred",
+    "Reject",
+    "Retry",
+)
+"""Those of `framework.errors` that scripts raise and catch."""
+
 BUILT_IN_OBJECTS: tuple[str, ...] = (
     "atom",
     "model",
@@ -24,19 +37,13 @@ BUILT_IN_OBJECTS: tuple[str, ...] = (
     "options",
     "logger",
     "Cache",
-    "HTTPError",
-    "Error",
-    "ValidationError",
-    "TransitionError",
-    "Duplicate",
-    "Gone",
-    "StillReferred",
-    "Reject",
-    "Retry",
+    *ERRORS,
 )
 """What the framework itself offers."""
 
-LATE_NAMES: tuple[str, ...] = ("sqlalchemy", "jsonschema", "and_", "or_", "not_", "join", "select")
+OF_SQLALCHEMY: tuple[str, ...] = ("and_", "or_", "not_", "join", "select")
+
+LATE_NAMES: tuple[str, ...] = ("sqlalchemy", "jsonschema", *OF_SQLALCHEMY)
 """Of libraries that are slow to import: known here by name only, bound by the runtime."""
 
 ROUTING_PARAMETERS: tuple[str, ...] = ("request", "resources", "parameters", "route", "finish", "session")

@@ -14,7 +14,7 @@ from typing import Any
 from framework import errors
 from framework.atom import did_you_mean
 from framework.definitions import ModuleDefinition
-from framework.definitions.names import MODULES
+from framework.definitions.names import ERRORS, METHODS, MODULES, OF_SQLALCHEMY
 from framework.queue.fifo import Fifos
 from framework.script.cache import CacheStore
 from framework.script.callout import Callout
@@ -22,12 +22,6 @@ from framework.script.debug import DebugChannel
 from framework.script.settings import Options, Settings
 from framework.transactions.session import Session, script_of
 from framework.values.mu import MU
-
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-_ERRORS = (
-    *("HTTPError", "Error", "ValidationError", "TransitionError"),
-    *("Duplicate", "Gone", "StillReferred", "Reject", "Retry"),
-)
 
 
 class RuntimeView:
@@ -107,8 +101,8 @@ def build(
         **MODULES,
         "sqlalchemy": sqlalchemy,
         "jsonschema": jsonschema,
-        **{name: getattr(sqlalchemy, name) for name in ("and_", "or_", "not_", "join", "select")},
-        **{name: getattr(errors, name) for name in _ERRORS},
+        **{name: getattr(sqlalchemy, name) for name in OF_SQLALCHEMY},
+        **{name: getattr(errors, name) for name in ERRORS},
         **{method: method for method in METHODS},
         "FIFO": fifos,
         "MU": MU,

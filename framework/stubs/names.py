@@ -5,13 +5,7 @@ The rule: exactly the names of ``framework.definitions.names``; a test holds the
 
 from __future__ import annotations
 
-from framework.definitions.names import METHODS, MODULES
-
-_ERRORS = (
-    *("Duplicate", "Error", "Gone", "HTTPError", "Reject", "Retry"),
-    *("StillReferred", "TransitionError", "ValidationError"),
-)
-_OF_SQLALCHEMY = ("and_", "join", "not_", "or_", "select")
+from framework.definitions.names import BUILT_IN_OBJECTS, ERRORS, LATE_NAMES, METHODS, MODULES, OF_SQLALCHEMY
 
 BUILTINS_STUB = """\
 # Pyright and Pylance take the names in this file as builtins: scripts need no import of them.
@@ -29,10 +23,10 @@ def names_stub() -> str:
         "from typing import Any as _Any, Literal as _Literal",
     ]
     lines += ["", "import sqlalchemy as sqlalchemy"]
-    lines += [f"from sqlalchemy import {name} as {name}" for name in _OF_SQLALCHEMY]
+    lines += [f"from sqlalchemy import {name} as {name}" for name in sorted(OF_SQLALCHEMY)]
     lines += ["from framework.script.cache import CacheStore as _CacheStore"]
     lines += ["from framework.script.callout import Callout as _Callout"]
-    lines += [f"from framework.errors import {name} as {name}" for name in _ERRORS]
+    lines += [f"from framework.errors import {name} as {name}" for name in sorted(ERRORS)]
     lines += ["from framework.queue.fifo import Fifos as _Fifos", "from framework.values.mu import MU as MU"]
     lines += ["from framework.script.scope import RuntimeView as _RuntimeView"]
     lines += ["from framework.script.settings import Options as _Options", ""]
@@ -47,18 +41,4 @@ def names_stub() -> str:
 
 def names() -> list[str]:
     """The names that the stub has."""
-    own = (
-        "Cache",
-        "FIFO",
-        "MU",
-        "Runtime",
-        "atom",
-        "callout",
-        "context",
-        "jsonschema",
-        "logger",
-        "model",
-        "options",
-        "qprint",
-    )
-    return [*own, *_ERRORS, *METHODS, *MODULES, *_OF_SQLALCHEMY, "sqlalchemy"]
+    return [*BUILT_IN_OBJECTS, *METHODS, *MODULES, *LATE_NAMES]
