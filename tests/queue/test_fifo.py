@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -14,7 +15,8 @@ from sqlalchemy import Column, MetaData, Table, Text
 from framework.errors import ClaimLost, ItemRefused, Nested, NotInBlock, Retry, Stopping, Unavailable
 from framework.queue.fifo import Fifos
 from framework.storage import Storage
-from framework.storage.operations import Claim, Insert, Release
+from framework.storage.contract import Orphaned
+from framework.storage.operations import Claim, Insert, Operation, Release, Undelivered
 from framework.storage.signals import Signal
 from framework.storage.tables import RowNumber
 from framework.transactions.session import RUN, Run, Session
@@ -510,6 +512,45 @@ async def test_cancelled_while_it_waits_for_the_head_it_keeps_nothing(
     async with fifo as item:
         assert (item, fifo.attempt) == (0, 1)
     assert [await take(filled), await take(filled)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("answers", "error"), [(None, Unavailable("the disk is full")), ([None, Undelivered("paused")], None)]
+)
+async def test_cancelled_while_no_head_can_be_had_it_loses_no_acknowledgement(
+    filled: Fifos,
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    answers: list[Any] | None,
+    error: Exception | None,
+) -> None:
+    """The answer comes after the cancellation: it failed, and the acknowledgement with it, or nothing is there."""
+    write, asked = recorder.write, asyncio.Event()
+
+    async def cancelled(operations: Sequence[Operation], *, orphaned: Orphaned, **options: Any) -> list[Any]:
+        asked.set()
+        try:
+            return await asyncio.Future()
+        finally:
+            monkeypatch.setattr(recorder, "write", write)
+            if error is None:
+                await write(operations[:1], **options)
+            orphaned(answers, error)
+
+    async def work() -> None:
+        async with filled("q"):
+            monkeypatch.setattr(recorder, "write", cancelled)
+        await take(filled)
+
+    task = asyncio.create_task(work())
+    await asked.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    await filled.settlements.settle()
+    assert [await take(filled), await take(filled)] == [1, 2]
+    assert not caplog.records, "nor does it acknowledge twice"
 
 
 # ---- fences ---------------------------------------------------------------------------------

@@ -332,6 +332,8 @@ async def test_what_a_transaction_is_refused_for_is_said(world: World) -> None:
         await world.Thing(thingId="a").save(conn=conn)
         with pytest.raises(TransactionHeld, match="a second transaction would wait"):
             await other.write([Put("q", "1", 1.0)])
+        with pytest.raises(TransactionHeld, match="give it conn=conn"):
+            await world.session.write([Put("q", "1", 1.0)])
         with pytest.raises(TransactionHeld, match="callout would wait for the transaction"):
             world.session.require_free("callout")
         with pytest.raises(TransactionHeld, match="a FIFO block inside a transaction"):
