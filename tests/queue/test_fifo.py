@@ -514,6 +514,16 @@ async def test_cancelled_while_it_waits_for_the_head_it_keeps_nothing(
     assert [await take(filled), await take(filled)] == [1, 2]
 
 
+async def test_an_acknowledgement_that_comes_too_late_is_no_error_of_the_next_look(
+    filled: Fifos, storage: Storage
+) -> None:
+    fifo = filled("q")
+    async with fifo as item:
+        assert item == 0
+        await storage.write([Release(Claim("q", fifo.id, fifo.epoch))])  # it was taken away
+    assert await take(filled) == 0
+
+
 @pytest.mark.parametrize(
     ("answers", "error"), [(None, Unavailable("the disk is full")), ([None, Undelivered("paused")], None)]
 )
