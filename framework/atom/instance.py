@@ -18,8 +18,8 @@ from framework.atom.model import SEQUENCE, Model
 from framework.atom.values import IDENTITY, abstract, new_identity, required, text, unknown
 from framework.definitions import Transition
 from framework.errors import ValidationError
+from framework.storage.gathering import Row
 from framework.storage.operations import Referrer
-from framework.storage.plans import Row
 from framework.transactions.session import Session
 from framework.transactions.transaction import Place
 from framework.values import yamltext

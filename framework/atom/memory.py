@@ -11,8 +11,8 @@ from typing import Any
 
 from framework.atom.model import SEQUENCE, Model
 from framework.errors import Changed, Duplicate, FrameworkError, Gone, ValidationError
+from framework.storage.gathering import Row
 from framework.storage.operations import Delete, Insert, Require, Update
-from framework.storage.plans import Row
 
 Change = Insert | Update | Delete
 Undo = Callable[[], None]

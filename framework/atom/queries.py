@@ -16,8 +16,8 @@ from framework.atom import references
 from framework.atom.model import SEQUENCE, Model
 from framework.atom.values import IDENTITY, abstract, text, unknown
 from framework.errors import FrameworkError, ValidationError
+from framework.storage.gathering import Chosen, Matching, Row
 from framework.storage.operations import OWNER, TARGET
-from framework.storage.plans import Chosen, Matching, Row
 from framework.transactions.transaction import Place
 
 if TYPE_CHECKING:
@@ -131,8 +131,8 @@ async def _gathered(
         statement, parameters = question.statement, question.parameters
         chosen = await cls._session.select(statement, parameters, conn, for_update=for_update)
         return [cls._from_row(row) for row in chosen]
-    plan = references.gather(cls, question, shallow=shallow)
-    return references.build(cls, await cls._session.gather(plan, conn, for_update=for_update))
+    gathering = references.gather(cls, question, shallow=shallow)
+    return references.build(cls, await cls._session.gather(gathering, conn, for_update=for_update))
 
 
 async def _remembered(cls: type[A], rows: list[Row], conn: Place | None, *, shallow: bool) -> list[A]:

@@ -15,8 +15,8 @@ from framework.atom.model import SEQUENCE
 from framework.atom.relations import Relation
 from framework.definitions import FieldError
 from framework.errors import ValidationError
+from framework.storage.gathering import Gathering, Matching, Question, Row
 from framework.storage.operations import OWNER, POSITION, TARGET, Referrer
-from framework.storage.plans import Matching, Plan, Question, Row
 
 if TYPE_CHECKING:
     from framework.atom.instance import Atom
@@ -192,7 +192,7 @@ class Found:
 Wanted = dict[tuple[str, str], dict[Any, None]]
 
 
-def gather(cls: type[Atom], question: Question, *, shallow: bool) -> Plan[Found]:
+def gather(cls: type[Atom], question: Question, *, shallow: bool) -> Gathering[Found]:
     """The rows of a question, and those that they refer to, level by level.
 
     One question for each class and array of a level, however many rows there are. ``shallow`` asks for no
@@ -202,7 +202,7 @@ def gather(cls: type[Atom], question: Question, *, shallow: bool) -> Plan[Found]
     return (yield from complete(cls, found))
 
 
-def complete(cls: type[Atom], found: Found) -> Plan[Found]:
+def complete(cls: type[Atom], found: Found) -> Gathering[Found]:
     """The same for rows that are there already."""
     frontier: dict[str, list[Row]] = {cls.__name__: found.asked}
     _remember(cls, found.asked, found)
@@ -236,7 +236,7 @@ def _remember(cls: type[Atom], rows: list[Row], found: Found) -> None:
             known[row[column]] = row
 
 
-def _keys(cls: type[Atom], rows: list[Row], found: Found, wanted: Wanted) -> Plan[None]:
+def _keys(cls: type[Atom], rows: list[Row], found: Found, wanted: Wanted) -> Gathering[None]:
     """All keys that the rows refer to; those of arrays are asked for."""
     model = cls._model
     for relation in model.relations.values():

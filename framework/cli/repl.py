@@ -70,7 +70,7 @@ def repl(folder: str, database: str, url: str | None, workers: bool | None) -> N
     logging.getLogger().setLevel(logging.WARNING)
     try:
         files.require_code(folder)
-        code = run(server.Plan(checked.definitions, folder, database, url, outlook.server, workers))
+        code = run(server.Setup(checked.definitions, folder, database, url, outlook.server, workers))
     except FrameworkError as error:
         options.cannot_run(str(error))
     except Exception as error:

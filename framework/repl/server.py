@@ -31,7 +31,7 @@ from framework.serving import control
 from framework.serving.control import Address, Server
 from framework.storage.tables import FIFO
 
-__all__ = ["DEFAULT_URL", "Address", "Outlook", "Plan", "joined", "outlook"]
+__all__ = ["DEFAULT_URL", "Address", "Outlook", "Setup", "joined", "outlook"]
 
 DEFAULT_URL = "http://127.0.0.1:9099"
 
@@ -47,7 +47,7 @@ _COMMAND = (
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Setup:
     """What a session is about. ``server`` is the one to join; None to start one on ``url``, with or without workers."""
 
     definitions: Definitions
@@ -190,19 +190,23 @@ class Child:
 
 
 @asynccontextmanager
-async def joined(plan: Plan, say: Callable[[str], None]) -> AsyncIterator[tuple[Server, bool]]:
-    """A server of the plan's database while the block runs; was it started for it?"""
-    with contextlib.closing(control.Servers(plan.database)) as servers:
+async def joined(setup: Setup, say: Callable[[str], None]) -> AsyncIterator[tuple[Server, bool]]:
+    """A server of the setup's database while the block runs; was it started for it?"""
+    with contextlib.closing(control.Servers(setup.database)) as servers:
         for server in await servers.found():
-            if plan.server is not None and server.pid == plan.server.pid and server.port == plan.server.port:
+            if (
+                setup.server is not None
+                and server.pid == setup.server.pid
+                and server.port == setup.server.port
+            ):
                 yield server, False
                 return
-        if plan.server is not None:
-            raise CannotOpen(f"the server on {plan.server.url} has just ended: start again")
-        address = Address.parse(plan.url or DEFAULT_URL)
-        child = Child(plan.folder, plan.database, address, workers=plan.workers)
+        if setup.server is not None:
+            raise CannotOpen(f"the server on {setup.server.url} has just ended: start again")
+        address = Address.parse(setup.url or DEFAULT_URL)
+        child = Child(setup.folder, setup.database, address, workers=setup.workers)
         try:
-            without = "" if plan.workers else " without workers"
+            without = "" if setup.workers else " without workers"
             say(
                 f"no server runs on {address.url}: starting one{without}, which ends with this session; "
                 f"its log is {child.log}"

@@ -30,7 +30,7 @@ from framework.repl.help import Help
 from framework.repl.keyboard import keyboard
 from framework.repl.profile import Profile
 from framework.repl.remote import RemoteGateway
-from framework.repl.server import Plan
+from framework.repl.server import Setup
 from framework.repl.tracing import Tracing
 from framework.script.debug import follow, printable
 from framework.serving.runtime import Runtime, open_runtime
@@ -42,7 +42,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LAST_MOMENT = 1.0  # seconds that what statements have left running gets at the end
 
 
-def run(plan: Plan) -> int:
+def run(setup: Setup) -> int:
     """Converse at the terminal, or run the script that standard input is; the exit code.
 
     ``CannotOpen`` when there is no database or no server of it. 128 and its number after a signal.
@@ -52,7 +52,7 @@ def run(plan: Plan) -> int:
     loop = StandardLoop()
     asyncio.set_event_loop(loop)
     try:
-        code = _run(loop, _Session(plan, script))
+        code = _run(loop, _Session(setup, script))
         left = _leave_behind(loop)
     finally:
         asyncio.set_event_loop(None)
@@ -100,8 +100,8 @@ def _end_now(code: int) -> NoReturn:
 
 
 class _Session:
-    def __init__(self, plan: Plan, script: str | None) -> None:
-        self._plan = plan
+    def __init__(self, setup: Setup, script: str | None) -> None:
+        self._setup = setup
         self._script = script
         self._console: Console | None = None
         self.stopped_by = 0
@@ -118,13 +118,13 @@ class _Session:
             self._console.interrupt(frame)
 
     async def run(self) -> int:
-        plan = self._plan
+        setup = self._setup
         statements = Statements()
         async with (
             open_runtime(
-                plan.definitions, plan.database, workers=False, gateway=False, statements=statements
+                setup.definitions, setup.database, workers=False, gateway=False, statements=statements
             ) as (runtime, _),
-            server.joined(plan, _say) as (gateway, started),
+            server.joined(setup, _say) as (gateway, started),
         ):
             remote = RemoteGateway(gateway, runtime.session)
             runtime.callout.connect(remote.call)

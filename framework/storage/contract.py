@@ -18,8 +18,8 @@ from sqlalchemy import Select, Table
 from framework.errors import DatabaseLost
 from framework.storage.age import Age
 from framework.storage.broadcast import Broadcast
+from framework.storage.gathering import Gathering, Row
 from framework.storage.operations import Claim, DeadLetter, Executed, FifoState, ItemState, Operation
-from framework.storage.plans import Plan, Row
 from framework.storage.signals import Signal
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class Transaction(Protocol):
     async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """As ``Storage.select``, with what this transaction wrote."""
 
-    async def gather(self, plan: Plan[T]) -> T:
+    async def gather(self, gathering: Gathering[T]) -> T:
         """As ``Storage.gather``, with what this transaction wrote."""
 
 
@@ -87,8 +87,8 @@ class Storage(Protocol):
     async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """The rows of a SQLAlchemy Core statement; ``parameters`` fill its required bind parameters."""
 
-    async def gather(self, plan: Plan[T]) -> T:
-        """What a plan comes to; all its questions are answered of one moment, in one hop."""
+    async def gather(self, gathering: Gathering[T]) -> T:
+        """What a gathering comes to; all its questions are answered of one moment, in one hop."""
 
     async def rows(self, statement: Select[Any]) -> Executed:
         """The rows of a statement as tuples: columns may have the same name."""

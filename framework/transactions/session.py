@@ -18,8 +18,8 @@ from sqlalchemy import Select, Table
 from framework.errors import TransactionHeld, Unavailable
 from framework.process.homeloop import HomeLoop
 from framework.storage.contract import Orphaned, Storage
+from framework.storage.gathering import Gathering, Row
 from framework.storage.operations import Claim, Operation
-from framework.storage.plans import Plan, Row
 from framework.transactions.looks import Looks
 from framework.transactions.transaction import BEGUN, JOINED, Collected, Connection, Place, Undo
 
@@ -173,15 +173,17 @@ class Session:
             raise TransactionHeld(_FOR_UPDATE)
         return await self.storage.select(statement, parameters)
 
-    async def gather(self, plan: Plan[T], conn: Place | None = None, *, for_update: bool = False) -> T:
-        """What a plan comes to; sees what ``conn`` or the script's transaction wrote."""
+    async def gather(
+        self, gathering: Gathering[T], conn: Place | None = None, *, for_update: bool = False
+    ) -> T:
+        """What a gathering comes to; sees what ``conn`` or the script's transaction wrote."""
         self._home.require()
         place = conn or JOINED.get()
         if place is not None:
-            return await place.gather(plan, for_update=for_update)
+            return await place.gather(gathering, for_update=for_update)
         if for_update:
             raise TransactionHeld(_FOR_UPDATE)
-        return await self.storage.gather(plan)
+        return await self.storage.gather(gathering)
 
     async def deliver(self, operations: Sequence[Operation], orphaned: Orphaned) -> list[Any]:
         """A delivery: a unit by itself always, since its claim must be seen by everybody."""

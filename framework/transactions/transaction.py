@@ -26,8 +26,8 @@ from framework.errors import TransactionEnded, TransactionHeld
 from framework.observing import trace
 from framework.process.homeloop import HomeLoop
 from framework.storage.contract import Storage, Transaction
+from framework.storage.gathering import Gathering, Row
 from framework.storage.operations import Claim, Execute, Operation
-from framework.storage.plans import Plan, Row
 from framework.transactions.result import Result
 
 logger = logging.getLogger("framework.transaction")
@@ -51,7 +51,7 @@ class Place(Protocol):
         self, statement: Select[Any], parameters: Mapping[str, Any] | None = None, *, for_update: bool = False
     ) -> list[Row]: ...
 
-    async def gather(self, plan: Plan[T], *, for_update: bool = False) -> T: ...
+    async def gather(self, gathering: Gathering[T], *, for_update: bool = False) -> T: ...
 
 
 # The transaction that a write without `conn=` joins by itself.
@@ -200,11 +200,11 @@ class Collected(_Holder):
             return await (await self._flush()).select(statement, parameters)
         return await self._storage.select(statement, parameters)
 
-    async def gather(self, plan: Plan[T], *, for_update: bool = False) -> T:
-        """What a plan comes to, with what was collected so far."""
+    async def gather(self, gathering: Gathering[T], *, for_update: bool = False) -> T:
+        """What a gathering comes to, with what was collected so far."""
         if for_update or self._pending():
-            return await (await self._flush()).gather(plan)
-        return await self._storage.gather(plan)
+            return await (await self._flush()).gather(gathering)
+        return await self._storage.gather(gathering)
 
     async def __aenter__(self) -> None:
         self._token = JOINED.set(self)
@@ -331,9 +331,9 @@ class Connection:
         """Rows, with what the transaction wrote."""
         return await (await self._reading(for_update)).select(statement, parameters)
 
-    async def gather(self, plan: Plan[T], *, for_update: bool = False) -> T:
-        """What a plan comes to, with what the transaction wrote."""
-        return await (await self._reading(for_update)).gather(plan)
+    async def gather(self, gathering: Gathering[T], *, for_update: bool = False) -> T:
+        """What a gathering comes to, with what the transaction wrote."""
+        return await (await self._reading(for_update)).gather(gathering)
 
     async def execute(self, statement: Executable) -> Result:
         """Run a SQLAlchemy Core statement; its rows, or how many it touched."""

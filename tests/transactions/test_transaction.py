@@ -21,8 +21,8 @@ from framework.errors import (
 )
 from framework.queue.fifo import Fifos
 from framework.storage import Storage
+from framework.storage.gathering import Chosen, Gathering
 from framework.storage.operations import Execute, Put, Release
-from framework.storage.plans import Chosen, Plan
 from framework.transactions import transaction as transaction_module
 from framework.transactions.session import CLAIMS, Session
 from framework.transactions.transaction import JOINED
@@ -108,14 +108,14 @@ async def test_a_read_that_does_not_say_for_update_holds_nobody_up(world: World)
     table = world.model.Thing
     await world.Thing(thingId="a").save()
 
-    def plan() -> Plan[int]:
+    def gathering() -> Gathering[int]:
         rows = yield Chosen(select(table), {})
         return len(rows)
 
     async def read(place: Any) -> None:
         assert await place.load(table, "thingId", "a") is not None
         assert len(await place.select(select(table))) == 1
-        assert await place.gather(plan()) == 1
+        assert await place.gather(gathering()) == 1
 
     conn = world.session.connection()
     await read(conn)
@@ -319,11 +319,11 @@ async def reading(world: World, read: str, place: Any, *, for_update: bool = Fal
         ]
         return [row["thingId"] for row in found if row is not None]
 
-    def plan() -> Plan[list[str]]:
+    def gathering() -> Gathering[list[str]]:
         rows = yield Chosen(select(table.c.thingId).order_by(table.c.thingId), {})
         return [row["thingId"] for row in rows]
 
-    return await session.gather(plan(), place, for_update=for_update)
+    return await session.gather(gathering(), place, for_update=for_update)
 
 
 async def test_what_a_transaction_is_refused_for_is_said(world: World) -> None:

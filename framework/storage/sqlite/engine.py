@@ -26,6 +26,7 @@ from framework.storage.age import Age
 from framework.storage.batches import BatchThread
 from framework.storage.codec import Codec, Query
 from framework.storage.contract import Orphaned
+from framework.storage.gathering import Gathering, Row
 from framework.storage.operations import (
     BeginRequest,
     Claim,
@@ -38,7 +39,6 @@ from framework.storage.operations import (
     Operation,
     RecordProblem,
 )
-from framework.storage.plans import Plan, Row
 from framework.storage.signals import Signal, Signals
 from framework.storage.sqlite import ages as sqlite_ages
 from framework.storage.sqlite import giveback as sqlite_giveback
@@ -49,6 +49,7 @@ from framework.storage.sqlite.checkpoints import Checkpoints
 from framework.storage.sqlite.dialect import Dialect as SQLiteDialect
 from framework.storage.sqlite.errors import cannot_open, translate
 from framework.storage.sqlite.fifos import missing_triggers
+from framework.storage.sqlite.gathering import in_snapshot
 from framework.storage.sqlite.guard import Guard
 from framework.storage.sqlite.locks import Locks
 from framework.storage.sqlite.lookups import Lookups, connect_reader
@@ -63,7 +64,6 @@ from framework.storage.sqlite.opening import (
     require_version,
 )
 from framework.storage.sqlite.operations import Operations
-from framework.storage.sqlite.plans import in_snapshot
 from framework.storage.sqlite.sockets import SocketFolder
 from framework.storage.sqlite.statements import connecting
 from framework.storage.sqlite.transaction import HeldTransaction, SqliteTransaction
@@ -286,10 +286,10 @@ class SqliteStorage:
         query = self._codec.query(statement)
         return [query.row(row) for row in await self._fetch(query, parameters or {})]
 
-    async def gather(self, plan: Plan[T]) -> T:
+    async def gather(self, gathering: Gathering[T]) -> T:
         """See the contract."""
         self._guard.require()
-        return await self._lookups.run(lambda connection: in_snapshot(connection, self._codec, plan))
+        return await self._lookups.run(lambda connection: in_snapshot(connection, self._codec, gathering))
 
     async def rows(self, statement: Select[Any]) -> Executed:
         """See the contract."""

@@ -17,11 +17,11 @@ from sqlalchemy import Select, Table
 from framework.errors import TransactionEnded, TransactionTooLong, Unavailable
 from framework.storage.batches import BatchThread
 from framework.storage.codec import Codec, Query
+from framework.storage.gathering import Gathering, Row
 from framework.storage.operations import Operation
-from framework.storage.plans import Plan, Row
 from framework.storage.sqlite.errors import translate
+from framework.storage.sqlite.gathering import in_transaction
 from framework.storage.sqlite.operations import Operations
-from framework.storage.sqlite.plans import in_transaction
 from framework.storage.wakes import woken
 
 T = TypeVar("T")
@@ -211,9 +211,11 @@ class SqliteTransaction:
         """See the contract."""
         return await self._fetch(self._codec.query(statement), parameters or {})
 
-    async def gather(self, plan: Plan[T]) -> T:
+    async def gather(self, gathering: Gathering[T]) -> T:
         """See the contract."""
-        gathered: T = await self._held.run(lambda connection: in_transaction(connection, self._codec, plan))
+        gathered: T = await self._held.run(
+            lambda connection: in_transaction(connection, self._codec, gathering)
+        )
         return gathered
 
     async def _fetch(self, query: Query, parameters: Mapping[str, Any]) -> list[Row]:

@@ -1,6 +1,6 @@
-"""Reads that follow from each other: a plan asks for rows, and what it asks next depends on them.
+"""Reads that follow from each other: a gathering asks for rows, and what it asks next depends on them.
 
-The one rule: **all rows of a plan are of one moment.** A plan is a generator; it knows nothing of where it
+The one rule: **all rows of a gathering are of one moment.** A gathering is a generator; it knows nothing of where it
 runs, and is driven to its end in one hop.
 """
 
@@ -34,15 +34,15 @@ class Matching:
 
 
 Question = Chosen | Matching
-Plan = Generator[Question, list[Row], T]
+Gathering = Generator[Question, list[Row], T]
 
 
-def drive(plan: Plan[T], ask: Callable[[Question], list[Row]]) -> T:
-    """Run a plan to its end, each of its questions answered by ``ask``."""
+def drive(gathering: Gathering[T], ask: Callable[[Question], list[Row]]) -> T:
+    """Run a gathering to its end, each of its questions answered by ``ask``."""
     try:
-        question = next(plan)
+        question = next(gathering)
         while True:
-            question = plan.send(ask(question))
+            question = gathering.send(ask(question))
     except StopIteration as end:
         result: T = end.value
         return result

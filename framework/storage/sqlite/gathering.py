@@ -1,4 +1,4 @@
-"""Plans on a SQLite connection: each question is one statement, or one for each 32,766 values."""
+"""Gatherings on a SQLite connection: each question is one statement, or one for each 32,766 values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from framework.storage.codec import Codec
-from framework.storage.plans import Chosen, Plan, Question, Row, drive
+from framework.storage.gathering import Chosen, Gathering, Question, Row, drive
 
 T = TypeVar("T")
 
@@ -19,17 +19,17 @@ MOST = 32_766
 _SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16_384, MOST)
 
 
-def in_snapshot(connection: sqlite3.Connection, codec: Codec, plan: Plan[T]) -> T:
-    """Run a plan in a reading transaction of its own."""
+def in_snapshot(connection: sqlite3.Connection, codec: Codec, gathering: Gathering[T]) -> T:
+    """Run a gathering in a reading transaction of its own."""
     connection.execute("BEGIN")
     try:
-        return in_transaction(connection, codec, plan)
+        return in_transaction(connection, codec, gathering)
     finally:
         connection.execute("ROLLBACK")
 
 
-def in_transaction(connection: sqlite3.Connection, codec: Codec, plan: Plan[T]) -> T:
-    """Run a plan in the transaction that stands."""
+def in_transaction(connection: sqlite3.Connection, codec: Codec, gathering: Gathering[T]) -> T:
+    """Run a gathering in the transaction that stands."""
 
     def ask(question: Question) -> list[Row]:
         if isinstance(question, Chosen):
@@ -43,7 +43,7 @@ def in_transaction(connection: sqlite3.Connection, codec: Codec, plan: Plan[T]) 
             rows += [query.row(row) for row in connection.execute(query.sql, padded(chunk))]
         return rows
 
-    return drive(plan, ask)
+    return drive(gathering, ask)
 
 
 def padded(values: Sequence[Any]) -> list[Any]:
