@@ -21,6 +21,7 @@ from framework.gateway.wire.exchange import HIGH_WATER, Exchange, refusal
 from framework.gateway.wire.head import NO_URL, Head, Unfit
 from framework.gateway.wire.limits import LEAST_RATE
 from framework.gateway.wire.sharing import Admission, Listening, client_of
+from framework.gateway.wire.uptake import Uptake
 
 logger = logging.getLogger("framework.gateway")
 
@@ -79,11 +80,7 @@ class Connection(asyncio.Protocol):
         self._last_word: tuple[int, Response, str] | None = None  # said when those before it are answered
         self._deaf = False  # what comes is thrown away
         self._linger_end = 0.0  # until then, what comes gives the client more time to read the last answer
-        # what the client takes
-        self._written = 0
-        self._taken = 0
-        self._taken_at = 0.0
-        self._owed_at = 0.0  # since then, something is there for it to take
+        self._uptake = Uptake(self._limits)
         self._client: str | None = None
 
     @property
@@ -111,7 +108,8 @@ class Connection(asyncio.Protocol):
             "client": _address(transport.get_extra_info("peername")),
             "control": self._control,
         }
-        self._taken_at = self._owed_at = now = self._loop.time()
+        now = self._loop.time()
+        self._uptake.begin(now)
         self._deadline = now + self._limits.header_timeout
         peer = self._ends["client"]
         self._client = client_of(peer[0] if peer is not None else None)
@@ -151,15 +149,7 @@ class Connection(asyncio.Protocol):
         """Called again and again: end what takes too long."""
         if now >= self._deadline:
             self._expired(now)
-        unsent = self._transport.get_write_buffer_size()
-        taken = self._written - unsent
-        if not unsent:
-            self._taken, self._taken_at, self._owed_at = taken, now, now
-        elif now - self._owed_at > self._limits.transfer_timeout:
-            self.abort()
-        elif taken - self._taken >= LEAST_RATE * self._limits.write_timeout:
-            self._taken, self._taken_at = taken, now
-        elif now - self._taken_at > self._limits.write_timeout:
+        if self._uptake.is_too_slow(self._transport.get_write_buffer_size(), now):
             self.abort()
 
     def _expired(self, now: float) -> None:
@@ -426,7 +416,7 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         if not self._transport.is_closing():
-            self._written += len(data)
+            self._uptake.written += len(data)
             self._transport.write(data)
 
     def pause_reading(self) -> None:

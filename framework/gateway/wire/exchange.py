@@ -11,15 +11,12 @@ import asyncio
 import http
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from framework.gateway import failures
 from framework.gateway.forwarding.outgoing import ResponseCut
 from framework.gateway.responses import WITHOUT_BODY, Response
 from framework.observing.request_id import REQUEST_ID
-
-if TYPE_CHECKING:
-    from framework.gateway.wire.connection import Connection
 
 logger = logging.getLogger("framework.gateway")
 
@@ -32,6 +29,40 @@ _REASONS = {status.value: status.phrase for status in http.HTTPStatus}
 STATUS_LINES = {
     code: f"HTTP/1.1 {code} {_REASONS.get(code, '')}\r\n".encode("ascii") for code in range(200, 600)
 }
+
+
+class Line(Protocol):
+    """What an exchange needs of its connection."""
+
+    @property
+    def date(self) -> bytes:
+        """The field ``date`` of an answer that begins now."""
+
+    @property
+    def stopping(self) -> bool:
+        """Are requests that take too long cancelled by now?"""
+
+    @property
+    def choked(self) -> asyncio.Event | None:
+        """While the client does not read: set when it does again."""
+
+    def write(self, data: bytes) -> None:
+        """Send these bytes."""
+
+    def abort(self) -> None:
+        """Cut the connection off: the client sees that the answer is not whole."""
+
+    def stays(self, exchange: Exchange) -> bool:
+        """May the connection be used again after this response?"""
+
+    def answered(self, exchange: Exchange) -> None:
+        """The response is complete; on to the next request."""
+
+    def body_is_due(self) -> None:
+        """The client has time for the next portion of the body from now on."""
+
+    def resume_reading(self) -> None:
+        """Take more of the body from the client."""
 
 
 class Exchange:
@@ -59,7 +90,7 @@ class Exchange:
     )
 
     def __init__(
-        self, connection: Connection, scope: dict[str, Any], id_: str, *, keep_alive: bool, expects: bool
+        self, connection: Line, scope: dict[str, Any], id_: str, *, keep_alive: bool, expects: bool
     ) -> None:
         self._connection = connection
         self.scope = scope

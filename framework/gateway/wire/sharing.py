@@ -8,13 +8,10 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from framework.gateway.wire.accesslog import AccessLog
 from framework.gateway.wire.limits import Limits
-
-if TYPE_CHECKING:
-    from framework.gateway.wire.connection import Connection
 
 logger = logging.getLogger("framework.gateway")
 
@@ -28,6 +25,13 @@ class Admission(enum.Enum):
     FULL = enum.auto()  # it is one too many, and told so
     CROWDED = enum.auto()  # it is one too many of its client, and told so
     CUT = enum.auto()  # so many are being told that there is no time for politeness
+
+
+class Bounded(Protocol):
+    """A connection, as far as its time goes."""
+
+    def look(self, now: float) -> None:
+        """End what takes too long."""
 
 
 class Listening:
@@ -71,7 +75,7 @@ class Listening:
             if not self._of[client]:
                 del self._of[client]
 
-    def look(self, connections: Iterable[Connection], now: float) -> None:
+    def look(self, connections: Iterable[Bounded], now: float) -> None:
         """Called a few times a second: end what takes too long, and tell of what was refused."""
         self.date = _date()
         for connection in list(connections):
