@@ -324,6 +324,12 @@ async def test_a_program_that_takes_no_turns_is_waited_for_while_anybody_wants_t
     assert "another program" not in str(turns.late()), "and is not blamed any more"
 
 
+async def test_who_waits_for_a_write_of_its_own_process_blames_no_other(turns: Turns) -> None:
+    turns.take()
+    assert "in this very process" in str(turns.late())
+    turns.give()
+
+
 async def test_who_gives_up_behind_a_program_that_takes_no_turns_leaves_the_turn_to_others(
     connection: Contended, turns: Turns, other: Contended, path: Path
 ) -> None:

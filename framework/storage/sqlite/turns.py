@@ -79,6 +79,11 @@ class Turns:
         pid, _, host = holder.decode(errors="replace").partition(" ")
         if holder.endswith(_BLOCKED):
             return self._held_by_another_program()
+        if holder == self._signature:
+            return Unavailable(
+                "a write before this one takes long in this very process; nothing of this one was written. "
+                "The disk may be slow, or the machine busy"
+            )
         return Unavailable(
             f"process {pid or '?'} on {host or 'this machine'} holds the database in a write and does not end it; "
             "nothing was written. It may be stopped or hang: look at it, and continue or end it"

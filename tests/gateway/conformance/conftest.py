@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import queue
+import socket
 import subprocess
 import sys
 import threading
@@ -64,6 +66,7 @@ class Origin:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen([sys.executable, str(ORIGIN)], stdout=subprocess.PIPE, text=True)
+        self._markers = itertools.count()
         self._told: queue.Queue[dict[str, Any]] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -75,9 +78,12 @@ class Origin:
             self._told.put(json.loads(line))
 
     def forget(self) -> None:
-        """What it has told so far is of no interest."""
-        while not self._told.empty():
-            self._told.get()
+        """What it has told so far is of no interest, also what is on its way still: a request of ours is behind it."""
+        marker = f"/forget-{next(self._markers)}"
+        with socket.create_connection(("127.0.0.1", self.port), 10) as peer:
+            peer.sendall(f"GET {marker} HTTP/1.1\r\nHost: o\r\n\r\n".encode())
+            while self._told.get(timeout=10).get("target") != marker:
+                pass
 
     def seen(self, marker: str) -> list[dict[str, Any]]:
         """What it was sent until the request with this target, without that and without closed connections."""
