@@ -27,7 +27,7 @@ class Queues:
 def queues(tree: ast.AST) -> Queues:
     """Look through a script."""
     found = Queues()
-    nodes = list(walk(tree))
+    nodes = walk(tree)
     if any(map(_binds_fifo, nodes)):
         return found
     parents = {child: node for node in nodes for child in ast.iter_child_nodes(node)}

@@ -81,9 +81,8 @@ class Access:
     def give(self, number: int, mode: int) -> None:
         """Hand over an open file that was just made: root leaves nothing that the owner cannot open."""
         os.fchmod(number, mode)
-        with suppress(
-            PermissionError
-        ):  # only root gives files away; a group's member gives them to the group
+        # Only root gives files away; a group's member gives them to the group.
+        with suppress(PermissionError):
             if os.geteuid() == _ROOT:
                 os.fchown(number, self.owner, self.group)
             elif self.shared:

@@ -326,9 +326,8 @@ def _reason(error: Exception) -> str:
         return f"cannot connect: {text.lower().removesuffix('.')}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    if isinstance(
-        error, aiohttp.ClientResponseError
-    ):  # what follows the colon is quoted; its text has the URL
+    # What follows the colon of the first is quoted, and its text has the URL.
+    if isinstance(error, aiohttp.ClientResponseError):
         return f"the answer is not HTTP: {error.message.partition(':')[0]}"
     if isinstance(error, aiohttp.ClientPayloadError):
         return "the answer's body is not whole, or is not HTTP"

@@ -120,6 +120,16 @@ async def test_what_is_no_item_is_refused_and_nothing_is_put(fifos: Fifos, item:
     assert await fifos("q").length() == 0
 
 
+@pytest.mark.parametrize("kind", [dict, list])
+async def test_an_item_may_have_200_levels(fifos: Fifos, kind: type) -> None:
+    deepest = nested(200, kind)
+    await fifos("q").put(deepest)
+    assert await take(fifos) == deepest
+    with pytest.raises(ItemRefused, match="deeper than 200 levels") as raised:
+        await fifos("q").put([deepest])
+    assert raised.value.refused == [deepest]
+
+
 async def test_a_circular_item_is_refused(fifos: Fifos) -> None:
     circle: dict[str, Any] = {}
     circle["a"] = circle
@@ -636,5 +646,36 @@ async def test_two_tasks_may_share_the_object_and_the_second_waits_as_for_an_emp
         assert item is None
     leave.set()
     assert await task == (1, 1)
+    async with shared as item:
+        assert item == 2
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+async def test_of_tasks_that_share_the_object_each_leaves_its_own_block(
+    fifos: Fifos, monkeypatch: pytest.MonkeyPatch, order: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", 0.05)
+    shared = fifos("shared")
+    await shared.put_many([1, 2])
+    entered = [asyncio.Event() for _ in order]
+    leave = [asyncio.Event() for _ in order]
+    items: dict[int, Any] = {}
+
+    async def block(number: int) -> None:
+        async with shared as items[number]:
+            entered[number].set()
+            await leave[number].wait()
+
+    tasks = []
+    for number in range(len(order)):  # one after the other: the first gets the item
+        tasks.append(asyncio.create_task(block(number)))
+        await entered[number].wait()
+    assert items == {0: 1, 1: None, 2: None}
+    for number in order:
+        before = await shared.length()
+        leave[number].set()
+        await tasks[number]
+        await fifos.settlements.settle()
+        assert await shared.length() == before - (number == 0)
     async with shared as item:
         assert item == 2

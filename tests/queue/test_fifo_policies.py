@@ -322,9 +322,16 @@ async def test_a_key_is_forgotten_after_its_window(policy: Policy) -> None:
 
 @pytest.mark.parametrize("key", ["", "x" * 1001, 7, b"k", "\ud800"])
 async def test_a_bad_key_is_refused(policy: Policy, key: Any) -> None:
-    with pytest.raises(ItemRefused):
+    with pytest.raises(ItemRefused) as raised:
         await policy()("q").put(1, key=key)
+    assert raised.value.refused == key, "by it the gateway finds whether the client has sent it"
     assert await policy()("q").length() == 0
+
+
+@pytest.mark.parametrize("key", ["k", "x" * 1000, "ü"])
+async def test_the_shortest_and_the_longest_key_are_keys(policy: Policy, key: str) -> None:
+    fifo = policy()("q")
+    assert await fifo.put(1, key=key) == await fifo.put(2, key=key)
 
 
 async def test_an_item_may_be_as_large_as_the_policy_says(policy: Policy) -> None:

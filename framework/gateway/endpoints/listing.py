@@ -59,7 +59,7 @@ def parse(
             )
         if len(values) > 1:
             raise HTTPError(400, f"`{name}` stands in the query more than once")
-    asked = _count(parameters, "limit", limit)
+    asked = _count(parameters, "limit", limit, least=1)
     if not 0 < asked <= max_limit:
         raise HTTPError(400, f"`limit` is a whole number from 1 to {max_limit}")
     return Listing(
@@ -68,7 +68,7 @@ def parse(
         },
         order_by=_order(parameters, types),
         limit=asked,
-        offset=_count(parameters, "offset", 0),
+        offset=_count(parameters, "offset", 0, least=0),
     )
 
 
@@ -77,12 +77,12 @@ def _or(names: Iterable[str]) -> str:
     return f"{', '.join(others)} or {last}"
 
 
-def _count(parameters: Mapping[str, list[str]], name: str, default: int) -> int:
+def _count(parameters: Mapping[str, list[str]], name: str, default: int, *, least: int) -> int:
     if name not in parameters:
         return default
     text = parameters[name][0]
     if not _WHOLE.fullmatch(text) or not 0 <= int(text) <= _LARGEST:
-        raise HTTPError(400, f"`{name}` is a whole number from {int(name == 'limit')}")
+        raise HTTPError(400, f"`{name}` is a whole number from {least}")
     return int(text)
 
 
