@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def _one_address(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """To the system a blank host is every address of the machine: an unset variable would open the API to all."""
+    """The system takes a blank host for every address of the machine, and an unset variable gives one."""
     if not value.strip():
         raise click.BadParameter(f"it names no address: write {DEFAULT_HOST}, or 0.0.0.0 for every address")
     return value

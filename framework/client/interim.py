@@ -1,7 +1,7 @@
-"""Interim responses (1xx) of a server that is called: a few are read over, a flood of them ends the connection.
+"""Interim responses (1xx) of the servers that we call: a few are skipped, a flood ends the connection.
 
-The one rule: **who answers must come to the point.** An interim response costs its sender 25 bytes, and who waits for
-the final one would read on without ever giving the event loop back. Imported where servers are called only.
+The one rule: **a server must come to its final response.** An interim response costs its sender 25 bytes. Without a
+limit we would read one after the other, and never give the event loop back.
 """
 
 from __future__ import annotations

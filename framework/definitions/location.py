@@ -22,7 +22,7 @@ class Location:
 
 
 def printable(path: str) -> str:
-    """A path on one line: a file's name may hold a newline or what steers a terminal, which is written as an escape."""
+    """A path on one line. The name of a file may hold a newline or control characters; they are written as escapes."""
     if path.isprintable():
         return path
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in path)

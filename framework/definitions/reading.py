@@ -16,7 +16,7 @@ from .script import Compiled, Script, compile_script
 from .trial import Trials
 
 MAX_NAME_LENGTH = 200
-"""So many characters the name of a FIFO, a worker or a role may have: it stands in lines of the log and of tables."""
+"""The most characters in the name of a FIFO, a worker or a role. Logs and tables show it on one line."""
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class Reading:
     """Routes of which script or target could not be read, so that nothing is said of how they answer."""
 
     def label(self, node: MapNode, key: str, what: str) -> str | None:
-        """A name that is no Python name; it is shown as it stands, and moves no cursor and ends no line there."""
+        """A name for people, or None. Logs and tables show it raw, so it must not end a line or steer a terminal."""
         name = node.text(key)
         if name is not None and (len(name) > MAX_NAME_LENGTH or not name.isprintable()):
             message = (

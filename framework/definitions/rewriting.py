@@ -1,6 +1,6 @@
 """What the compiler adds to the syntax tree of a script, and takes away again when it has compiled it.
 
-The rule: who reads the tree afterwards finds it as it was written.
+The rule: whoever reads the tree afterwards finds it as the script was written.
 """
 
 from __future__ import annotations

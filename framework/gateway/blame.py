@@ -26,7 +26,7 @@ from framework.values.mu import MU
 
 _BRINGS_A_BODY = ("POST", "PUT", "PATCH")
 _OUT_OF_RANGE = "Out of range float values"  # the words of Python's JSON encoder
-_NOT_FINITE = "the request's body has a number that is too large, or none: JSON cannot carry it"
+_NOT_FINITE = "the request's body has a number that is too large, or NaN: JSON cannot carry it"
 _READERS = tuple(each.__code__ for each in (json.loads, json.JSONDecoder.decode, json.JSONDecoder.raw_decode))
 _OF_NAMES = ("unknown", "filter", "order")  # rules that a name breaks, whatever the value
 _CONTAINERS = (dict, list, tuple)
@@ -98,7 +98,7 @@ def _form(call: Call) -> dict[str, list[str]]:
 
 
 def unwritable(error: BaseException, call: Call) -> str | None:
-    """What a body has that JSON's grammar allows and no text or number can carry, if the error comes from it."""
+    """What the request's body has that no answer can carry, if this error comes from it; else None."""
     # An answer that cannot be sent tells why by the error that it stands for.
     cause = error.__context__ if isinstance(error, BadAnswer) else error
     body = _Sent(call).body if isinstance(cause, ValueError) else _NO_BODY

@@ -142,7 +142,7 @@ class Settlements:
 
 
 class _Retries:
-    """What the log says of a settlement that cannot be written: at once, then ever less often, then how it ended."""
+    """What the log says about a settlement that cannot be written: at once, then less and less often, then the end."""
 
     def __init__(self, claim: Claim) -> None:
         self._claim = claim

@@ -160,8 +160,8 @@ class Servers:
             if elsewhere:
                 return []
             raise CannotOpen(
-                f"only who can open the database may look into {self._folder.path}: run this as that user, or give "
-                "--url and a token"
+                f"only a user who can open the database may look into {self._folder.path}: run this as that user, "
+                "or give --url and a token"
             ) from None
 
     def _is_there(self) -> bool:

@@ -1,4 +1,4 @@
-"""Which FIFOs a commit changes for those who wait: the same for every engine."""
+"""Which FIFOs a commit may make deliverable. The answer is the same for every storage engine."""
 
 from __future__ import annotations
 

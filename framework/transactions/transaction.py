@@ -135,8 +135,9 @@ class _Holder:
 
 
 async def _leave(manager: AbstractAsyncContextManager[Transaction], error: BaseException | None) -> None:
-    """Commit or roll back. An error of the block stays what its caller sees: that the database had ended the
-    transaction before it could be rolled back comes to the same, and stands beside it.
+    """Commit, or roll back for an error of the block. Its caller sees that error, whatever the roll-back meets.
+
+    The database may have ended the transaction by itself. Nothing is stored then either, so the error only notes it.
     """
     if error is None:
         await manager.__aexit__(None, None, None)
@@ -146,7 +147,7 @@ async def _leave(manager: AbstractAsyncContextManager[Transaction], error: BaseE
     except Exception as failed:
         if failed is error:
             return  # the block raises it itself
-        error.add_note(f"the database had ended the transaction before: {failed}")
+        error.add_note(f"the database had already ended the transaction: {failed}")
 
 
 class Collected(_Holder):

@@ -326,7 +326,7 @@ async def test_a_program_that_takes_no_turns_is_waited_for_while_anybody_wants_t
 
 async def test_who_waits_for_a_write_of_its_own_process_blames_no_other(turns: Turns) -> None:
     turns.take()
-    assert "in this very process" in str(turns.late())
+    assert "this same process" in str(turns.late())
     turns.give()
 
 

@@ -527,7 +527,7 @@ async def test_the_error_of_a_block_is_not_hidden_by_a_database_that_had_ended_t
                     await conn.execute(again)
                 raise ZeroDivisionError("by zero")
     [note] = caught.value.__notes__
-    assert note.startswith("the database had ended the transaction before: ")
+    assert note.startswith("the database had already ended the transaction: ")
     with pytest.raises(ZeroDivisionError) as caught:
         async with world.session.collected():
             await world.Thing(thingId="c").save()

@@ -1,4 +1,4 @@
-"""How fast a client takes what it is sent: one that does not read must not hold memory for ever."""
+"""How fast a client takes what we send: a client that does not read must not hold memory for ever."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from framework.gateway.wire.limits import LEAST_RATE, Limits
 
 
 class Uptake:
-    """The uptake of one connection. ``written`` is the bytes that were handed to its transport so far."""
+    """The uptake of one connection. ``written`` counts the bytes that its transport was given so far."""
 
     __slots__ = ("_limits", "_owed_at", "_taken", "_taken_at", "written")
 
@@ -15,16 +15,16 @@ class Uptake:
         self.written = 0
         self._taken = 0
         self._taken_at = 0.0
-        self._owed_at = 0.0  # since then, something is there for it to take
+        self._owed_at = 0.0  # since when there is something for it to take
 
     def begin(self, now: float) -> None:
         """The connection is there, and nothing was written to it yet."""
         self._taken_at = self._owed_at = now
 
     def is_too_slow(self, unsent: int, now: float) -> bool:
-        """Has it taken too little for too long? ``unsent`` is the bytes that it has not taken yet.
+        """Has the client taken too little for too long? ``unsent`` counts the bytes that it has not taken yet.
 
-        Asked again and again. It has ``write_timeout`` for each portion, and ``transfer_timeout`` in all.
+        Ask this again and again. A client has ``write_timeout`` for each portion, and ``transfer_timeout`` in all.
         """
         taken = self.written - unsent
         if not unsent:

@@ -1,4 +1,4 @@
-"""What has to be true of a place for a SQLite database, and the connections to it as the engine wants them."""
+"""Opening a SQLite database: what its place must offer, and how its connections are set."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from framework.storage.sqlite.locks import Lock, Locks
 
 _LOOK_EVERY = 1.0  # seconds
 _NEXT, _TURN = "writer-next", "writer-turn"
-# At the end of the signature of who has the turn, and cannot write either. It is handed on with the turn: whoever
-# comes next does not know better before SQLite has let it write.
+# Ends the signature of a process that has the turn, but is itself blocked by another program. The next process takes
+# this mark over with the turn: it knows nothing better until SQLite lets it write.
 _BLOCKED = b" blocked"
 
 
@@ -81,7 +81,7 @@ class Turns:
             return self._held_by_another_program()
         if holder == self._signature:
             return Unavailable(
-                "a write before this one takes long in this very process; nothing of this one was written. "
+                "an earlier write of this same process takes too long, so this one was not written. "
                 "The disk may be slow, or the machine busy"
             )
         return Unavailable(
@@ -121,7 +121,10 @@ class Turns:
                 lock.close()
 
     def _holder(self) -> bytes:
-        """Who has the turn; if nobody has, who is the next and does not take it. A blocked one goes before both."""
+        """The signature of the process that has the turn. If nobody has it: of the next one, which does not take it.
+
+        A signature that says "blocked" comes before both.
+        """
         signature = b""
         for name in (_TURN, _NEXT):
             probe = self._locks.lock(name)  # files of our own: the thread is waiting with the others
