@@ -115,8 +115,9 @@ def nested(depth: int, kind: type) -> Any:
     ids=lambda item: type(item).__name__,
 )
 async def test_what_is_no_item_is_refused_and_nothing_is_put(fifos: Fifos, item: Any) -> None:
-    with pytest.raises(ItemRefused, match="'q'"):
+    with pytest.raises(ItemRefused, match="'q'") as raised:
         await fifos("q").put(item)
+    assert raised.value.refused is item, "by it the gateway finds whether the client has sent it"
     assert await fifos("q").length() == 0
 
 
@@ -153,8 +154,9 @@ async def test_an_item_is_refused_or_it_comes_out_however_deep_it_is(fifos: Fifo
 
 @pytest.mark.parametrize("name", ["", "a\nb", "\x00", "x" * 201, None, 7, b"q", "\ud800"])
 async def test_a_bad_name_is_refused(fifos: Fifos, name: Any) -> None:
-    with pytest.raises(ItemRefused):
+    with pytest.raises(ItemRefused) as raised:
         fifos(name)
+    assert raised.value.refused is name
 
 
 @pytest.mark.parametrize("name", ["q", "Orders 2026/任意", "'; DROP TABLE x; --", "x" * 200, "%s ?"])
