@@ -14,10 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mutation.parts import PARTS, Part
+from mutation.parts import PARTS, ROOT, Part
 from mutation.report import KILLED, Report, render, to_json
 
-ROOT = Path(__file__).parent.parent
 WORK = ROOT / "build" / "mutation"
 
 # What the tests read beside the code.
@@ -71,14 +70,14 @@ def _run(part: Part, *, fresh: bool, jobs: int) -> None:
     _copy(place)
     _forget_alive(place, part)
     config = _CONFIG.format(
-        modules=list(part.modules),
+        modules=list(part.files),
         copied=list(_COPIED),
         without="".join(f', "--deselect={test}"' for test in part.without),
         tests=list(part.tests),
-        checked=", ".join(f'"{module}"' for module in part.modules),
+        checked=", ".join(f'"{module}"' for module in part.files),
     )
     (place / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text() + config)
-    print(f"# {part.name}: {', '.join(part.modules)}", file=sys.stderr, flush=True)
+    print(f"# {part.name}: {', '.join(part.files)}", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(jobs)]
     with (place / "mutmut.log").open("w") as log:
         # mypy stands beside the interpreter.
@@ -95,7 +94,7 @@ def _run(part: Part, *, fresh: bool, jobs: int) -> None:
 
 def _forget_alive(place: Path, part: Part) -> None:
     """Tests may have come that kill them: what was alive is tried again."""
-    for module in part.modules:
+    for module in part.files:
         meta = place / "mutants" / f"{module}.meta"
         if meta.exists():
             known = json.loads(meta.read_text())

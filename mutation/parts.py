@@ -7,6 +7,9 @@ not count. A mutant that no listed test reaches counts as alive.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,18 @@ class Part:
     modules: tuple[str, ...]  # paths from the root; a folder stands for all modules in it
     tests: tuple[str, ...]
     without: tuple[str, ...] = ()  # of those, the ones that take seconds and kill no more than the others
+
+    @property
+    def files(self) -> list[str]:
+        """The modules' files, in order. A module that is not there (any more) is a ``FileNotFoundError``."""
+        found: list[str] = []
+        for module in self.modules:
+            path = ROOT / module
+            if not path.exists():
+                raise FileNotFoundError(f"{self.name}: there is no {module}")
+            files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+            found += [str(file.relative_to(ROOT)) for file in files]
+        return found
 
 
 # What the rules between definitions find; the other folders take too long for each mutant.
@@ -98,7 +113,7 @@ PARTS = (
     Part(
         "storage",
         (
-            "framework/storage/operations.py",
+            "framework/storage/operations",
             "framework/storage/batches.py",
             "framework/storage/sqlite/operations.py",
             "framework/storage/sqlite/batches.py",

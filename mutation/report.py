@@ -164,7 +164,7 @@ def _equivalents() -> frozenset[tuple[str, str, str, str]]:
 
 
 def _mutants(mutated: Path, part: Part) -> Iterable[Mutant]:
-    for module in part.modules:
+    for module in part.files:
         meta = mutated / f"{module}.meta"
         if not meta.exists():
             raise SystemExit(f"there is no result for {module}; run `python -m mutation {part.name}` first")
