@@ -48,12 +48,7 @@ BOOKKEEPING = ("category", "version", "created_at", "update", "workspace", "id")
 """Keys that every kind takes and that have no effect."""
 
 NOT_IN_EFFECT: Mapping[Kind, tuple[str, ...]] = {
-    "atom": (),
     "routing": ("proxy.scheme",),
-    "worker": (),
-    "fifo": (),
-    "module": (),
-    "role": (),
 }
 """Keys that are checked and do nothing yet. Take a key out when its part is built."""
 
@@ -146,7 +141,8 @@ def _told(kind: Kind, key: Key) -> str:
     if "default" in key.schema:
         text += f" Default: `{_yaml(key.schema['default'])}`."
     if any(
-        key.path == quiet or key.path.startswith((f"{quiet}.", f"{quiet}[")) for quiet in NOT_IN_EFFECT[kind]
+        key.path == quiet or key.path.startswith((f"{quiet}.", f"{quiet}["))
+        for quiet in NOT_IN_EFFECT.get(kind, ())
     ):
         text += " *No effect yet.*"
     return text

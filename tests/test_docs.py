@@ -7,13 +7,13 @@ import inspect
 import re
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from framework.atom import Atom
 from framework.definitions import check, render
-from framework.definitions.kinds import Kind
+from framework.definitions.kinds import KINDS, Kind
 from framework.definitions.names import COMMON_NAMES, ROUTING_PARAMETERS
 from framework.definitions.problem import CODES
 from framework.queue.fifo import Fifo
@@ -27,7 +27,6 @@ PAGES = sorted(
         *ROOT.glob("benchmarks/*.md"),
     ]
 )
-KINDS: tuple[Kind, ...] = get_args(Kind)
 FENCE = re.compile(r"^```(\S*)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

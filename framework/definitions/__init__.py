@@ -13,6 +13,7 @@ from .definitions import Definitions
 from .endpoints import EndpointsDefinition
 from .fields import Field, FieldType
 from .fifo import Backoff, FifoPolicy
+from .kinds import KINDS
 from .location import Location
 from .method import Method
 from .module import ModuleDefinition
@@ -21,7 +22,7 @@ from .problem import CODES, CannotRun, Problem, nearest
 from .render import render, summary
 from .role import Authority, RoleDefinition
 from .routing import RouteDefinition, Target
-from .schema import KINDS, schema_of
+from .schema import schema_of
 from .script import Script
 from .transition import Transition
 from .validation import RequestSchemas

@@ -16,7 +16,7 @@ from .definitions import Definitions
 from .endpoints import generated_routes
 from .fifo import parse_fifo
 from .inheritance import inherited
-from .kinds import Kind, kind_of
+from .kinds import KINDS, Kind, kind_of
 from .load import Loaded, load
 from .location import Location
 from .module import parse_module
@@ -130,11 +130,5 @@ def _parse(loaded: Loaded, reading: Reading) -> Definitions:
             found[kind].append(definition)
         else:
             loaded.broken.update(filter(None, (entry.text("name"),)))
-    return Definitions(
-        atoms=tuple(found["atom"]),
-        routes=(*found["routing"], *generated_routes(found["atom"])),
-        workers=tuple(found["worker"]),
-        fifos=tuple(found["fifo"]),
-        modules=tuple(found["module"]),
-        roles=tuple(found["role"]),
-    )
+    found["routing"] += generated_routes(found["atom"])
+    return Definitions(**{KINDS[kind].field: tuple(those) for kind, those in found.items()})

@@ -5,6 +5,8 @@ The rule: the keys alone tell, never the file's name or its place. Exactly one k
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
@@ -13,25 +15,33 @@ from .problem import Report, nearest, quoted
 
 Kind = Literal["atom", "routing", "worker", "fifo", "module", "role"]
 
-_TITLES: dict[Kind, str] = {
-    "atom": "ATOM (`attributes` or `extends`)",
-    "routing": "routing (`proxy`)",
-    "worker": "worker (`mode` and `script`)",
-    "fifo": "FIFO policy (`fifo`)",
-    "module": "module (`code`)",
-    "role": "role (`authorities` with `regex` and `methods`)",
-}
-_SIGNS: dict[str, Kind] = {
-    "attributes": "atom",
-    "extends": "atom",
-    "proxy": "routing",
-    "mode": "worker",
-    "script": "worker",
-    "fifo": "fifo",
-    "code": "module",
-    "authorities": "role",
-}
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What tells a kind, and how people read of it. `field` is where `Definitions` has those of this kind."""
+
+    title: str
+    signs: tuple[str, ...]
+    field: str
+    one: str
+    many: str
+
+
+KINDS: Mapping[Kind, Traits] = {
+    "atom": Traits(
+        "ATOM (`attributes` or `extends`)", ("attributes", "extends"), "atoms", "class", "classes"
+    ),
+    "routing": Traits("routing (`proxy`)", ("proxy",), "routes", "route", "routes"),
+    "worker": Traits("worker (`mode` and `script`)", ("mode", "script"), "workers", "worker", "workers"),
+    "fifo": Traits("FIFO policy (`fifo`)", ("fifo",), "fifos", "FIFO policy", "FIFO policies"),
+    "module": Traits("module (`code`)", ("code",), "modules", "module", "modules"),
+    "role": Traits(
+        "role (`authorities` with `regex` and `methods`)", ("authorities",), "roles", "role", "roles"
+    ),
+}
+"""Every kind of definition, in the order in which they are told."""
+
+_SIGNS: dict[str, Kind] = {sign: kind for kind, traits in KINDS.items() for sign in traits.signs}
 
 _OF_EXPORTS = ("created_at", "update", "workspace", "version")
 _ELSEWHERE = {
@@ -53,7 +63,7 @@ def kind_of(node: MapNode, report: Report) -> Kind | None:
         report.error(
             node.key_location(keys[-1]),
             "two-kinds",
-            f"this is more than one kind of definition: {' and '.join(_TITLES[kind] for kind in found)}",
+            f"this is more than one kind of definition: {' and '.join(KINDS[kind].title for kind in found)}",
             hint="keep the keys of one kind, and put the others into a definition of their own",
             related=tuple(node.key_location(key) for key in keys[:-1]),
         )
@@ -102,6 +112,6 @@ def _no_kind(node: MapNode, report: Report) -> None:
     report.error(
         place,
         "no-kind",
-        f"the keys ({keys}) do not tell what this is: {', '.join(_TITLES.values())}",
+        f"the keys ({keys}) do not tell what this is: {', '.join(traits.title for traits in KINDS.values())}",
         hint=hint,
     )

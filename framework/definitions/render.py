@@ -10,18 +10,11 @@ import unicodedata
 from typing import Literal
 
 from .check import Checked
+from .kinds import KINDS
 from .location import Location, printable
 from .problem import Problem
 from .source import Source
 
-_KINDS = (
-    ("atoms", "class", "classes"),
-    ("routes", "route", "routes"),
-    ("workers", "worker", "workers"),
-    ("fifos", "FIFO policy", "FIFO policies"),
-    ("modules", "module", "modules"),
-    ("roles", "role", "roles"),
-)
 _LONGEST = 200
 _PLAIN = "\t\u200c\u200d"  # a tab, and the joiners of letters and of emoji
 _Problems = list[tuple[Problem, str]]
@@ -39,8 +32,8 @@ def render(checked: Checked, format: Literal["text", "json", "github"], *, stric
 
 def summary(checked: Checked) -> str:
     """One line on what was found in the folder."""
-    counts = [(len(getattr(checked.definitions, kind)), one, many) for kind, one, many in _KINDS]
-    found = [_count(number, one, many) for number, one, many in counts if number]
+    counts = [(len(getattr(checked.definitions, traits.field)), traits) for traits in KINDS.values()]
+    found = [_count(number, traits.one, traits.many) for number, traits in counts if number]
     return ", ".join(found) or "no definitions"
 
 

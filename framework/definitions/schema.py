@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from .kinds import Kind
 from .nodes import ListNode, MapNode, Node, ScalarNode
@@ -19,8 +19,6 @@ from .problem import Report, did_you_mean, listed, nearest, quoted
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _TYPES = {
     "string": "text",
