@@ -114,7 +114,7 @@ PARTS = (
         "storage",
         (
             "framework/storage/operations",
-            "framework/storage/batches.py",
+            "framework/storage/sqlite/threads.py",
             "framework/storage/sqlite/operations.py",
             "framework/storage/sqlite/batches.py",
         ),

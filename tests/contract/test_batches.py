@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from framework.errors import Unavailable
-from framework.storage.batches import BATCH, BatchThread, Unit, Waiting
+from framework.storage.sqlite.threads import BATCH, BatchThread, Unit, Waiting
 
 pytestmark = pytest.mark.anyio
 

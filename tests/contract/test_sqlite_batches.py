@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from framework.errors import Duplicate, Unavailable
-from framework.storage.batches import EXPIRED, STARTED, Unit, Waiting
 from framework.storage.sqlite.batches import read_batch, write_batch, write_in_turn
 from framework.storage.sqlite.locks import Locks
+from framework.storage.sqlite.threads import EXPIRED, STARTED, Unit, Waiting
 from framework.storage.sqlite.turns import Turns
 
 pytestmark = pytest.mark.anyio

@@ -14,8 +14,8 @@ import sqlite3
 import time
 
 from framework.errors import CannotOpen, Unavailable
-from framework.storage.batches import Unit, Waiting
 from framework.storage.sqlite.errors import is_busy, translate
+from framework.storage.sqlite.threads import Unit, Waiting
 from framework.storage.sqlite.turns import Turns
 
 # A writer of another process is waited for this long (seconds).

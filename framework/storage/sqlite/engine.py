@@ -23,7 +23,6 @@ from framework.errors import CannotOpen, DatabaseLost, Unavailable
 from framework.process import files
 from framework.storage import age, tables
 from framework.storage.age import Age
-from framework.storage.batches import BatchThread
 from framework.storage.codec import Codec, Query
 from framework.storage.contract import Orphaned
 from framework.storage.gathering import Gathering, Row
@@ -66,6 +65,7 @@ from framework.storage.sqlite.opening import (
 from framework.storage.sqlite.operations import Operations
 from framework.storage.sqlite.sockets import SocketFolder
 from framework.storage.sqlite.statements import connecting
+from framework.storage.sqlite.threads import BatchThread
 from framework.storage.sqlite.transaction import HeldTransaction, SqliteTransaction
 from framework.storage.sqlite.turns import Turns
 from framework.storage.sqlite.users import Users, missing_log

@@ -14,10 +14,10 @@ from contextlib import suppress
 from typing import Any
 
 from framework.errors import Unavailable
-from framework.storage.batches import Unit, Waiting
 from framework.storage.sqlite.identity import Fate, Identity, Lost
 from framework.storage.sqlite.locks import Locks
 from framework.storage.sqlite.rescue import rescue
+from framework.storage.sqlite.threads import Unit, Waiting
 
 logger = logging.getLogger("framework.storage")
 

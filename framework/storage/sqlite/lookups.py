@@ -15,10 +15,10 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from framework.errors import Unavailable
-from framework.storage.batches import BatchThread
 from framework.storage.sqlite.batches import WRITE_WAIT, read_batch
 from framework.storage.sqlite.errors import is_busy, translate
 from framework.storage.sqlite.statements import Connecting
+from framework.storage.sqlite.threads import BatchThread
 
 SLOW = 0.002  # seconds that a look-up in place may take
 T = TypeVar("T")

@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, Table
 
 from framework.errors import TransactionEnded, TransactionTooLong, Unavailable
-from framework.storage.batches import BatchThread
 from framework.storage.codec import Codec, Query
 from framework.storage.gathering import Gathering, Row
 from framework.storage.operations import Operation
 from framework.storage.sqlite.errors import translate
 from framework.storage.sqlite.gathering import in_transaction
 from framework.storage.sqlite.operations import Operations
+from framework.storage.sqlite.threads import BatchThread
 from framework.storage.wakes import woken
 
 T = TypeVar("T")
