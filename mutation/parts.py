@@ -80,6 +80,8 @@ PARTS = (
             "tests/contract/test_queues.py",
             "tests/contract/test_dead_letters.py",
             "tests/contract/test_suspects.py",
+            "tests/contract/sqlite/test_sqlite_clock.py",
+            "tests/contract/sqlite/test_sqlite_suspects.py",
         ),
     ),
     Part(
@@ -101,6 +103,7 @@ PARTS = (
             "tests/atom/test_atom.py",
             "tests/atom",
             "tests/contract/test_transactions.py",
+            "tests/contract/sqlite/test_sqlite_transactions.py",
             "tests/contract/test_units.py",
         ),
         without=(
@@ -120,7 +123,7 @@ PARTS = (
         ),
         (
             "tests/contract/test_batches.py",
-            "tests/contract/test_sqlite_batches.py",
+            "tests/contract/sqlite/test_sqlite_batches.py",
             "tests/contract/test_units.py",
             "tests/contract/test_rows.py",
             "tests/contract/test_references.py",

@@ -12,15 +12,20 @@ from sqlalchemy import BigInteger, Boolean, Column, Double, Index, MetaData, Tab
 from framework.storage import Storage, open_storage
 from framework.storage.tables import Json, MuJson, RowNumber, UtcDateTime
 
-# An engine enters the suite here, with a fresh database in `url`.
-ENGINES = ["sqlite"]
+from .engines import ENGINES, Engine
 
 
-@pytest.fixture(params=ENGINES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=ENGINES, ids=lambda engine: engine.name)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine of the suite in turn."""
+    assert isinstance(request.param, Engine)
+    return request.param
+
+
+@pytest.fixture
+def url(engine: Engine, tmp_path: Path) -> str:
     """The URL of a new, empty database."""
-    assert request.param == "sqlite"
-    return f"sqlite:///{tmp_path}/contract.db"
+    return engine.url(tmp_path)
 
 
 @pytest.fixture

@@ -6,17 +6,15 @@ import asyncio
 import multiprocessing
 import os
 import signal
-import stat
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from framework.observing.outbox import Outbox
-from framework.storage import Storage, open_storage
+from framework.storage import Storage
 from framework.storage.broadcast import Heard
 
 from .processes import Child
@@ -221,26 +219,6 @@ async def test_a_listener_that_is_stopped_keeps_nobody_waiting_and_is_told_what_
     await stopped.end()
 
 
-async def test_a_listener_that_was_killed_is_forgotten(
-    storage: Storage, send: Speaker, url: str, tmp_path: Path
-) -> None:
-    killed = await Child.start(LISTEN, url)
-    await killed.line()
-    send("a")
-    assert await killed.line() == "0 1 a"
-    await killed.kill()
-    async with asyncio.timeout(20):
-        while send.heard:
-            send("b")
-            await asyncio.sleep(0.01)
-    async with storage.broadcast.listen() as heard:  # who looks again finds the socket of a dead one
-        send("c")
-        assert await messages(heard, 1) == ["c"]
-        async with asyncio.timeout(20):
-            while len(list((tmp_path / "contract.db.run").glob("listen-*"))) > 1:
-                await asyncio.sleep(0.01)
-
-
 async def test_what_is_sent_last_arrives_after_the_sender_has_closed(
     storage: Storage, another: Callable[[], Awaitable[Storage]]
 ) -> None:
@@ -309,30 +287,6 @@ async def test_a_forked_child_is_heard_and_does_not_disturb_its_parent(
             child.kill()
         send("parent")
         assert await messages(heard, 1) == ["parent"]
-
-
-async def test_a_path_longer_than_an_address_may_be_works(tmp_path: Path) -> None:
-    folder = tmp_path / ("long" * 30)
-    folder.mkdir()
-    async with open_storage(f"sqlite:///{folder}/test.db") as storage, storage.broadcast.listen() as heard:
-        Speaker(storage)(1)
-        assert await messages(heard, 1) == [1]
-
-
-async def test_nobody_else_can_listen_or_send(storage: Storage, tmp_path: Path) -> None:
-    async with storage.broadcast.listen():
-        folder = tmp_path / "contract.db.run"
-        [there] = folder.glob("listen-*")
-        assert stat.S_IMODE(there.stat().st_mode) == 0o600
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        assert stat.S_IMODE((folder / "listeners").stat().st_mode) == 0o600
-
-
-async def test_a_listener_leaves_nothing_behind(storage: Storage, send: Speaker, tmp_path: Path) -> None:
-    for _ in range(3):
-        async with storage.broadcast.listen():
-            send(1)
-    assert list((tmp_path / "contract.db.run").glob("*listen-*")) == []
 
 
 async def test_many_listeners_at_once(storage: Storage, send: Speaker) -> None:

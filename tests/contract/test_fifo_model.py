@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from hypothesis.stateful import (
     multiple,
     precondition,
     rule,
+    run_state_machine_as_test,
 )
 
 from framework.definitions import Backoff, FifoPolicy, Location
@@ -31,6 +33,8 @@ from framework.queue.policies import Policies
 from framework.storage import Storage, open_storage
 from framework.storage.operations import Drop, Purge, Redrive, Skip
 from framework.transactions.session import Session
+
+from .engines import Engine
 
 T = TypeVar("T")
 
@@ -67,8 +71,9 @@ class FifoMachine(RuleBasedStateMachine):
 
     dead_ids = Bundle("dead_ids")
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine) -> None:
         super().__init__()
+        self.engine = engine
         self.wait, fifo_module.FIFO_WAIT = fifo_module.FIFO_WAIT, 0.0
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
@@ -87,8 +92,8 @@ class FifoMachine(RuleBasedStateMachine):
 
     async def open(self) -> Node:
         closing = AsyncExitStack()
-        path = Path(self.folder.name) / "model.db"
-        storage = await closing.enter_async_context(open_storage(f"sqlite:///{path}"))
+        url = self.engine.url(Path(self.folder.name))
+        storage = await closing.enter_async_context(open_storage(url))
         session = Session()
         session.bind(storage)
         return Node(storage, Fifos(session, Policies([POLICY])), closing)
@@ -301,10 +306,13 @@ class FifoMachine(RuleBasedStateMachine):
         assert not set(dead) & set(waiting)
 
 
-TestFifoModel = FifoMachine.TestCase
-TestFifoModel.settings = settings(
+MODEL = settings(
     max_examples=60,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+
+
+def test_the_fifo_does_what_a_list_does(engine: Engine) -> None:
+    run_state_machine_as_test(partial(FifoMachine, engine), settings=MODEL)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 import socket
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from framework.storage import Storage
-from framework.storage.operations import Audit, AuditMore, BeginStop, Deliver, Prune, Put, RecordProblem
+from framework.storage.operations import (
+    Audit,
+    AuditMore,
+    BeginStop,
+    Deliver,
+    Execute,
+    Prune,
+    Put,
+    RecordProblem,
+)
 from framework.storage.tables import AUDIT, PROBLEM, PROCESS
 
 from .processes import Child
@@ -145,10 +152,8 @@ async def test_dead_processes_are_forgotten_unless_an_item_waits_for_its_owner(
         numbers.append(int(await child.line()))
         await child.kill()
     working, _, newborn = numbers
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
-        connection.execute(
-            "UPDATE _framework_process SET started_at = started_at - 3600 WHERE id != ?", (newborn,)
-        )
+    old = update(PROCESS).where(PROCESS.c.id != newborn)
+    await storage.write([Execute(old.values(started_at=PROCESS.c.started_at - 3600))])
     new = await (await another()).register()
     assert [row["id"] for row in await rows(storage, PROCESS)] == [alive, working, newborn, new]
     assert {row["process"] for row in await rows(storage, PROBLEM)} == {working, newborn}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -119,20 +117,6 @@ async def test_retrying_says_whether_there_was_anything_to_end(storage: Storage)
     await one(storage, Release((await take(storage)).claim, FAILED, hold=True))
     assert await one(storage, RetryNow("q")) is True
     assert (await take(storage)).payload == '"a"'
-
-
-async def test_a_back_off_of_another_boot_of_the_machine_is_over(storage: Storage, url: str) -> None:
-    """The steady clock begins anew with the machine: nobody waits for what it would have come to."""
-    await put(storage, '"a"')
-    for retried in (False, True):
-        await one(storage, Release((await take(storage)).claim, FAILED, 60.0))
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
-            connection.execute("UPDATE _framework_item SET not_before = not_before + 1e6")
-        if retried:
-            assert await one(storage, RetryNow("q")) is False
-        delivery = await take(storage)
-        assert delivery.payload == '"a"'
-        await one(storage, Release(delivery.claim))
 
 
 # ---- what a dead process had in work ----------------------------------------------------------

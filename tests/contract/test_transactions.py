@@ -15,10 +15,9 @@ from framework.errors import (
     Duplicate,
     TransactionEnded,
     TransactionTooLong,
-    Unavailable,
 )
 from framework.storage import Storage
-from framework.storage.operations import Deliver, Execute, Insert, Operation, Put, Release
+from framework.storage.operations import Deliver, Insert, Operation, Put, Release
 
 pytestmark = pytest.mark.anyio
 
@@ -47,35 +46,6 @@ async def test_a_failing_step_is_undone_alone_and_the_transaction_stands(
         await held.write([key(things, "c")])
         assert await storage.select(select(things)) == [], "others see it at its end"
     assert await keys(storage, things) == ["a", "c"]
-
-
-@pytest.mark.parametrize("passed_over", [False, True])
-async def test_a_transaction_that_the_database_has_ended_stores_nothing(
-    storage: Storage, things: Table, passed_over: bool
-) -> None:
-    """As SQLite ends it when a disk is full. A script that passes over the error does not get its way."""
-    costly = Execute(things.insert().prefix_with("OR ROLLBACK", dialect="sqlite").values(key="a"))
-
-    told: list[Unavailable] = []
-
-    async def work() -> None:
-        async with storage.transaction(hold=LONG, expired=never) as held:
-            await held.write([key(things, "a")])
-            for operation in (costly, key(things, "b")):
-                try:
-                    await held.write([operation])
-                except Unavailable as error:
-                    told.append(error)
-            if not passed_over:
-                raise KeyError
-
-    with pytest.raises(Duplicate):  # its end says why the database has ended it
-        await work()
-    assert ["ended by the database" in str(error) for error in told] == [True, True]
-    assert await keys(storage, things) == []
-    async with storage.transaction(hold=LONG, expired=never) as held:
-        await held.write([key(things, "a")])
-    assert await keys(storage, things) == ["a"]
 
 
 async def test_after_its_end_nothing_is_done_in_it(storage: Storage, things: Table) -> None:

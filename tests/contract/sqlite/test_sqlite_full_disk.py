@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .processes import Child
+from tests.contract.processes import Child
 
 pytestmark = pytest.mark.anyio
 

@@ -12,8 +12,8 @@ import pytest
 from framework.errors import CannotOpen
 from framework.storage import open_storage
 from framework.storage.operations import Put
+from tests.contract.processes import program
 
-from .processes import program
 from .test_sqlite_full_disk import mounting
 
 pytestmark = pytest.mark.anyio

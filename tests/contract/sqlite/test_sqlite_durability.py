@@ -14,8 +14,7 @@ import pytest
 
 from framework.storage import open_storage
 from framework.storage.operations import Deliver, Put, Undelivered
-
-from .processes import Child
+from tests.contract.processes import Child
 
 pytestmark = pytest.mark.anyio
 
