@@ -67,8 +67,9 @@ PARTS = (
             "framework/queue/items.py",
             "framework/queue/policies.py",
             "framework/transactions/looks.py",
-            "framework/storage/sqlite/fifos.py",
-            "framework/storage/sqlite/suspects.py",
+            "framework/storage/decisions/fifos.py",
+            "framework/storage/decisions/steering.py",
+            "framework/storage/decisions/suspects.py",
         ),
         (
             "tests/queue/test_fifo.py",
@@ -81,7 +82,7 @@ PARTS = (
             "tests/contract/test_dead_letters.py",
             "tests/contract/test_suspects.py",
             "tests/contract/sqlite/test_sqlite_clock.py",
-            "tests/contract/sqlite/test_sqlite_suspects.py",
+            "tests/contract/test_solitude.py",
         ),
     ),
     Part(
@@ -117,12 +118,15 @@ PARTS = (
         "storage",
         (
             "framework/storage/operations",
+            "framework/storage/decisions/requests.py",
+            "framework/storage/decisions/rows.py",
+            "framework/storage/decisions/upkeep.py",
             "framework/storage/sqlite/threads.py",
             "framework/storage/sqlite/operations.py",
             "framework/storage/sqlite/batches.py",
         ),
         (
-            "tests/contract/test_batches.py",
+            "tests/contract/sqlite/test_sqlite_threads.py",
             "tests/contract/sqlite/test_sqlite_batches.py",
             "tests/contract/test_units.py",
             "tests/contract/test_rows.py",

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, Table
 
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
 Row = Mapping[str, Any]
 
 
@@ -37,8 +39,8 @@ Question = Chosen | Matching
 Gathering = Generator[Question, list[Row], T]
 
 
-def drive(gathering: Gathering[T], ask: Callable[[Question], list[Row]]) -> T:
-    """Run a gathering to its end, each of its questions answered by ``ask``."""
+def drive(gathering: Generator[A, B, T], ask: Callable[[A], B]) -> T:
+    """Run a gathering, or a decision, to its end, each of its questions answered by ``ask``."""
     try:
         question = next(gathering)
         while True:

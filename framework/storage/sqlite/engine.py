@@ -47,7 +47,6 @@ from framework.storage.sqlite.broadcast import SqliteBroadcast
 from framework.storage.sqlite.checkpoints import Checkpoints
 from framework.storage.sqlite.dialect import Dialect as SQLiteDialect
 from framework.storage.sqlite.errors import cannot_open, translate
-from framework.storage.sqlite.fifos import missing_triggers
 from framework.storage.sqlite.gathering import in_snapshot
 from framework.storage.sqlite.guard import Guard
 from framework.storage.sqlite.locks import Locks
@@ -67,6 +66,7 @@ from framework.storage.sqlite.sockets import SocketFolder
 from framework.storage.sqlite.statements import connecting
 from framework.storage.sqlite.threads import BatchThread
 from framework.storage.sqlite.transaction import HeldTransaction, SqliteTransaction
+from framework.storage.sqlite.triggers import missing_triggers
 from framework.storage.sqlite.turns import Turns
 from framework.storage.sqlite.users import Users, missing_log
 from framework.storage.sqlite.wakeups import Wakeups
@@ -165,7 +165,7 @@ class SqliteStorage:
         [(number,)] = await self._read("SELECT max(id) FROM _framework_drain", ())
         if number is None:
             return
-        self._operations.fifos.drains_before = number
+        self._operations.process.drains_before = number
         if not reading and not self._users.others():
             await self.write([Drain(False, time.time())])
 
@@ -210,7 +210,7 @@ class SqliteStorage:
         orphaned: Orphaned | None = None,
     ) -> list[Any]:
         """See the contract."""
-        if self._operations.fifos.process is None and any(
+        if self._operations.process.number is None and any(
             isinstance(op, Deliver | BeginRequest | RecordProblem) for op in operations
         ):
             await self._register()
@@ -250,10 +250,10 @@ class SqliteStorage:
     async def _register(self) -> None:
         """Become an owner of items and requests: a number, and the lock that the system frees when we die."""
         async with self._registering:
-            if self._operations.fifos.process is None:
+            if self._operations.process.number is None:
                 number = await self._writer.run(self._operations.register)
                 self._locks.own(number)
-                self._operations.fifos.process = number
+                self._operations.process.number = number
 
     @asynccontextmanager
     async def transaction(
@@ -346,8 +346,8 @@ class SqliteStorage:
     async def register(self) -> int:
         """See the contract."""
         await self._register()
-        assert self._operations.fifos.process is not None
-        return self._operations.fifos.process
+        assert self._operations.process.number is not None
+        return self._operations.process.number
 
     def alive(self, process: int) -> bool:
         """See the contract."""

@@ -17,7 +17,7 @@ _IN_WORK = "SELECT name, item, epoch FROM _framework_fifo WHERE owner = ? AND it
 
 def give_back(path: str, operations: Operations, patience: float) -> None:
     """Release every item that this process has in work; ``sqlite3.Error`` when that takes longer than ``patience``."""
-    process = operations.fifos.process
+    process = operations.process.number
     if process is None:
         return
     with closing(sqlite3.connect(path, isolation_level=None, timeout=patience)) as connection:

@@ -12,9 +12,9 @@ from framework.errors import CannotOpen
 from framework.process import files
 from framework.storage.sqlite import ages as sqlite_ages
 from framework.storage.sqlite.batches import BUSY_WAIT, WRITE_WAIT
-from framework.storage.sqlite.fifos import make_triggers
 from framework.storage.sqlite.identity import content_version
 from framework.storage.sqlite.statements import Connecting
+from framework.storage.sqlite.triggers import make_triggers
 
 OLDEST = (3, 37, 0)  # what the SQL of this engine was written for and is tested with
 

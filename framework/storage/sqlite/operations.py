@@ -1,4 +1,4 @@
-"""Each operation of the contract as SQL on the writing connection of the SQLite engine.
+"""Drives the decisions of operations on the writing connection of the SQLite engine.
 
 All of it runs in the writer's thread, inside a transaction that the writer began and ends.
 """
@@ -9,106 +9,84 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter, methodcaller
+from typing import Any, TypeVar
 
-from framework.errors import (
-    Changed,
-    ClaimLost,
-    Gone,
-    RequestInProgress,
-    RequestMismatch,
-    StillReferred,
-    ValidationError,
-)
-from framework.storage.codec import Codec, Statement
-from framework.storage.operations import (
-    OWNER,
-    POSITION,
-    TARGET,
-    Audit,
-    AuditMore,
-    BeginRequest,
-    BeginStop,
-    Claim,
-    Delete,
-    EndRequest,
-    Execute,
-    Executed,
-    Insert,
-    Link,
-    Operation,
-    Prune,
-    RecordProblem,
-    Require,
-    StoredResponse,
-    Unreferred,
-    Update,
-)
-from framework.storage.sqlite import ages, earlier
-from framework.storage.sqlite.fifos import FifoOperations
+from sqlalchemy import Executable, Table
+
+from framework.storage.codec import Codec
+from framework.storage.decisions import DECISIONS, fifos, steps, upkeep
+from framework.storage.decisions.process import Process
+from framework.storage.decisions.steps import Answer, Decision, Step
+from framework.storage.operations import OWNER, POSITION, TARGET, Claim, Executed, Operation
+from framework.storage.sqlite import ages
 from framework.storage.sqlite.locks import Locks
+from framework.storage.sqlite.sql import TEXTS
 
 Connection = sqlite3.Connection
+Function = Callable[..., Any]
+T = TypeVar("T")
 
-_REGISTER = "INSERT INTO _framework_process (host, pid, started_at, locks) VALUES (?, ?, ?, ?)"
 
-_REQUEST = """
-    SELECT fingerprint, process, status, headers, body FROM _framework_request
-    WHERE account = ? AND method = ? AND path = ? AND key = ? AND (lived_at IS NULL OR lived_at >= ?)"""
-_BEGIN = """
-    INSERT OR REPLACE INTO _framework_request
-        (account, method, path, key, fingerprint, process, created_at, lived_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
-_ANSWERED = """
-    UPDATE _framework_request SET process = NULL, status = ?, headers = ?, body = ?
-    WHERE account = ? AND method = ? AND path = ? AND key = ? AND process = ?"""
-_UNMARK = """
-    DELETE FROM _framework_request
-    WHERE account = ? AND method = ? AND path = ? AND key = ? AND process = ?"""
+def _new_id(cursor: sqlite3.Cursor) -> int | None:
+    return cursor.lastrowid if cursor.rowcount else None  # without a row it would be the one of before
 
-_AUDIT = """
-    INSERT INTO _framework_audit (at, user, host, pid, action, target, arguments, affected, lived_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_AUDIT_MORE = "UPDATE _framework_audit SET affected = coalesce(affected, 0) + ? WHERE id = ?"
 
-# Only where something is in work: else there is nothing to remember, and no commit to wait for.
-_STOPPING = """
-    UPDATE _framework_process SET stopping = 1
-    WHERE id = ? AND EXISTS (SELECT 1 FROM _framework_fifo WHERE owner = ? AND item IS NOT NULL)"""
-_PROBLEM = "INSERT OR REPLACE INTO _framework_problem (process, worker, problem, since) VALUES (?, ?, ?, ?)"
-_NO_PROBLEM = "DELETE FROM _framework_problem WHERE process = ? AND worker = ?"
+_FETCH: Mapping[Answer, Function | None] = {
+    Answer.NOTHING: None,
+    Answer.ROW: methodcaller("fetchone"),
+    Answer.ROWS: methodcaller("fetchall"),
+    Answer.COUNT: attrgetter("rowcount"),
+    Answer.NEW_ID: _new_id,
+}
 
-_IDLE = """
-    SELECT id FROM _framework_process WHERE started_at < ? AND id NOT IN
-        (SELECT owner FROM _framework_fifo WHERE item IS NOT NULL)"""
-_NEWBORN = 60.0  # seconds: a process of this age may not have its lock yet
+# How each step is answered: by a text and what is fetched of its outcome, or without a text by a function.
+Answers = Mapping[Step, tuple[str | None, Any]]
+
+
+def _by_functions(functions: Mapping[Step, Function]) -> Answers:
+    return {step: (None, function) for step, function in functions.items()}
+
+
+def _look(connection: Connection) -> tuple[float, float, float]:
+    now = ages.keep(connection)
+    return now.lived, now.first, now.wall
+
+
+ANSWERS: Answers = {
+    **{step: (text, _FETCH[step.answer]) for step, text in TEXTS.items()},
+    **_by_functions({steps.STEADY: lambda _: time.monotonic(), steps.LIVED: ages.lived, steps.LOOK: _look}),
+}
+"""What any connection answers; without the rows of tables, and who is alive."""
+
+
+def drive(connection: Connection, decision: Decision[T], answers: Answers = ANSWERS) -> T:
+    """Run a decision to its end."""
+    execute, send = connection.execute, decision.send
+    answer = None
+    try:
+        while True:
+            step, parameters = send(answer)
+            text, fetch = answers[step]
+            if text is None:
+                answer = fetch(connection, *parameters)
+            elif fetch is None:
+                execute(text, parameters)
+                answer = None
+            else:
+                answer = fetch(execute(text, parameters))
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
 
 
 class Operations:
     """Runs the operations of one process on its writing connection."""
 
     def __init__(self, codec: Codec, locks: Locks) -> None:
-        self._codec = codec
-        self._locks = locks
-        self.fifos = FifoOperations(locks)
-        self._runners: dict[type, Callable[[Connection, Any], Any]] = {
-            Execute: self._execute,
-            Insert: self._insert,
-            Update: self._update,
-            Delete: self._delete,
-            Link: self._link,
-            Require: self._require,
-            Unreferred: self._unreferred,
-            **self.fifos.runners,
-            BeginStop: self._begin_stop,
-            RecordProblem: self._record_problem,
-            Prune: self._prune,
-            Audit: self._audit,
-            AuditMore: self._audit_more,
-            BeginRequest: self._begin_request,
-            EndRequest: self._end_request,
-        }
+        self.process = Process()
+        alive = {steps.ALIVE: lambda _, process: locks.alive(process)}
+        self._answers: Answers = {**ANSWERS, **_by_functions({**Rows(codec).functions, **alive})}
 
     def run(
         self, connection: Connection, operations: Sequence[Operation], fences: Sequence[Claim]
@@ -116,141 +94,87 @@ class Operations:
         """The answers of the operations, in order; the first error ends the unit."""
         if fences:
             self.check(connection, fences)
-        return [self._runners[type(operation)](connection, operation) for operation in operations]
+        process, answers = self.process, self._answers
+        return [drive(connection, DECISIONS[type(op)](op, process), answers) for op in operations]
 
     def check(self, connection: Connection, fences: Sequence[Claim]) -> None:
         """``ClaimLost`` if one of the claims does not hold any more."""
         for claim in fences:
-            self.fifos.check(connection, claim)
+            drive(connection, fifos.hold(claim), self._answers)
 
     def register(self, connection: Connection) -> int:
-        """A number for this process, and away with what dead ones left. Its lock is taken after the commit."""
-        values = (socket.gethostname(), os.getpid(), time.time(), earlier.LOCKS)
-        number = connection.execute(_REGISTER, values).lastrowid
-        assert number is not None
-        self._clear_dead(connection)
-        return number
+        """A number for this process. Its lock is taken after the commit."""
+        decision = upkeep.register(socket.gethostname(), os.getpid(), time.time())
+        return drive(connection, decision, self._answers)
 
-    def _clear_dead(self, connection: Connection) -> None:
-        """Forget processes that died and have nothing in work: nobody will ask for them again."""
-        for (number,) in connection.execute(_IDLE, (time.time() - _NEWBORN,)).fetchall():
-            if not self._locks.alive(number):
-                connection.execute("DELETE FROM _framework_process WHERE id = ?", (number,))
-                connection.execute("DELETE FROM _framework_problem WHERE process = ?", (number,))
 
-    # ---- rows -------------------------------------------------------------------------------
+class Rows:
+    """The statements that are made of a table."""
 
-    def _execute(self, connection: Connection, op: Execute) -> Executed:
-        query = self._codec.executable(op.statement)
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self.functions: Mapping[Step, Function] = {
+            steps.EXECUTE: self._execute,
+            steps.INSERT_ROW: self._insert,
+            steps.UPDATE_ROW: self._update,
+            steps.DELETE_ROW: self._delete,
+            steps.ROW_BY_KEY: self._by_key,
+            steps.FIRST: self._first,
+            steps.INSERT_LINKS: self._insert_links,
+        }
+
+    def _execute(self, connection: Connection, statement: Executable) -> Executed:
+        query = self._codec.executable(statement)
         cursor = connection.execute(query.sql, query.bind({}))
         columns = tuple(column[0] for column in cursor.description or ())
         return Executed(columns, [query.values(row) for row in cursor.fetchall()], cursor.rowcount)
 
-    def _insert(self, connection: Connection, op: Insert) -> None:
-        statement = self._codec.insert(op.table, tuple(op.values))
-        connection.execute(statement.sql, statement.bind(op.values))
+    def _insert(self, connection: Connection, table: Table, values: Mapping[str, Any]) -> None:
+        statement = self._codec.insert(table, tuple(values))
+        connection.execute(statement.sql, statement.bind(values))
 
-    def _update(self, connection: Connection, op: Update) -> None:
-        statement = self._codec.update(op.table, op.key_column, tuple(op.values), tuple(op.expected))
-        values = {f"v_{name}": value for name, value in op.values.items()}
-        self._touch(connection, op, statement, values)
+    def _update(
+        self,
+        connection: Connection,
+        table: Table,
+        key_column: str,
+        key: Any,
+        values: Mapping[str, Any],
+        expected: Mapping[str, Any],
+    ) -> int:
+        statement = self._codec.update(table, key_column, tuple(values), tuple(expected))
+        bound = {f"v_{name}": value for name, value in values.items()}
+        bound.update((f"e_{name}", value) for name, value in expected.items())
+        bound["key"] = key
+        return connection.execute(statement.sql, statement.bind(bound)).rowcount
 
-    def _delete(self, connection: Connection, op: Delete) -> None:
-        self._touch(connection, op, self._codec.delete(op.table, op.key_column, tuple(op.expected)), {})
+    def _delete(
+        self, connection: Connection, table: Table, key_column: str, key: Any, expected: Mapping[str, Any]
+    ) -> int:
+        statement = self._codec.delete(table, key_column, tuple(expected))
+        bound = {f"e_{name}": value for name, value in expected.items()}
+        bound["key"] = key
+        return connection.execute(statement.sql, statement.bind(bound)).rowcount
 
-    def _touch(
-        self, connection: Connection, op: Update | Delete, statement: Statement, values: dict[str, Any]
-    ) -> None:
-        """One row changed or deleted; ``Gone`` or ``Changed`` if it is not as it was expected."""
-        values["key"] = op.key
-        values.update((f"e_{name}", value) for name, value in op.expected.items())
-        if connection.execute(statement.sql, statement.bind(values)).rowcount:
-            return
-        if op.expected:
-            query = self._codec.by_key(op.table, op.key_column)
-            found = connection.execute(query.sql, query.bind({"key": op.key})).fetchone()
-            if found is not None:
-                row = query.row(found)
-                raise Changed(op.table.name, op.key, {name: row[name] for name in op.expected})
-        raise Gone(op.table.name, op.key)
+    def _by_key(
+        self, connection: Connection, table: Table, key_column: str, key: Any
+    ) -> Mapping[str, Any] | None:
+        query = self._codec.by_key(table, key_column)
+        found = connection.execute(query.sql, query.bind({"key": key})).fetchone()
+        return None if found is None else query.row(found)
 
-    # ---- references -------------------------------------------------------------------------
+    def _first(
+        self, connection: Connection, table: Table, wanted: str, column: str, value: Any
+    ) -> tuple[Any, ...] | None:
+        query = self._codec.first(table, wanted, column)
+        found: tuple[Any, ...] | None = connection.execute(query.sql, query.bind({"key": value})).fetchone()
+        return found
 
-    def _link(self, connection: Connection, op: Link) -> None:
-        old = self._codec.delete(op.table, OWNER)
-        connection.execute(old.sql, old.bind({"key": op.owner}))
-        if op.targets:
-            new = self._codec.insert(op.table, (OWNER, POSITION, TARGET))
-            [owner] = self._codec.stored(op.table, OWNER, [op.owner])
-            targets = self._codec.stored(op.table, TARGET, op.targets)
-            rows = [(owner, position, target) for position, target in enumerate(targets)]
-            connection.executemany(new.sql, rows)
-
-    def _require(self, connection: Connection, op: Require) -> None:
-        query = self._codec.first(op.table, op.column, op.column)
-        for value in op.values:
-            if connection.execute(query.sql, query.bind({"key": value})).fetchone() is None:
-                message = f"there is no {op.table.name} {value!r} to refer to"
-                raise ValidationError(op.class_name, op.field, value, "reference", message)
-
-    def _unreferred(self, connection: Connection, op: Unreferred) -> None:
-        for referrer, value in op.referrers:
-            query = self._codec.first(referrer.table, referrer.owner, referrer.column)
-            found = connection.execute(query.sql, query.bind({"key": value})).fetchone()
-            if found is not None:
-                raise StillReferred(op.table.name, op.key, referrer.field, found[0])
-
-    # ---- workers ----------------------------------------------------------------------------
-
-    def _begin_stop(self, connection: Connection, op: BeginStop) -> None:
-        connection.execute(_STOPPING, (self.fifos.process, self.fifos.process))
-
-    def _record_problem(self, connection: Connection, op: RecordProblem) -> None:
-        if op.problem is None:
-            connection.execute(_NO_PROBLEM, (self.fifos.process, op.worker))
-        else:
-            connection.execute(_PROBLEM, (self.fifos.process, op.worker, op.problem, op.at))
-
-    # ---- what grows for ever ----------------------------------------------------------------
-
-    def _prune(self, connection: Connection, op: Prune) -> int:
-        return ages.prune(connection, op)
-
-    def _audit(self, connection: Connection, op: Audit) -> int:
-        return record_audit(connection, op)
-
-    def _audit_more(self, connection: Connection, op: AuditMore) -> None:
-        connection.execute(_AUDIT_MORE, (op.affected, op.number))
-
-    # ---- requests that may come twice -------------------------------------------------------
-
-    def _begin_request(self, connection: Connection, op: BeginRequest) -> StoredResponse | None:
-        request, lived = op.request, ages.lived(connection)
-        same = (request.account, request.method, request.path, request.key)
-        found = connection.execute(_REQUEST, (*same, lived - op.kept)).fetchone()
-        if found is not None:
-            fingerprint, process, status, headers, body = found
-            if fingerprint != op.fingerprint:
-                raise RequestMismatch(RequestMismatch.__doc__)
-            if process is None:
-                return StoredResponse(status, headers, body)
-            if process != self.fifos.process and self._locks.alive(process):
-                raise RequestInProgress(RequestInProgress.__doc__)
-        connection.execute(_BEGIN, (*same, op.fingerprint, self.fifos.process, op.now, lived))
-        return None
-
-    def _end_request(self, connection: Connection, op: EndRequest) -> None:
-        request, response = op.request, op.response
-        same = (request.account, request.method, request.path, request.key, self.fifos.process)
-        if response is None:
-            connection.execute(_UNMARK, same)
-            return
-        values = (response.status, response.headers, response.body, *same)
-        if connection.execute(_ANSWERED, values).rowcount == 0:
-            raise ClaimLost("the request is no longer ours to answer; nothing was changed")
-
-
-def record_audit(connection: Connection, op: Audit) -> int:
-    """A line in the record of what operators did, in the caller's transaction; its number."""
-    values = (op.at, op.user, op.host, op.pid, op.action, op.target, op.arguments, op.affected)
-    return connection.execute(_AUDIT, (*values, ages.lived(connection))).lastrowid or 0
+    def _insert_links(self, connection: Connection, table: Table, owner: Any, targets: Sequence[Any]) -> None:
+        statement = self._codec.insert(table, (OWNER, POSITION, TARGET))
+        [stored] = self._codec.stored(table, OWNER, [owner])
+        rows = [
+            (stored, position, target)
+            for position, target in enumerate(self._codec.stored(table, TARGET, targets))
+        ]
+        connection.executemany(statement.sql, rows)

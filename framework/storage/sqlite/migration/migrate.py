@@ -19,6 +19,7 @@ from sqlalchemy import Dialect, Table
 from framework.errors import CannotOpen, Unavailable
 from framework.storage import tables
 from framework.storage.changes import Applied, Plan
+from framework.storage.decisions import upkeep
 from framework.storage.operations import Audit
 from framework.storage.sqlite import backup as sqlite_backup
 from framework.storage.sqlite.dialect import Dialect as SQLiteDialect
@@ -27,7 +28,7 @@ from framework.storage.sqlite.locks import Locks
 from framework.storage.sqlite.migration import schema as sqlite_schema
 from framework.storage.sqlite.migration.apply import Applying, history
 from framework.storage.sqlite.migration.plan import SqlitePlan, plan, undefined
-from framework.storage.sqlite.operations import record_audit
+from framework.storage.sqlite.operations import drive
 from framework.storage.sqlite.users import Users, missing_log
 
 _WAIT = 10.0  # seconds that a lock of another process is waited for
@@ -57,7 +58,7 @@ def applied(
             applying = Applying(connection, dialect)
             applying.apply(found, cause="migrate", copy=copy)
             if audited is not None and found.made:
-                record_audit(connection, audited)
+                drive(connection, upkeep.audit(audited))
             found.statements = applying.statements
     return found, copy
 

@@ -11,37 +11,29 @@ unit that was rolled back.
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from dataclasses import dataclass
 
-Connection = sqlite3.Connection
+from framework.storage.decisions import steps
+from framework.storage.decisions.steps import Decision
 
 SOLITUDE = 10.0  # seconds that a suspect waits for this process to be free, and keeps it for itself, at first
 LOOK_AGAIN = 0.1  # seconds until one that was put off is to ask again
 _ASKS = 1.0  # seconds for which a suspect that waits is believed to be still asked for
 
-_ORPHANS = "SELECT id, item FROM _framework_fifo WHERE owner = ? AND item IS NOT NULL"
-_STOPPING = "SELECT 1 FROM _framework_process WHERE id = ? AND stopping"
-_ORPHAN = "UPDATE _framework_fifo SET item = NULL, epoch = epoch + 1 WHERE id = ?"
-_TAKE_BACK = "UPDATE _framework_item SET attempts = attempts - 1 WHERE id = ?"
-_SUSPECT = "UPDATE _framework_item SET attempts = attempts - 1, suspicion = suspicion + 1 WHERE id = ?"
-_BUSY = "SELECT 1 FROM _framework_fifo WHERE owner = ? AND item IS NOT NULL LIMIT 1"
-_IN_WORK = "SELECT 1 FROM _framework_fifo WHERE name = ? AND owner = ? AND item = ?"
 
-
-def orphan(connection: Connection, owner: int) -> bool:
+def orphan(owner: int) -> Decision[bool]:
     """Take from a dead process all that it had in work; was the only item of it alone, and is to be charged?
 
     A process that was stopping has been ended by somebody, not by its items.
     """
-    orphans = connection.execute(_ORPHANS, (owner,)).fetchall()
-    stopping = connection.execute(_STOPPING, (owner,)).fetchone() is not None
+    orphans = yield steps.ORPHANS, (owner,)
+    stopping = (yield steps.STOPPING, (owner,)) is not None
     alone = len(orphans) == 1 and not stopping
     for fifo_id, item_id in orphans:
-        connection.execute(_ORPHAN, (fifo_id,))
+        yield steps.ORPHAN, (fifo_id,)
         if not alone:
-            connection.execute(_TAKE_BACK if stopping else _SUSPECT, (item_id,))
+            yield steps.TAKE_BACK if stopping else steps.SUSPECT, (item_id,)
     return alone
 
 
@@ -65,7 +57,7 @@ class _Alone:
 
 
 class Suspects:
-    """What one process puts off for the sake of suspects. All times on the machine's steady clock."""
+    """What one process puts off for the sake of suspects. All times on the process's own steady clock."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, _Waiting] = {}
@@ -76,35 +68,35 @@ class Suspects:
         """May anything have to be put off?"""
         return bool(self._waiting) or self._alone is not None
 
-    def put_off(self, connection: Connection, process: int, fifo: str, item_id: int, suspicion: int) -> bool:
+    def put_off(self, process: int, fifo: str, item_id: int, suspicion: int) -> Decision[bool]:
         """Must the head of this FIFO not be delivered to this process now?"""
         now = time.monotonic()
         if suspicion:
-            return self._must_wait(connection, process, fifo, item_id, suspicion, now)
+            return (yield from self._must_wait(process, fifo, item_id, suspicion, now))
         self._waiting.pop(fifo, None)
         if any(not one.delivered and one.asked > now - _ASKS for one in self._waiting.values()):
             return True  # a suspect waits until this process has nothing in work
-        return self._is_kept(connection, process, now)
+        return (yield from self._is_kept(process, now))
 
-    def _must_wait(
-        self, connection: Connection, process: int, fifo: str, item_id: int, suspicion: int, now: float
-    ) -> bool:
+    def _must_wait(self, process: int, fifo: str, item_id: int, suspicion: int, now: float) -> Decision[bool]:
         solitude = SOLITUDE * 2 ** min(suspicion - 1, 30)
         waiting = self._waiting.get(fifo)
         if waiting is None or waiting.item_id != item_id:
             waiting = self._waiting[fifo] = _Waiting(item_id, now + solitude, now)
         waiting.asked = now
-        busy = connection.execute(_BUSY, (process,)).fetchone() is not None
-        waiting.delivered = not busy or (now >= waiting.until and not self._is_kept(connection, process, now))
+        busy = (yield steps.BUSY, (process,)) is not None
+        waiting.delivered = not busy or (
+            now >= waiting.until and not (yield from self._is_kept(process, now))
+        )
         if not busy:
             self._alone = _Alone(fifo, item_id, now + solitude)
         return not waiting.delivered
 
-    def _is_kept(self, connection: Connection, process: int, now: float) -> bool:
+    def _is_kept(self, process: int, now: float) -> Decision[bool]:
         alone = self._alone
         if alone is None:
             return False
-        held = connection.execute(_IN_WORK, (alone.fifo, process, alone.item_id)).fetchone() is not None
+        held = (yield steps.IN_WORK, (alone.fifo, process, alone.item_id)) is not None
         if held and now < alone.until:
             return True
         self._alone = None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from framework.storage import Storage
+from framework.storage.decisions import steps
+from framework.storage.decisions.steps import Asked
+from framework.storage.decisions.suspects import Suspects
+from framework.storage.gathering import drive
 from framework.storage.operations import Acknowledge
-from framework.storage.sqlite.suspects import Suspects
 from tests.contract.processes import Child
 from tests.contract.test_suspects import TAKE, crashes, die, filled, reason, taken
 
@@ -25,18 +27,20 @@ async def test_a_suspect_waits_for_the_process_to_be_free_and_keeps_it_only_for_
     assert await reason(filled, "a") == "suspect"
     assert await reason(filled, "c") == "busy"
     # One whose time is over is delivered beside others: nobody waits for ever, whatever is in work.
-    monkeypatch.setattr("framework.storage.sqlite.suspects.SOLITUDE", 0.0)
+    monkeypatch.setattr("framework.storage.decisions.suspects.SOLITUDE", 0.0)
     assert (await taken(filled, "b")).payload == '"b1"'
     await filled.write([Acknowledge(long.claim)])
     assert await reason(filled, "c") == "kept"  # for the other one, which has just asked
-    monkeypatch.setattr("framework.storage.sqlite.suspects._ASKS", 0.0)
+    monkeypatch.setattr("framework.storage.decisions.suspects._ASKS", 0.0)
     assert (await taken(filled, "c")).payload == '"c2"'
 
 
 @pytest.mark.anyio
 async def test_a_suspect_that_shares_a_second_crash_is_alone_for_longer(filled: Storage, url: str) -> None:
     await die(url, "a", "b")
-    short = "    import framework.storage.sqlite.suspects as suspects\n    suspects.SOLITUDE = 0.0\n" + TAKE
+    short = (
+        "    import framework.storage.decisions.suspects as suspects\n    suspects.SOLITUDE = 0.0\n" + TAKE
+    )
     child = await Child.start(short, url, "a", "b", "c")
     assert [await child.line() for _ in "abc"] == ['"a1"', '"b1"', '"c1"']
     await child.kill()
@@ -60,7 +64,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("framework.storage.sqlite.suspects.time", clock)
+    monkeypatch.setattr("framework.storage.decisions.suspects.time", clock)
     return clock
 
 
@@ -68,28 +72,32 @@ class Process:
     """What the process 1 has in work, and what it puts off."""
 
     def __init__(self) -> None:
-        self._connection = sqlite3.connect(":memory:")
-        self._connection.execute("CREATE TABLE _framework_fifo (name TEXT, owner INTEGER, item INTEGER)")
+        self._in_work: dict[str, tuple[int, int]] = {}
         self.suspects = Suspects()
 
     def begin(self, fifo: str, item_id: int, owner: int = 1) -> None:
-        self._connection.execute("INSERT INTO _framework_fifo VALUES (?, ?, ?)", (fifo, owner, item_id))
+        self._in_work[fifo] = (owner, item_id)
 
     def end(self, fifo: str) -> None:
-        self._connection.execute("DELETE FROM _framework_fifo WHERE name = ?", (fifo,))
+        del self._in_work[fifo]
 
     def gets(self, fifo: str, item_id: int, suspicion: int = 0) -> bool:
-        return not self.suspects.put_off(self._connection, 1, fifo, item_id, suspicion)
+        return not drive(self.suspects.put_off(1, fifo, item_id, suspicion), self._answer)
 
-    def close(self) -> None:
-        self._connection.close()
+    def _answer(self, asked: Asked) -> Any:
+        step, parameters = asked
+        if step is steps.BUSY:
+            found = any(owner == parameters[0] for owner, _ in self._in_work.values())
+        else:
+            assert step is steps.IN_WORK
+            fifo, *which = parameters
+            found = self._in_work.get(fifo) == tuple(which)
+        return (1,) if found else None
 
 
 @pytest.fixture
-def process() -> Iterator[Process]:
-    process = Process()
-    yield process
-    process.close()
+def process() -> Process:
+    return Process()
 
 
 SOLITUDES = [(1, 10.0), (2, 20.0), (3, 40.0), (31, 10.0 * 2**30), (32, 10.0 * 2**30), (10**6, 10.0 * 2**30)]
