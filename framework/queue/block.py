@@ -10,8 +10,10 @@ from contextvars import ContextVar
 from typing import Any
 
 from framework.definitions import FifoPolicy
+from framework.errors import ClaimLost
 from framework.observing import trace
 from framework.observing.request_id import REQUEST_ID
+from framework.storage.holds import Hold
 from framework.storage.operations import Claim, Delivery
 from framework.transactions.session import CLAIMS
 
@@ -26,9 +28,12 @@ Beside = concurrent.futures.Future[Any] | asyncio.Task[Any]
 
 
 class Block:
-    """Begins where it is made, in the task that works; ``leave`` must be called in the same task."""
+    """Begins where it is made, in the task that works; ``leave`` must be called in the same task.
 
-    def __init__(self, delivery: Delivery, policy: FifoPolicy) -> None:
+    ``disowned`` is the storage's: done when this process has lost its claims, which cancels the block.
+    """
+
+    def __init__(self, delivery: Delivery, policy: FifoPolicy, disowned: asyncio.Future[str]) -> None:
         self.delivery = delivery
         self.claim: Claim = delivery.claim
         self.acknowledged = False
@@ -42,6 +47,7 @@ class Block:
         REQUEST_ID.set(delivery.request_id)
         loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
+        self._hold = Hold(disowned)
         self._began = loop.time()
         self._slow = loop.call_later(policy.slow_after, self._warn)
         self._limit = loop.call_later(policy.timeout, self._expire) if policy.timeout is not None else None
@@ -56,8 +62,13 @@ class Block:
         self.acknowledged = True
         CLAIMS.set(tuple(claim for claim in CLAIMS.get() if claim != self.claim))
 
-    def leave(self, error: BaseException | None) -> TimeoutError | None:
-        """End the block; the error of a block that its own time-out cancelled."""
+    @property
+    def disowned(self) -> bool:
+        """Has the claim been lost while the block ran?"""
+        return self._hold.lost is not None
+
+    def leave(self, error: BaseException | None) -> TimeoutError | ClaimLost | None:
+        """End the block; the error of a block that its own time-out cancelled, or the loss of its claim."""
         self._slow.cancel()
         if self._limit is not None:
             self._limit.cancel()
@@ -65,8 +76,9 @@ class Block:
         CLAIMS.set(tuple(claim for claim in CLAIMS.get() if claim != self.claim))
         BLOCKS.set(tuple(block for block in BLOCKS.get() if block is not self))
         REQUEST_ID.set(self._outer)
+        lost = self._hold.leave(error)
         if not self._overdue:
-            return None
+            return lost
         # Take our own cancellation back, as asyncio.timeout does: the task itself is to go on.
         task = self._task
         if task is not None and task.uncancel() == 0 and isinstance(error, asyncio.CancelledError):

@@ -142,7 +142,9 @@ class Fifo:
             self._entered.append((asyncio.current_task(), None))
             return None
         item = self._decoded(delivery)
-        self._entered.append((asyncio.current_task(), Block(delivery, self._policy)))
+        self._entered.append(
+            (asyncio.current_task(), Block(delivery, self._policy, self._session.storage.disowned))
+        )
         return item
 
     def _decoded(self, delivery: Delivery) -> Any:
@@ -160,8 +162,8 @@ class Fifo:
         block = self._leave()
         if block is None:
             return
-        overdue = block.leave(error)
-        failed = overdue or error
+        ended = block.leave(error)
+        failed = ended or error
         run = RUN.get()
         if failed is None:
             self._settlements.hand_in(Acknowledge(block.claim, settled=block.acknowledged))
@@ -172,12 +174,14 @@ class Fifo:
         self._settlements.hand_in_after(block, settlement)
         if run:
             run.charges.append(Charge(failed, _fate(settlement), block.delivery.request_id))
-        if overdue is not None:
-            raise overdue from error
+        if ended is not None:
+            raise ended from error
 
     def _settlement(self, block: Block, error: BaseException) -> Settlement:
         """What becomes of an item whose block ended by an exception."""
         policy, claim = self._policy, block.claim
+        if block.disowned:  # nobody's fault; written only if nobody else has taken the item over
+            return Release(claim, settled=block.acknowledged)
         if not self._session.running and isinstance(error, _OF_A_STOP):
             return Release(claim, settled=block.acknowledged)
         if isinstance(error, Unavailable) and not block.acknowledged:

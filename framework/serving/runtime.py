@@ -35,6 +35,7 @@ from framework.serving import neighbours, retention
 from framework.serving.housekeeping import keep_house
 from framework.serving.snapshot import Snapshot, bind
 from framework.storage import Storage, open_storage
+from framework.storage.holds import Hold
 from framework.storage.operations import BeginStop, RecordPolicy, Release
 from framework.storage.statements import Statements
 from framework.transactions.session import Session
@@ -126,12 +127,13 @@ class Runtime:
         try:
             async with asyncio.timeout(START_WAIT) as bound, storage.alone("(start)"):
                 bound.reschedule(None)
-                self.beside = neighbours.compare(mine, await neighbours.running(storage))
-                await storage.ensure_tables(self.snapshot.atoms.records)
-                self._policies.adopt(self.beside.policies)
-                if serving:
-                    await self._record_policies(storage)
-                    await neighbours.enter(storage, mine, self._folder)
+                with Hold(storage.disowned):
+                    self.beside = neighbours.compare(mine, await neighbours.running(storage))
+                    await storage.ensure_tables(self.snapshot.atoms.records)
+                    self._policies.adopt(self.beside.policies)
+                    if serving:
+                        await self._record_policies(storage)
+                        await neighbours.enter(storage, mine, self._folder)
         except TimeoutError:
             raise CannotOpen(
                 f"another start on this database has not ended for {START_WAIT:g} s: it may be stopped or hang; "

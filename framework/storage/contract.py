@@ -5,10 +5,18 @@ it is durable.** The storage knows nothing of definitions: a class reaches it as
 an item as JSON text. The operations themselves are in ``framework.storage.operations``.
 
 Cancelling a caller of ``write`` cancels the waiting, not the unit: it is stored whole or not at all.
+
+**What a process holds.** Claims of items, requests in progress and the locks of ``alone`` belong to a process, never
+to a length of time: a slow or stopped owner keeps them, and one that has died has lost them at once. An engine whose
+holds hang on something that can break while the process lives (a session of a server, a lease) owes two things. It
+tells ``disowned``, and it gives nothing of it to anybody else before ``disowned`` was told, or could have been, and
+five seconds have passed: in them the work is cancelled. What the process claims afterwards it holds anew. The epoch of
+a claim still refuses each late write.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Protocol, TypeVar
@@ -141,8 +149,19 @@ class Storage(Protocol):
     async def until_lost(self) -> str:
         """Wait for that to happen; what was lost and where its content is, for the operator."""
 
+    @property
+    def disowned(self) -> asyncio.Future[str]:
+        """Done when this process has lost all that it holds; the reason. Then a new one, for what it holds anew.
+
+        Whoever works under a claim or in ``alone`` does so in a ``Hold`` (``framework.storage.holds``), which ends
+        the work. A lost database has no new one: it stays done. Who awaits it does so in ``asyncio.shield``.
+        """
+
     def alone(self, name: str) -> AbstractAsyncContextManager[None]:
-        """A lock that one holder in the whole installation has; waits for it; freed when its process dies."""
+        """A lock that one holder in the whole installation has; waits for it; freed when its process dies.
+
+        It does not end its block by itself when the lock is lost: see ``disowned``.
+        """
 
     async def drained_at(self) -> float | None:
         """When the drain in force was asked for, in seconds since 1970; None when there is none."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
+from types import TracebackType
 from typing import Any
 
 from framework.definitions import WorkerDefinition
@@ -21,6 +22,7 @@ from framework.observing.request_id import REQUEST_ID
 from framework.process.shutdown import GRACE, LAST_WORD
 from framework.process.supervision import Supervised
 from framework.queue.block import BLOCKS
+from framework.storage.holds import Hold
 from framework.storage.operations import RecordProblem
 from framework.transactions.looks import Looks
 from framework.transactions.session import CLAIMS, RUN, SCRIPT, Charge, Run, Session, script_of
@@ -100,10 +102,10 @@ class Reflector:
 
     async def _run(self, worker: WorkerDefinition, function: Callable[[], Awaitable[Any]]) -> None:
         SCRIPT.set(worker.name)  # this task is its alone
-        async with self._place(worker):
+        async with self._place(worker) as hold:
             record = {"action": "worker_start", "worker": worker.name}
             logger.info("worker %s runs", worker.name, extra=record)
-            await self._repeat(worker, function)
+            await self._repeat(worker, function, hold)
 
     def _tell(self, worker: WorkerDefinition, problem: str | None) -> None:
         """Record in the database that a worker cannot run, or can again: for those who look from outside."""
@@ -117,16 +119,18 @@ class Reflector:
         except StorageError as error:
             logger.warning("it cannot be recorded how worker %s does: %s", worker, error)
 
-    def _place(self, worker: WorkerDefinition) -> AbstractAsyncContextManager[Any]:
+    def _place(self, worker: WorkerDefinition) -> AbstractAsyncContextManager[Hold | None]:
         if worker.mode == "single":
             return _UntilStopped(self._session, self._session.storage.alone(f"worker {worker.name}"))
         return nullcontext()
 
-    async def _repeat(self, worker: WorkerDefinition, function: Callable[[], Awaitable[Any]]) -> None:
+    async def _repeat(
+        self, worker: WorkerDefinition, function: Callable[[], Awaitable[Any]], hold: Hold | None
+    ) -> None:
         known: set[str] = set()
         looks = Looks()
         wait = ERROR_WAIT_FIRST
-        while self._session.running:
+        while self._session.running and (hold is None or hold.lost is None):
             run = Run(worker.name, looks)
             token = RUN.set(run)
             # Nothing of the last call is carried over, not even of a block that was left in another context.
@@ -188,14 +192,18 @@ def _from_outside(error: BaseException) -> bool:
 
 
 class _UntilStopped:
-    """Enters a lock that may have to be waited for, but not beyond a stop of the session."""
+    """Enters a lock that may have to be waited for, but not beyond a stop of the session.
+
+    When the lock is lost the block is cancelled, and ends with ``ClaimLost``.
+    """
 
     def __init__(self, session: Session, lock: AbstractAsyncContextManager[None]) -> None:
         self._session = session
         self._lock = lock
         self._held = False
+        self._hold: Hold | None = None
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Hold | None:
         entering = asyncio.ensure_future(self._lock.__aenter__())
         stopped = asyncio.ensure_future(self._session.stopped())
         try:
@@ -203,10 +211,17 @@ class _UntilStopped:
             if entering.done():
                 entering.result()
                 self._held = True
+                self._hold = Hold(self._session.storage.disowned)
         finally:
             stopped.cancel()
             entering.cancel()
+        return self._hold
 
-    async def __aexit__(self, *exc: Any) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        lost = None if self._hold is None else self._hold.leave(error)
         if self._held:
-            await self._lock.__aexit__(*exc)
+            await self._lock.__aexit__(kind, error, trace)
+        if lost is not None:
+            raise lost from error

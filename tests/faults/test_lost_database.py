@@ -185,6 +185,41 @@ def test_nothing_is_answered_when_it_is_lost(server: Server, folder: Path) -> No
     assert server.wait() == 1
 
 
+SLOW = """
+name: slow
+mode: MODE
+script: |
+  async def consume():
+      async with FIFO("orders") as order:
+          if order is not None:
+              logger.warning("begun")
+              try:
+                  await asyncio.sleep(600)
+              except asyncio.CancelledError:
+                  logger.warning("cancelled")
+                  raise
+"""
+
+
+@pytest.mark.parametrize("mode", ["single", "multi"])
+def test_what_is_in_work_ends_at_once_when_it_is_lost(folder: Path, tmp_path: Path, mode: str) -> None:
+    """Nobody may begin it again from a copy while it still runs, however long a stop gives it."""
+    (folder / "definitions" / "slow.yaml").write_text(SLOW.replace("MODE", mode))
+    (tmp_path / "logs").mkdir()
+    options = ("--stop-timeout", 600)
+    database = f"sqlite:///{folder}/orders.db"
+    server = Server(folder / "definitions", tmp_path / "logs", *options, database=database).ready()
+    try:
+        assert server.request("POST", "/orders/1", token=None).code == 202
+        until(lambda: "begun" in server.err)
+        replace(folder)
+        assert server.wait() == 1
+    finally:
+        server.close()
+    assert "cancelled" in server.err
+    assert "has lost what it held in the database" in server.err
+
+
 def test_a_start_does_not_pass_over_what_was_saved(server: Server, folder: Path, tmp_path: Path) -> None:
     assert server.request("POST", "/orders/1", token=None).code == 202
     delete(folder)

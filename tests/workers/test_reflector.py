@@ -23,6 +23,7 @@ from framework.serving.snapshot import bind
 from framework.storage import Storage, open_storage
 from framework.transactions.session import Session
 from framework.workers.reflector import Reflector
+from tests.contract.sessions import Sessions
 
 pytestmark = pytest.mark.anyio
 
@@ -225,6 +226,65 @@ async def test_one_who_stands_by_stops_at_once(start: Start, url: str) -> None:
         await two.stop()
         assert time.monotonic() - started < 1
         assert two.heard == []
+
+
+# ---- a process that loses what it holds -----------------------------------------------------
+
+IN_WORK = """
+    async def consume():
+        fifo = FIFO("q")
+        try:
+            async with fifo as item:
+                if item is not None:
+                    qprint(f"begun {item}, attempt {fifo.attempt}")
+                    await asyncio.sleep(item)
+        except BaseException as error:
+            qprint(type(error).__name__)
+            raise
+"""
+
+SWALLOWING = """
+    async def consume():
+        qprint("in")
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            qprint("swallowed")
+"""
+
+
+@pytest.mark.parametrize(("mode", "seen"), [("multi", "ClaimLost"), ("single", "CancelledError")])
+async def test_what_is_in_work_ends_with_its_hold_and_is_taken_up_anew(
+    start: Start, url: str, caplog: pytest.LogCaptureFixture, mode: str, seen: str
+) -> None:
+    async with Sessions.open(url) as sessions:
+        one = await start(worker("w", IN_WORK, mode), storage=sessions)
+        await one.fifos("q").put(60)
+        await one.until(lambda heard: heard == ["begun 60, attempt 1"])
+        await sessions.drop(asyncio.create_task(one.until(lambda heard: seen in heard)))
+        await one.until(lambda heard: len(heard) > 2)
+        # It was not charged, and is taken up anew.
+        assert one.heard == ["begun 60, attempt 1", seen, "begun 60, attempt 1"]
+        assert any("has lost what it held" in record.getMessage() for record in caplog.records)
+        two = await start(worker("w", IN_WORK, mode))
+        await one.stop(0.1)
+        await two.until(lambda heard: heard == ["begun 60, attempt 1"])
+        await two.stop(0.1)
+
+
+async def test_a_single_worker_that_swallows_its_cancellation_is_not_called_again_without_its_lock(
+    start: Start, url: str
+) -> None:
+    async with Sessions.open(url) as sessions:
+        one = await start(worker("w", SWALLOWING, "single"), storage=sessions)
+        await one.until(lambda heard: "in" in heard)
+        two = await start(worker("w", SWALLOWING, "single"))
+        await sessions.drop(asyncio.create_task(one.until(lambda heard: "swallowed" in heard)))
+        await two.until(lambda heard: "in" in heard)
+        assert one.heard == ["in", "swallowed"]
+        await two.stop(0.1)
+        await one.until(lambda heard: heard.count("in") == 2)
+        await one.stop(0.1)
 
 
 # ---- failures -------------------------------------------------------------------------------

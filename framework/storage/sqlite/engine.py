@@ -229,6 +229,11 @@ class SqliteStorage:
         """See the contract."""
         return await self._guard.until_lost()
 
+    @property
+    def disowned(self) -> asyncio.Future[str]:
+        """See the contract. The system keeps our locks: they go with the files, or with our descriptor of them."""
+        return self._guard.disowned
+
     def _renew_sockets(self) -> None:
         """Somebody has tidied up the folder beside the database: no lock is lost with it, only the sockets."""
         if self._sockets.is_lost:

@@ -36,6 +36,7 @@ class Guard:
         self._loop = asyncio.get_running_loop()
         self._noticed = asyncio.Event()
         self._told: asyncio.Future[str] = self._loop.create_future()
+        self.disowned: asyncio.Future[str] = self._loop.create_future()
         self._rescuing = False
         self._task: asyncio.Task[None] | None = None
 
@@ -46,7 +47,8 @@ class Guard:
     @property
     def forbids_closing(self) -> bool:
         """Would SQLite, with the last connection, write its log over what others have put there?"""
-        return self.lost is not None and self.lost.fate in (Fate.LOG_REPLACED, Fate.OVERWRITTEN)
+        fates = (Fate.LOG_REPLACED, Fate.OVERWRITTEN, Fate.UNLOCKED)
+        return self.lost is not None and self.lost.fate in fates
 
     def require(self) -> None:
         """``DatabaseLost`` when it is."""
@@ -100,6 +102,7 @@ class Guard:
             with suppress(TimeoutError):
                 async with asyncio.timeout(INTERVAL):
                     await self._noticed.wait()
+        self.disowned.set_result(str(self.lost))
         logger.error("%s: nothing is answered any more", self.lost, extra={"action": "database_lost"})
         try:
             await wake()

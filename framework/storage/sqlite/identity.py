@@ -32,6 +32,7 @@ class Fate(Enum):
     LOG_LOST = auto()  # the database file is there, nobody can have written to it, and we have its log
     LOG_REPLACED = auto()  # others may have written what does not go together with what we have open
     OVERWRITTEN = auto()  # the content is another one, and what we have open is a mixture
+    UNLOCKED = auto()  # the files are as they were, and the locks of this process on them are gone
 
 
 class Lost(DatabaseLost):
@@ -83,9 +84,12 @@ class Identity:
         return self.lost
 
     def check_content(self) -> Lost | None:
-        """``check``, and whether the content was overwritten in place."""
-        if self.check() is None and self._files and self._is_overwritten():
-            self.lost = self._overwritten()
+        """``check``, whether the content was overwritten in place, and whether our locks still hold."""
+        if self.check() is None and self._files:
+            try:
+                self.lost = self._unlocked() or (self._overwritten() if self._is_overwritten() else None)
+            except OSError:
+                pass  # it cannot be told: a disk that does not answer, say
         return self.lost
 
     def _examine(self) -> Lost | None:
@@ -117,6 +121,15 @@ class Identity:
         if now is not None:
             what += ", and another file is in its place"
         return Lost(f"the database {self.path} {what}", fate)
+
+    def _unlocked(self) -> Lost | None:
+        if self._ranges.hold():
+            return None
+        return Lost(
+            f"a script or a library has closed the descriptor by which this process has the database {self.path} "
+            "locked (it closed numbers that it had not opened, as os.closerange does)",
+            Fate.UNLOCKED,
+        )
 
     def _is_overwritten(self) -> bool:
         header = self._ranges.header(_HEADER)

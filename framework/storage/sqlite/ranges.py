@@ -55,6 +55,10 @@ class Ranges:
         """The bytes in a range that anybody holds, ourselves included."""
         return self._file.holders(first, length)
 
+    def hold(self) -> bool:
+        """Do our locks still hold? They are gone when somebody in this process has closed the descriptor."""
+        return self._file.is_ours()
+
     def stat(self) -> os.stat_result:
         """The file that was opened, wherever its name points by now."""
         return os.fstat(self._file.number)
@@ -125,6 +129,19 @@ class _File:
                 (begin, stop - begin) for begin, stop in ((start, at), (end, start + size)) if stop > begin
             ]
         return sorted(found)
+
+    def is_ours(self) -> bool:
+        """Is the descriptor still the file's? One that is not is never used again: it may be somebody else's by now."""
+        with _guard:
+            if self.number >= 0:
+                try:
+                    found = os.fstat(self.number)
+                except OSError:
+                    found = None
+                if found is None or (found.st_dev, found.st_ino) != self._key:
+                    _files.pop(self._key, None)
+                    self.number = -1
+            return self.number >= 0
 
     def leave(self) -> None:
         with _guard:

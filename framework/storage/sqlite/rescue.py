@@ -31,6 +31,8 @@ def rescue(connection: sqlite3.Connection, path: str, lost: Lost, locks: Locks) 
     """
     if lost.fate is Fate.MOVED:
         return "The files are whole where they are now: move them back together, or name them with --database"
+    if lost.fate is Fate.UNLOCKED:
+        return "Everything that was answered is in the database file: start again"
     if lost.fate is Fate.OVERWRITTEN:
         return _set_log_aside(path)
     noticed = time.time()
