@@ -184,15 +184,14 @@ async def log_on(storage: Storage, key: bytes | str, *, expires_in: float) -> Lo
     row = await storage.load(ACCOUNT, "key_hash", digest)
     if row is None or not secrets.compare_digest(row["key_hash"], digest):
         return None
-    secret, now = secrets.token_urlsafe(32), time.time()
-    lived = (await storage.age()).lived
-    token = insert_token(secret, account=row["name"], now=now, lived=lived, expires_in=expires_in)
+    secret, now = secrets.token_urlsafe(32), await storage.age()
+    token = insert_token(secret, account=row["name"], made=now, expires_in=expires_in)
     try:
         # By the key: disabled, removed or given another one in between, it is no key any more.
-        await storage.write([Update(ACCOUNT, "key_hash", digest, {"logged_on_at": now}), token])
+        await storage.write([Update(ACCOUNT, "key_hash", digest, {"logged_on_at": now.wall}), token])
     except Gone:
         return None
-    return LoggedOn(row["name"], secret, now + expires_in)
+    return LoggedOn(row["name"], secret, now.wall + expires_in)
 
 
 async def _change(storage: Storage, name: str, *operations: Operation) -> None:

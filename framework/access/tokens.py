@@ -20,6 +20,7 @@ from sqlalchemy import select
 from framework.access.caller import OPERATOR, Caller
 from framework.access.roles import NO_RIGHTS, Rights, Roles
 from framework.errors import Gone
+from framework.storage.age import Age
 from framework.storage.contract import Storage
 from framework.storage.operations import Delete, Insert, Operation
 from framework.storage.tables import ACCOUNT, TOKEN
@@ -66,18 +67,17 @@ async def issue(
     ``also`` is written in the same transaction.
     """
     secret = secrets.token_urlsafe(32)
-    lived = (await storage.age()).lived
-    token = insert_token(secret, account=account, now=time.time(), lived=lived, expires_in=expires_in)
+    token = insert_token(secret, account=account, made=await storage.age(), expires_in=expires_in)
     await storage.write([token, *also])
     return secret
 
 
-def insert_token(secret: str, *, account: str | None, now: float, lived: float, expires_in: float) -> Insert:
+def insert_token(secret: str, *, account: str | None, made: Age, expires_in: float) -> Insert:
     """The operation that makes a token valid, for who has more to write in the same transaction.
 
-    ``now`` is the wall clock, ``lived`` the database's own.
+    ``made`` is the time now by the database's clocks.
     """
-    times = {"created_at": now, "expires_at": now + expires_in, "lived_at": lived}
+    times = {"created_at": made.wall, "expires_at": made.wall + expires_in, "lived_at": made.lived}
     return Insert(TOKEN, {"hash": hashed(secret), "account": account, **times})
 
 
@@ -148,11 +148,11 @@ class Tokens:
 
     async def _left(self, token: Token) -> float:
         """Seconds that a token is valid for; not longer than it was made for, where the clock was set back."""
-        left = token.expires_at - time.time()
+        now = await self._storage.age()
+        left = token.expires_at - now.wall
         if left <= 0 or token.lived_at is None:
             return left
-        lived = (await self._storage.age()).lived - token.lived_at
-        return min(left, token.expires_at - token.created_at - lived)
+        return min(left, token.expires_at - token.created_at - (now.lived - token.lived_at))
 
     async def _find(self, digest: bytes) -> Token | None:
         row = await self._storage.load(TOKEN, "hash", digest)

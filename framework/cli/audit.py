@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -40,7 +39,8 @@ def audit(limit: int, since: float | None, database: str, format_: str) -> None:
     async def work(storage: Storage) -> list[Entry]:
         from framework.access import audit
 
-        return await audit.listed(storage, limit=limit, since=None if since is None else time.time() - since)
+        earliest = None if since is None else (await storage.age()).wall - since
+        return await audit.listed(storage, limit=limit, since=earliest)
 
     found = verbs.look(database, work)
     if format_ == "json":

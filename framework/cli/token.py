@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import click
 
 from framework.cli import options, streams
@@ -88,7 +86,7 @@ async def _list(database: str) -> list[dict[str, object]]:
 
     async with open_storage(database, create=False, reading=True) as storage:
         found = await tokens.listed(storage)
-    now = time.time()
+        now = (await storage.age()).wall
     return [
         {
             "id": token.id,

@@ -12,6 +12,14 @@ holds hang on something that can break while the process lives (a session of a s
 tells ``disowned``, and it gives nothing of it to anybody else before ``disowned`` was told, or could have been, and
 five seconds have passed: in them the work is cancelled. What the process claims afterwards it holds anew. The epoch of
 a claim still refuses each late write.
+
+**Time is the database's** wherever processes compare it, never a process's own. An engine has two clocks. A steady one
+that nobody can set measures what is waited for: back-offs, and the *time lived* by which things become old
+(``framework.storage.age``). A wall clock tells people when something was, and has a say only where the steady one
+cannot: it began anew with the machine. ``age`` gives both. Where all processes are on one machine, as on SQLite, both
+are that machine's. A server gives its own: its wall clock may be set, so the time lived is kept in the database, and
+only grows by what the steady clock has measured. Times that an operation brings along (``now``, ``put_at``, ``at``) are
+those of its sender: they are shown to people, and nothing is decided by them alone.
 """
 
 from __future__ import annotations

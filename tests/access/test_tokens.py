@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -170,11 +171,30 @@ async def test_a_clock_that_was_set_back_makes_no_token_live_longer(
     secret = (await tokens.issue(storage, expires_in=64)).encode()
     began = (await storage.age()).lived
     lived = began
-    monkeypatch.setattr(storage, "age", lambda: _later(SimpleNamespace(lived=lived)))
+    monkeypatch.setattr(storage, "age", lambda: _later(SimpleNamespace(wall=clock.now, lived=lived)))
     clock.now += wall
     for passed, valid in ((63.0, True), (64.5, False), (1000.0, False)):
         lived = began + passed
         assert (await Tokens(storage).check(secret) is not None) is valid, passed
+
+
+@pytest.mark.parametrize("ahead", [-7200.0, 7200.0])
+async def test_a_process_whose_own_clock_is_wrong_reads_tokens_by_that_of_the_database(
+    storage: Storage, clock: Clock, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    """Where the database is on another machine, its clock is what all processes share."""
+    began = now = await storage.age()
+    monkeypatch.setattr(storage, "age", lambda: _later(now))
+    clock.now += ahead
+    secret = (await tokens.issue(storage, expires_in=64)).encode()
+    await _account(storage, "alice")
+    logged_on = await accounts.log_on(storage, await accounts.rotate(storage, "alice"), expires_in=64)
+    assert logged_on is not None
+    assert logged_on.expires_at == began.wall + 64
+    for passed, valid in ((0.0, True), (63.0, True), (64.5, False)):
+        now = replace(began, wall=began.wall + passed, lived=began.lived + passed)
+        for one in (secret, logged_on.token.encode()):
+            assert (await Tokens(storage).check(one) is not None) is valid
 
 
 async def _later(value: Any) -> Any:

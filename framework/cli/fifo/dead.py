@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -179,7 +178,8 @@ async def _meant(storage: Storage, fifo: str, older: float | None) -> tuple[int,
     """How many dead letters of the FIFO are meant, and before when they died, by both clocks."""
     if older is None:
         return (await access.known(storage, fifo)).dead, None, None
-    before, lived_before = time.time() - older, (await storage.age()).lived - older
+    now = await storage.age()
+    before, lived_before = now.wall - older, now.lived - older
     of_wall, number = await storage.count_dead(fifo, before, lived_before)
     if of_wall > number:
         click.echo(

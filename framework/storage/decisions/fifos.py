@@ -37,7 +37,8 @@ def put(op: Put, _: Process) -> Decision[int]:
     """See ``Put``."""
     if op.key is not None:
         lived = yield steps.LIVED, ()
-        sought = (op.fifo, op.key, lived - op.key_window, op.put_at, op.key_window)
+        now = yield steps.NOW, ()
+        sought = (op.fifo, op.key, lived - op.key_window, now, op.key_window)
         known = yield steps.KNOWN_KEY, sought
         if known is not None:
             return int(known[0])
@@ -53,7 +54,7 @@ def put(op: Put, _: Process) -> Decision[int]:
         assert item_id is not None
     if op.key is not None:
         yield steps.FORGET_KEYS, (op.fifo, lived - op.key_window)
-        yield steps.KEEP_KEY, (op.fifo, op.key, item_id, op.put_at, lived)
+        yield steps.KEEP_KEY, (op.fifo, op.key, item_id, now, lived)
     return item_id
 
 

@@ -49,6 +49,9 @@ NOTHING, ROW, ROWS, COUNT, NEW_ID, VALUE = Answer
 ALIVE = Step("ALIVE", VALUE, "process")
 # Seconds on a clock that nobody can set, the same for all processes. It may begin anew with the machine.
 STEADY = Step("STEADY", VALUE)
+# Seconds since 1970 on the database's wall clock, the same for all processes. `now`, `put_at` and `at` of an operation
+# are those of its sender: they are shown to people, and nothing is decided by them alone.
+NOW = Step("NOW", VALUE)
 # The time lived, now: see framework.storage.age. It is remembered that somebody has looked.
 LIVED = Step("LIVED", VALUE)
 # The time lived, the time lived when the database was first seen, and the wall clock; remembered as well.

@@ -22,11 +22,12 @@ _PRUNED: Mapping[str, tuple[Step, ...]] = {
 }
 
 
-def register(host: str, pid: int, now: float) -> Decision[int]:
+def register(host: str, pid: int) -> Decision[int]:
     """A number for a process; those that died and have nothing in work are forgotten.
 
     It is alive by its number only after the commit.
     """
+    now = yield steps.NOW, ()
     number: int = yield steps.REGISTER, (host, pid, now)
     idle = yield steps.IDLE_PROCESSES, (now - _NEWBORN,)
     for (process,) in idle:

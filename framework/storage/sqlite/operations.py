@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Executable, Table
 
+from framework.storage import age
 from framework.storage.codec import Codec
 from framework.storage.decisions import DECISIONS, fifos, steps, upkeep
 from framework.storage.decisions.process import Process
@@ -56,7 +57,14 @@ def _look(connection: Connection) -> tuple[float, float, float]:
 
 ANSWERS: Answers = {
     **{step: (text, _FETCH[step.answer]) for step, text in TEXTS.items()},
-    **_by_functions({steps.STEADY: lambda _: time.monotonic(), steps.LIVED: ages.lived, steps.LOOK: _look}),
+    **_by_functions(
+        {
+            steps.STEADY: lambda _: age.steady(),
+            steps.NOW: lambda _: time.time(),
+            steps.LIVED: ages.lived,
+            steps.LOOK: _look,
+        }
+    ),
 }
 """What any connection answers; without the rows of tables, and who is alive."""
 
@@ -104,7 +112,7 @@ class Operations:
 
     def register(self, connection: Connection) -> int:
         """A number for this process. Its lock is taken after the commit."""
-        decision = upkeep.register(socket.gethostname(), os.getpid(), time.time())
+        decision = upkeep.register(socket.gethostname(), os.getpid())
         return drive(connection, decision, self._answers)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from typing import Any
 
+from framework.storage import age
 from framework.storage.operations import DeadLetter, FifoState, InWorkState, ItemState
 
 Read = Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]]
@@ -126,6 +126,6 @@ def _item(
     delay: float,
     *rest: Any,
 ) -> ItemState:
-    wait = not_before - time.monotonic()
+    wait = not_before - age.steady()
     retry_in = wait if 0 < wait <= delay else 0.0
     return ItemState(id_, payload, key, put_at, attempts, crashes, bool(held), retry_in, *rest)
