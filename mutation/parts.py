@@ -81,6 +81,7 @@ PARTS = (
             "tests/contract/test_queues.py",
             "tests/contract/test_dead_letters.py",
             "tests/contract/test_suspects.py",
+            "tests/storage/test_decisions.py",
             "tests/contract/sqlite/test_sqlite_clock.py",
             "tests/contract/test_solitude.py",
         ),
