@@ -25,7 +25,7 @@ from framework.errors import CannotOpen, Stopping
 from framework.gateway.app import Gateway
 from framework.gateway.logon import DEFAULT_EXPIRY
 from framework.gateway.wire.accesslog import AccessLog
-from framework.gateway.wire.connection import Connection, protocol
+from framework.gateway.wire.connection import ClientConnection, protocol
 from framework.gateway.wire.limits import DEFAULTS, Limits
 from framework.gateway.wire.sharing import Listening
 from framework.process.shutdown import FORCED, LAST_WORD, Shutdown
@@ -58,8 +58,8 @@ class _Uvicorn(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if counter % _LOOK_EVERY == 0:
-            connections = cast("set[Connection]", self.server_state.connections)
-            self._listening.look(connections, asyncio.get_running_loop().time())
+            connections = cast("set[ClientConnection]", self.server_state.connections)
+            self._listening.tick(connections, asyncio.get_running_loop().time())
         return self.should_exit
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -32,7 +32,7 @@ STATUS_LINES = {
 
 
 class Line(Protocol):
-    """What an exchange needs of its connection."""
+    """What an exchange needs of the side of its connection that answers."""
 
     @property
     def date(self) -> bytes:
@@ -52,17 +52,21 @@ class Line(Protocol):
     def abort(self) -> None:
         """Cut the connection off: the client sees that the answer is not whole."""
 
-    def stays(self, exchange: Exchange) -> bool:
-        """May the connection be used again after this response?"""
-
     def answered(self, exchange: Exchange) -> None:
         """The response is complete; on to the next request."""
+
+
+class BodySource(Protocol):
+    """What an exchange needs of the side of its connection that reads."""
 
     def body_is_due(self) -> None:
         """The client has time for the next portion of the body from now on."""
 
     def resume_reading(self) -> None:
         """Take more of the body from the client."""
+
+    def allows_reuse(self, exchange: Exchange) -> bool:
+        """May the connection be used again after this response?"""
 
 
 class Exchange:
@@ -71,10 +75,11 @@ class Exchange:
     __slots__ = (
         "_changed",
         "_chunked",
-        "_connection",
         "_expects",
         "_left",
+        "_line",
         "_pieces",
+        "_source",
         "_told",
         "began",
         "complete",
@@ -90,9 +95,17 @@ class Exchange:
     )
 
     def __init__(
-        self, connection: Line, scope: dict[str, Any], id_: str, *, keep_alive: bool, expects: bool
+        self,
+        line: Line,
+        source: BodySource,
+        scope: dict[str, Any],
+        id_: str,
+        *,
+        keep_alive: bool,
+        expects: bool,
     ) -> None:
-        self._connection = connection
+        self._line = line
+        self._source = source
         self.scope = scope
         self.id = id_
         self.keep_alive = keep_alive
@@ -135,7 +148,7 @@ class Exchange:
             error,
             extra={"action": "response_cut"},
         )
-        self._connection.abort()
+        self._line.abort()
 
     def _failed(self, error: BaseException) -> None:
         """The application could not answer: it was cancelled at the end of a stop's grace, or there is a bug.
@@ -143,13 +156,13 @@ class Exchange:
         Before a stop only a script can have cancelled the task that it runs in.
         """
         method, path = self.scope["method"], self.scope.get("template", "-")
-        if isinstance(error, asyncio.CancelledError) and self._connection.stopping:
+        if isinstance(error, asyncio.CancelledError) and self._line.stopping:
             logger.error("%s %s was cancelled", method, path, extra={"action": "request_cancelled"})
             response = failures.stopping()
         else:
             response = failures.unexpected(error, method, path)
         if self.started:
-            self._connection.abort()
+            self._line.abort()
         elif not self.gone:
             self.keep_alive = False
             self._head(response.code, [(n.encode(), v.encode()) for n, v in _listed(response)])
@@ -189,17 +202,17 @@ class Exchange:
         """The next piece of the body; the end of the exchange after the last one."""
         if self._expects and not self.received and not self.gone:
             self._expects = False
-            self._connection.write(_CONTINUE)
-            self._connection.body_is_due()
+            self._line.write(_CONTINUE)
+            self._source.body_is_due()
         while not self.gone and not self.complete:
             if self._pieces or (self.received and not self._told):
                 pieces, self._pieces = self._pieces, []
                 self.waiting = 0
                 self._told = self.received
-                self._connection.resume_reading()
+                self._source.resume_reading()
                 body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
                 return {"type": "http.request", "body": body, "more_body": not self.received}
-            self._connection.resume_reading()
+            self._source.resume_reading()
             if self._changed is None:
                 self._changed = asyncio.Event()
             self._changed.clear()
@@ -210,8 +223,8 @@ class Exchange:
 
     async def send(self, message: Any) -> None:
         """The head of the response, or a piece of its body; waits for a client that reads slowly."""
-        while self._connection.choked is not None and not self.gone:
-            await self._connection.choked.wait()
+        while self._line.choked is not None and not self.gone:
+            await self._line.choked.wait()
         if self.gone:
             return
         if message["type"] == "http.response.start" and not self.started:
@@ -222,10 +235,9 @@ class Exchange:
             raise RuntimeError(f"the message {message['type']!r} has no place here")
 
     def _head(self, code: int, headers: Any) -> None:
-        connection = self._connection
         length: int | None = None
         lines = [STATUS_LINES[code]]
-        date = connection.date
+        date = self._line.date
         for name, value in headers:
             if name == b"content-length":
                 length = int(value)
@@ -250,7 +262,7 @@ class Exchange:
         else:
             self._chunked = True
             lines.append(b"transfer-encoding: chunked\r\n")
-        if not connection.stays(self):
+        if not self._source.allows_reuse(self):
             self.keep_alive = False
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
@@ -259,7 +271,7 @@ class Exchange:
             raise RuntimeError("a response's header has a line break or a NUL")
         self.started = True
         self.status = code
-        connection.write(head + b"\r\n")
+        self._line.write(head + b"\r\n")
 
     def _body(self, body: bytes, *, more: bool) -> None:
         if self.scope["method"] == "HEAD" or self.status in WITHOUT_BODY:
@@ -272,12 +284,12 @@ class Exchange:
         if self._chunked:
             body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (b"" if more else b"0\r\n\r\n")
         if body:
-            self._connection.write(body)
+            self._line.write(body)
         if not more:
             self.complete = True
             if self._changed is not None:
                 self._changed.set()
-            self._connection.answered(self)
+            self._line.answered(self)
 
 
 def refusal(code: int, response: Response, id_: str, date: bytes) -> bytes:

@@ -30,7 +30,7 @@ class Admission(enum.Enum):
 class Bounded(Protocol):
     """A connection, as far as its time goes."""
 
-    def look(self, now: float) -> None:
+    def tick(self, now: float) -> None:
         """End what takes too long."""
 
 
@@ -75,11 +75,11 @@ class Listening:
             if not self._of[client]:
                 del self._of[client]
 
-    def look(self, connections: Iterable[Bounded], now: float) -> None:
+    def tick(self, connections: Iterable[Bounded], now: float) -> None:
         """Called a few times a second: end what takes too long, and tell of what was refused."""
         self.date = _date()
         for connection in list(connections):
-            connection.look(now)
+            connection.tick(now)
         if self.access_log is not None:
             self.access_log.nudge()
         if self._refused and now - self._told_at > _TOLD_AGAIN:
