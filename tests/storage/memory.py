@@ -130,7 +130,7 @@ class Memory:
     def _steady(self) -> float:
         return self._clock.now
 
-    _lived = _steady
+    _lived = _now = _steady
 
     def _look(self) -> tuple[float, float, float]:
         return self._clock.now, 0.0, self._clock.now

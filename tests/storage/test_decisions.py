@@ -65,7 +65,7 @@ class Installation:
         self.memory = Memory(clock)
 
     def process(self) -> Node:
-        [number] = self.memory.unit([upkeep.register("host", 1, 5.0)])
+        [number] = self.memory.unit([upkeep.register("host", 1)])
         self.memory.living.add(number)
         return Node(self.memory, number)
 
@@ -275,10 +275,11 @@ def test_a_dead_process_is_forgotten_once_it_has_nothing_in_work(
     other = installation.process()
     other.take()
     other.die()
-    installation.memory.unit([upkeep.register("host", 2, 1000.0)])
+    installation.clock.now += 61.0
+    installation.memory.unit([upkeep.register("host", 2)])
     assert other.number in installation.memory.tables.processes
     node.take()
-    installation.memory.unit([upkeep.register("host", 2, 1000.0)])
+    installation.memory.unit([upkeep.register("host", 2)])
     assert other.number not in installation.memory.tables.processes
 
 
@@ -371,6 +372,7 @@ class Sqlite:
             **ANSWERS,
             steps.ALIVE: (None, lambda _, process: process in living),
             steps.STEADY: (None, lambda _: clock.now),
+            steps.NOW: (None, lambda _: clock.now),
             steps.LIVED: (None, lambda _: clock.now),
             steps.LOOK: (None, lambda _: (clock.now, 0.0, clock.now)),
         }
@@ -422,7 +424,7 @@ class Both:
 
     def begin(self, place: int) -> None:
         """A process in the place of one that died, or of none."""
-        number = self.same(lambda: upkeep.register("host", 1, self.clock.now))
+        number = self.same(lambda: upkeep.register("host", 1))
         self.memory.living.add(number)
         pair = (Process(), Process())
         for process in pair:
