@@ -12,7 +12,7 @@ from typing import Any
 from framework.atom.model import SEQUENCE, Model
 from framework.errors import Changed, Duplicate, FrameworkError, Gone, ValidationError
 from framework.storage.gathering import Row
-from framework.storage.operations import Delete, Insert, Require, Update
+from framework.storage.operations import ALL, Delete, Insert, Require, Update
 
 Change = Insert | Update | Delete
 Undo = Callable[[], None]
@@ -81,7 +81,7 @@ class Memory:
         return [self._rows[places[value]] for value in dict.fromkeys(values) if value in places]
 
     def select(
-        self, equals: Mapping[str, Any], order: Sequence[Any] = (), offset: int = 0, limit: int = -1
+        self, equals: Mapping[str, Any], order: Sequence[Any] = (), offset: int = 0, limit: int = ALL
     ) -> list[Row]:
         """The rows with these values, in order of insertion or of fields' names (``-name``: descending)."""
         rows: list[Row] = [self._rows[number] for number in sorted(self._rows) if self._fits(number, equals)]
@@ -90,7 +90,7 @@ class Memory:
                 raise FrameworkError(f"{self._model.name} has no table: order_by takes names of its fields")
             name = entry.removeprefix("-")
             rows.sort(key=lambda row: (row[name] is not None, row[name]), reverse=entry.startswith("-"))
-        return rows[offset:] if limit < 0 else rows[offset : offset + limit]
+        return rows[offset : offset + limit]
 
     def _fits(self, number: int, equals: Mapping[str, Any]) -> bool:
         row = self._rows[number]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Column, Index, MetaData, String, Table, Text, text
+from sqlalchemy import Column, Index, MetaData, String, Table, Text, false, text, true
 
 from framework.atom.conversion import SCALARS, content
 from framework.atom.relations import Relation, relations
@@ -229,4 +229,6 @@ def _server_default(field: Field) -> Any:
         if "\0" in value:
             return None
         return text("'" + value.replace("'", "''").replace(":", "\\:") + "'")
-    return text(str(int(value) if isinstance(value, bool) else value))
+    if isinstance(value, bool):
+        return true() if value else false()
+    return text(str(value))

@@ -10,14 +10,23 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import ClauseElement, ColumnElement, Integer, Select, UnaryExpression, bindparam, func, select
+from sqlalchemy import (
+    BigInteger,
+    ClauseElement,
+    ColumnElement,
+    Select,
+    UnaryExpression,
+    bindparam,
+    func,
+    select,
+)
 
 from framework.atom import references
 from framework.atom.model import SEQUENCE, Model
 from framework.atom.values import IDENTITY, abstract, text, unknown
 from framework.errors import FrameworkError, ValidationError
 from framework.storage.gathering import Chosen, Matching, Row
-from framework.storage.operations import OWNER, TARGET
+from framework.storage.operations import ALL, OWNER, TARGET
 from framework.transactions.transaction import Place
 
 if TYPE_CHECKING:
@@ -43,8 +52,8 @@ class Page:
         return (self.order_by,) if single else tuple(self.order_by)  # type: ignore[return-value]
 
     def bounds(self) -> dict[str, int]:
-        """The parameters of a statement; a limit of -1 is none: one statement for every page."""
-        limit = -1 if self.limit is None else _whole("limit", self.limit)
+        """The parameters of a statement; without a limit, the largest number: one statement for every page."""
+        limit = ALL if self.limit is None else _whole("limit", self.limit)
         return {"_offset": _whole("offset", self.offset), "_limit": limit}
 
 
@@ -211,7 +220,7 @@ def _ordered(model: Model, entry: str | ColumnElement[Any]) -> str | ColumnEleme
 def _whole(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise FrameworkError(f"retrieve: {name} is a whole number from 0, not {value!r}")
-    return min(value, 2**63 - 1)
+    return min(value, ALL)
 
 
 # ---- statements -----------------------------------------------------------------------------
@@ -251,7 +260,7 @@ def _select(
 
 
 def _parameter(name: str) -> Any:
-    return bindparam(name, type_=Integer, required=True)
+    return bindparam(name, type_=BigInteger, required=True)
 
 
 def _condition(model: Model, name: str, value: Any) -> ColumnElement[bool]:
@@ -270,4 +279,10 @@ def _ordering(model: Model, entry: str | ColumnElement[Any]) -> ColumnElement[An
     if not isinstance(entry, str):
         return entry
     column = model.record.c[entry.removeprefix("-")]
-    return column.desc() if entry.startswith("-") else column
+    down = entry.startswith("-")
+    ordering = column.desc() if down else column.asc()
+    if not column.nullable:
+        return ordering
+    return (
+        ordering.nulls_last() if down else ordering.nulls_first()
+    )  # databases differ; null is the least here

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Dialect,
+    Double,
     Executable,
     Select,
     Table,
@@ -141,6 +142,8 @@ class Codec:
 
     def _out(self, column: ColumnElement[Any]) -> Convert:
         type_: Any = column.type
+        if isinstance(type_, Double):
+            return None  # a driver gives floats; SQLAlchemy would first ask for the driver's code of the type
         return type_.dialect_impl(self._dialect).result_processor(self._dialect, None)  # type: ignore[no-any-return]
 
 

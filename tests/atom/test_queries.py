@@ -6,17 +6,22 @@ import asyncio
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy.schema import CreateTable
 
 from framework.atom import queries
 from framework.atom.classes import Atoms, Models
+from framework.definitions import Definitions
 from framework.errors import FrameworkError, ValidationError
 from framework.storage import Storage
 from framework.storage.operations import Execute
+from framework.storage.sqlite.dialect import Dialect
 from framework.transactions.session import Session
 
 pytestmark = pytest.mark.anyio
@@ -89,6 +94,36 @@ async def test_count_and_iterate_see_what_the_transaction_wrote(teams: Atoms, se
         await teams.Team(teamId="d", captain=1).save()
         assert await teams.Team.count(captain=1) == 3
         assert [team.teamId async for team in teams.Team.iterate()] == ["a", "b", "c", "d"]
+
+
+async def test_null_is_the_least_value_in_every_order(atom: Atoms) -> None:
+    """In memory as well, and where the database itself would put it last."""
+    for number, value in enumerate((2, None, 1, None)):
+        await atom.Node(number=number, value=value).save()
+    assert [node.number for node in await atom.Node.retrieve(order_by=["value"])] == [1, 3, 2, 0]
+    assert [node.number for node in await atom.Node.retrieve(order_by=["-value"])] == [0, 2, 1, 3]
+
+
+async def test_the_statement_of_a_page_is_sql_for_any_database(atom: Atoms) -> None:
+    statement = queries._statement(atom.Node, {"value": 1}, ("value", "-next", "number"))
+    made = str(statement.compile(dialect=asyncpg.dialect()))
+    assert 'ORDER BY "Node".value ASC NULLS FIRST, "Node".next DESC NULLS LAST, "Node".number ASC, ' in made
+    assert made.count("::BIGINT") >= 2, "a bound of 64 bits"
+    assert queries.Page().bounds() == {"_offset": 0, "_limit": 2**63 - 1}
+
+
+async def test_a_default_of_truth_is_sql_for_any_database(define: Callable[..., Definitions]) -> None:
+    fields = "\n  ".join(
+        f"- {{field_name: {name}, field_type: boolean, field_nullable: false, field_default: {value}}}"
+        for name, value in (("on", "True"), ("off", "False"))
+    )
+    definitions = define(f"name: Switch\nattributes:\n  local_fields:\n  {fields}\n")
+    [table] = Atoms(definitions.atoms, Session(), {}).records
+    made = str(CreateTable(table).compile(dialect=asyncpg.dialect()))
+    assert "BOOLEAN DEFAULT true NOT NULL" in made
+    assert "BOOLEAN DEFAULT false NOT NULL" in made
+    ours = str(CreateTable(table).compile(dialect=Dialect()))
+    assert "BOOLEAN DEFAULT 1 NOT NULL" in ours, "as in the databases that there are"
 
 
 async def test_scripts_may_ask_for_columns_of_their_own(teams: Atoms, model: Models) -> None:
