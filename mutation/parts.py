@@ -65,6 +65,7 @@ PARTS = (
             "framework/queue/fifo.py",
             "framework/queue/block.py",
             "framework/queue/items.py",
+            "framework/queue/outcome.py",
             "framework/queue/policies.py",
             "framework/transactions/looks.py",
             "framework/storage/decisions/fifos.py",
@@ -95,6 +96,7 @@ PARTS = (
         "transactions",
         (
             "framework/transactions/transaction.py",
+            "framework/transactions/result.py",
             "framework/transactions/session.py",
             "framework/storage/sqlite/transaction.py",
         ),

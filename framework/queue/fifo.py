@@ -16,27 +16,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from concurrent.futures import BrokenExecutor
 from types import TracebackType
 from typing import Any
 
 from framework.definitions import FifoPolicy
-from framework.errors import (
-    ClaimLost,
-    ItemRefused,
-    Nested,
-    NotInBlock,
-    Reject,
-    Retry,
-    Stopping,
-    Unavailable,
-)
-from framework.observing import trace
+from framework.errors import ClaimLost, ItemRefused, Nested, NotInBlock
 from framework.observing.request_id import REQUEST_ID
+from framework.queue import outcome
 from framework.queue.block import BLOCKS, Block
 from framework.queue.items import checked_key, checked_name, payload
-from framework.queue.policies import Policies, backoff
-from framework.queue.settlements import Settlement, Settlements
+from framework.queue.policies import Policies
+from framework.queue.settlements import Settlements
 from framework.storage.operations import (
     Acknowledge,
     Bury,
@@ -55,9 +45,6 @@ from framework.values import jsontext
 from framework.values.mu import wrap
 
 logger = logging.getLogger("framework.fifo")
-
-# What a stop does to a block. The children of a pool may be told of it before the server is.
-_OF_A_STOP = (asyncio.CancelledError, Stopping, BrokenExecutor)
 
 FIFO_WAIT = 1.0  # seconds that entering a block waits for an item before it gives None
 
@@ -170,55 +157,12 @@ class Fifo:
             if run:
                 run.finished = True
             return
-        settlement = self._settlement(block, failed)
+        settlement = outcome.settlement(self._policy, block, failed, stopping=not self._session.running)
         self._settlements.hand_in_after(block, settlement)
         if run:
-            run.charges.append(Charge(failed, _fate(settlement), block.delivery.request_id))
+            run.charges.append(Charge(failed, outcome.fate(settlement), block.delivery.request_id))
         if ended is not None:
             raise ended from error
-
-    def _settlement(self, block: Block, error: BaseException) -> Settlement:
-        """What becomes of an item whose block ended by an exception."""
-        policy, claim = self._policy, block.claim
-        if block.disowned:  # nobody's fault; written only if nobody else has taken the item over
-            return Release(claim, settled=block.acknowledged)
-        if not self._session.running and isinstance(error, _OF_A_STOP):
-            return Release(claim, settled=block.acknowledged)
-        if isinstance(error, Unavailable) and not block.acknowledged:
-            # The database's fault, not the item's: a full disk must not send the orders to the dead letters.
-            return Release(claim, delay=backoff(policy, 1))
-        failure = Failure(_reason(error), trace.text(error), time.time())
-        if block.acknowledged:
-            # Done already, whatever came after; unless its transaction was rolled back: then this attempt counts.
-            return Release(claim, failure, settled=True)
-        if isinstance(error, Reject):
-            return self._give_up(block, failure, hold=False)
-        if block.delivery.attempt >= policy.max_attempts:
-            return self._give_up(block, failure, hold=policy.on_exhausted == "hold")
-        delay = backoff(policy, block.delivery.attempt)
-        if isinstance(error, Retry) and error.after is not None:
-            delay = error.after
-        return Release(claim, failure, delay)
-
-    def _give_up(self, block: Block, failure: Failure, *, hold: bool) -> Settlement:
-        attempts = block.delivery.attempt
-        logger.error(
-            "FIFO %s: item %d %s after %d attempt%s: %s",
-            self.name,
-            block.claim.item_id,
-            "is held" if hold else "went to the dead letters",
-            attempts,
-            "" if attempts == 1 else "s",
-            failure.reason,
-            extra={
-                "action": "held" if hold else "dead_letter",
-                "fifo": self.name,
-                "request_id": block.delivery.request_id,
-            },
-        )
-        if hold:
-            return Release(block.claim, failure, hold=True)
-        return Bury(block.claim, failure)
 
     async def _next(self) -> Delivery | None:
         """The head, claimed; None after ``FIFO_WAIT`` without one, at once when the runtime stops."""
@@ -359,23 +303,3 @@ class Fifos:
 
     def __repr__(self) -> str:
         return "FIFO"
-
-
-def _fate(settlement: Settlement) -> str:
-    """What becomes of the item, for the log."""
-    if settlement.settled:
-        return "its item may have been acknowledged before; if it was, it does not come again"
-    if isinstance(settlement, Bury):
-        return "its item went to the dead letters"
-    if isinstance(settlement, Release) and settlement.hold:
-        return "its item is held, and nothing behind it moves"
-    if isinstance(settlement, Release) and settlement.delay:
-        return f"its item is offered again in {settlement.delay:g} s"
-    return "its item is offered again"
-
-
-def _reason(error: BaseException) -> str:
-    text = trace.message(error).strip().partition("\n")[0]
-    if isinstance(error, Reject):
-        return text or "rejected"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
