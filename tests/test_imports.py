@@ -150,6 +150,15 @@ def test_only_an_engine_knows_its_driver() -> None:
                 assert module.startswith(engines[imported]), f"{module} imports {imported}"
 
 
+def test_what_chooses_an_engine_knows_its_database_alone() -> None:
+    for module, imported in GRAPH.items():
+        if module.startswith("framework.") and not module.startswith("framework.storage.sqlite"):
+            known = {name for name in imported if name.startswith("framework.storage.sqlite")}
+            assert known == (
+                {"framework.storage.sqlite.database"} if module == "framework.storage" else set()
+            ), module
+
+
 def test_what_is_imported_is_declared_or_of_the_standard_library() -> None:
     project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     listed = [*project["dependencies"], *project["optional-dependencies"]["postgres"]]
@@ -172,4 +181,4 @@ def test_the_graph_is_not_empty() -> None:
     assert len(GRAPH) > 40
     assert "framework.transactions.session" in GRAPH["framework.queue.fifo"]
     assert "framework.definitions.location" in GRAPH["framework.definitions.fields"]
-    assert "framework.storage.sqlite.engine" in GRAPH["framework.storage"], "imports inside functions count"
+    assert "framework.storage.sqlite.database" in GRAPH["framework.storage"], "imports inside functions count"

@@ -98,7 +98,7 @@ async def outlook(database: str, url: str | None, tables: Sequence[Table]) -> Ou
         )
     if not storage.exists(database):
         return Outlook(server, {})
-    _require_tables(database, tables, joining=server is not None)
+    await asyncio.to_thread(_require_tables, database, tables, joining=server is not None)
     return Outlook(server, await _waiting(database) if server is None else {})
 
 

@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import stat
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from framework.errors import CannotOpen
 from framework.storage.contract import Storage
-from framework.storage.sqlite.sockets import SocketFolder
+from framework.storage.database import Database
+from framework.storage.sockets import SocketFolder
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -40,30 +38,17 @@ def open_storage(
     Without ``create`` a database that is not there is an error, and stays away. Who only reads says so: ``reading``
     waits for nobody who writes. ``statements`` reports what is sent to it.
     """
-    path = _sqlite_file(url)
-    from framework.storage.sqlite.engine import SqliteStorage
-    from framework.storage.sqlite.rescue import require_no_rescued
-
-    if not create or reading:
-        _require_there(path)
-    else:
-        _require_one_name(path)
-        require_no_rescued(path)
-
-    return SqliteStorage.open(url, path, statements, reading=reading)
+    return _database(url).open(create=create, reading=reading, statements=statements)
 
 
 def exists(url: str) -> bool:
     """Is there a database behind the URL already?"""
-    return os.path.exists(_sqlite_file(url))
+    return _database(url).exists()
 
 
 def sockets(url: str) -> SocketFolder:
     """The folder beside the database where processes of this machine meet; it may be missing. ``close`` it."""
-    from framework.storage.sqlite.locks import Locks
-
-    locks = Locks(_sqlite_file(url))
-    return SocketFolder(locks.folder, locks.access)
+    return _database(url).sockets()
 
 
 async def backup(url: str, file: str) -> None:
@@ -71,19 +56,12 @@ async def backup(url: str, file: str) -> None:
 
     The copy holds everything that was acknowledged before the call. ``Unavailable`` says why there is none.
     """
-    path = _sqlite_file(url)
-    _require_there(path)
-    from framework.storage.sqlite import backup as sqlite_backup
-
-    await sqlite_backup.backup(path, file)
+    await _database(url).backup(file)
 
 
 def examine_access(url: str) -> Finding:
     """Who else may read the files of the database than their owner meant."""
-    path = _sqlite_file(url)
-    from framework.storage.sqlite.doctor.sizes import access
-
-    return access(path)
+    return _database(url).examine_access()
 
 
 def examine(url: str, tables: Sequence[Table] | None = None) -> list[Finding]:
@@ -91,10 +69,7 @@ def examine(url: str, tables: Sequence[Table] | None = None) -> list[Finding]:
 
     ``tables`` are compared with those of the database. ``CannotOpen`` for a URL that is none.
     """
-    path = _sqlite_file(url)
-    from framework.storage.sqlite.doctor.findings import findings
-
-    return list(findings(path, tables))
+    return _database(url).examine(tables)
 
 
 def plan_migration(url: str, tables: Sequence[Table], drop: Iterable[str] = ()) -> Plan:
@@ -102,11 +77,7 @@ def plan_migration(url: str, tables: Sequence[Table], drop: Iterable[str] = ()) 
 
     ``drop`` names tables and columns that are no longer defined and are to be dropped.
     """
-    from framework.storage.sqlite.migration import migrate as sqlite_migrate
-
-    path = _sqlite_file(url)
-    _require_there(path)
-    return sqlite_migrate.planned(path, tables, frozenset(drop))
+    return _database(url).plan_migration(tables, frozenset(drop))
 
 
 def migrate(
@@ -117,53 +88,21 @@ def migrate(
     ``audited`` is recorded with it. Nothing was done when something of the plan is ``refused``. ``CannotOpen``
     while others have it open.
     """
-    from framework.storage.sqlite.migration import migrate as sqlite_migrate
-
-    path = _sqlite_file(url)
-    _require_there(path)
-    return sqlite_migrate.applied(path, tables, frozenset(drop), audited)
+    return _database(url).migrate(tables, frozenset(drop), audited)
 
 
 def migrations(url: str) -> list[Applied]:
     """What was ever changed of the classes' tables, the first change first."""
-    from framework.storage.sqlite.migration import migrate as sqlite_migrate
-
-    path = _sqlite_file(url)
-    _require_there(path)
-    return sqlite_migrate.remembered(path)
+    return _database(url).migrations()
 
 
-def _sqlite_file(url: str) -> str:
-    scheme, _, path = url.partition("://")
-    if scheme != "sqlite":
-        raise CannotOpen(f"no storage engine for {scheme!r}: the database URL starts with sqlite:///")
-    if not path.startswith("/") or path in ("/", "/:memory:"):
-        raise CannotOpen(
-            f"{url!r} names no file: write sqlite:///NAME.db for a file in the current folder, "
-            "sqlite:////PATH/NAME.db for an absolute path"
-        )
-    path = path[1:]
-    return f"./{path}" if path.startswith("file:") else path  # SQLite may take that for a URL of its own
+def _database(url: str) -> Database:
+    scheme = url.partition("://")[0]
+    if scheme == "sqlite":
+        from framework.storage.sqlite.database import SqliteDatabase
 
-
-def _require_there(path: str) -> None:
-    if not os.path.exists(path):
-        raise CannotOpen(
-            f"there is no database {path}: `framework serve` makes it; name another one with --database"
-        )
-    _require_one_name(path)
-
-
-def _require_one_name(path: str) -> None:
-    """SQLite keeps its log beside one name: what was answered by one would be missing by the other."""
-    with suppress(FileNotFoundError, NotADirectoryError):
-        found = os.stat(path)
-        if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
-            raise CannotOpen(
-                f"the database {path} has {found.st_nlink} names (hard links), and its write-ahead log "
-                "lies beside one of them: "
-                f"remove those that it is not served by; `find FOLDER -samefile {shlex.quote(path)}` lists them"
-            )
+        return SqliteDatabase(url)
+    raise CannotOpen(f"no storage engine for {scheme!r}: the database URL starts with sqlite:///")
 
 
 __all__ = [

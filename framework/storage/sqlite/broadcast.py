@@ -16,9 +16,9 @@ from typing import Any
 from framework.errors import CannotOpen
 from framework.observing.outbox import Outbox, Reader
 from framework.storage.broadcast import Heard
+from framework.storage.sockets import SocketFolder
 from framework.storage.sqlite import listeners as sqlite_listeners
 from framework.storage.sqlite.listeners import PREFIX, Bell
-from framework.storage.sqlite.sockets import SocketFolder
 
 logger = logging.getLogger("framework.storage")
 

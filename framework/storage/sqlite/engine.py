@@ -39,6 +39,7 @@ from framework.storage.operations import (
     RecordProblem,
 )
 from framework.storage.signals import Signal, Signals
+from framework.storage.sockets import SocketFolder
 from framework.storage.sqlite import ages as sqlite_ages
 from framework.storage.sqlite import giveback as sqlite_giveback
 from framework.storage.sqlite import views as sqlite_views
@@ -62,7 +63,6 @@ from framework.storage.sqlite.opening import (
     require_version,
 )
 from framework.storage.sqlite.operations import Operations
-from framework.storage.sqlite.sockets import SocketFolder
 from framework.storage.sqlite.statements import connecting
 from framework.storage.sqlite.threads import BatchThread
 from framework.storage.sqlite.transaction import HeldTransaction, SqliteTransaction

@@ -19,7 +19,7 @@ from typing import Any
 from framework.errors import Unavailable
 from framework.process import files
 from framework.storage.broadcast import Heard
-from framework.storage.sqlite.sockets import SocketFolder
+from framework.storage.sockets import SocketFolder
 
 PREFIX = "listen-"
 LENGTH = 4  # bytes before each frame that say how long it is

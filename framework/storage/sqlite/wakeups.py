@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from framework.errors import CannotOpen
-from framework.storage.sqlite.sockets import SocketFolder
+from framework.storage.sockets import SocketFolder
 
 logger = logging.getLogger("framework.storage")
 

@@ -1,4 +1,4 @@
-"""The sockets of the processes that share a SQLite file, in the folder ``DATABASE.run`` beside it."""
+"""The sockets of the processes of this machine that share a database, in a folder of their own."""
 
 from __future__ import annotations
 
