@@ -59,7 +59,10 @@ class LoggedOn:
 async def record_roles(
     storage: Storage, roles: Iterable[RoleDefinition], others: Mapping[str, Any] | None = None
 ) -> None:
-    """These are the roles in force, and no others but those that other servers have, by name their rights."""
+    """These are the roles in force, and no others but those that other servers have, by name their rights.
+
+    They replace what was there: one start at a time may do so (``Storage.alone``).
+    """
     rows = {**(others or {}), **{role.name: recorded(role) for role in roles}}
     inserts = [Insert(ROLE, {"name": name, "rights": rights}) for name, rights in rows.items()]
     await storage.write([Execute(delete(ROLE)), *inserts])
@@ -142,11 +145,12 @@ async def rotate(storage: Storage, name: str) -> str:
 
 
 async def remove(storage: Storage, name: str) -> None:
-    """Away with the account, its tokens, and the answers that were kept for its repeated requests."""
+    """Delete the account, its tokens, and the answers that were kept for its repeated requests."""
     await find(storage, name)
     answers = Execute(delete(REQUEST).where(REQUEST.c.account == name))
     gone = Delete(ACCOUNT, "name", name)
-    await _change(storage, name, _void_tokens(name), answers, gone, audit.entry("account remove", name))
+    # The account first, as in a logon: of the two at once one waits for the other, and no token stays behind.
+    await _change(storage, name, gone, _void_tokens(name), answers, audit.entry("account remove", name))
 
 
 async def set_roles(
@@ -163,7 +167,7 @@ async def set_roles(
     """
     await _require_roles(storage, [*(to or ()), *add])
     async with storage.transaction(hold=10, expired=lambda: "the roles were not changed") as transaction:
-        row = await transaction.load(ACCOUNT, "name", name)
+        row = await transaction.load(ACCOUNT, "name", name, for_update=True)
         if row is None:
             raise AccountError(f"there is no account {name!r}{_hint(name, await _names(storage))}")
         before = row["roles"] if to is None else list(to)

@@ -98,7 +98,7 @@ class Runtime:
         """
         kept = retention.from_environ(self._environ)
         serving = workers or gateway
-        await self._join(storage, serving=serving)
+        await self._join(storage, serving=serving, gateway=gateway)
         self.session.bind(storage)
         self.callout.open()
         self.debug.connect(storage.broadcast)
@@ -111,14 +111,14 @@ class Runtime:
             self._watchdog = Watchdog()
         app = None
         if gateway:
-            app = await self._make_gateway(storage, limits)
+            app = self._make_gateway(storage, limits)
             self.callout.connect(app.call)
         if workers:
             self._reflector = Reflector(self.snapshot.workers, self.session, self.snapshot.scope)
             self._reflector.start()
         return app
 
-    async def _join(self, storage: Storage, *, serving: bool) -> None:
+    async def _join(self, storage: Storage, *, serving: bool, gateway: bool) -> None:
         """Look at the servers that run here, fit the tables, and be one of them.
 
         One start at a time, so that of two each is seen by the other.
@@ -134,6 +134,8 @@ class Runtime:
                     if serving:
                         await self._record_policies(storage)
                         await neighbours.enter(storage, mine, self._folder)
+                    if gateway:  # the operator's verbs need no folder
+                        await record_roles(storage, self.snapshot.definitions.roles, self.beside.roles)
         except TimeoutError:
             raise CannotOpen(
                 f"another start on this database has not ended for {START_WAIT:g} s: it may be stopped or hang; "
@@ -143,10 +145,9 @@ class Runtime:
             alike = line.endswith("the same definitions")
             logger.log(logging.INFO if alike else logging.WARNING, "%s", line, extra={"action": "neighbour"})
 
-    async def _make_gateway(self, storage: Storage, limits: Limits) -> Gateway:
-        """The application; its roles are recorded, since the operator's verbs need no folder."""
+    def _make_gateway(self, storage: Storage, limits: Limits) -> Gateway:
+        """The application."""
         roles = Roles(self.snapshot.definitions.roles)
-        await record_roles(storage, roles, self.beside.roles)
         if any(route.forwards for route in self.snapshot.routes):
             self._forwarding.open()
         return Gateway(

@@ -43,18 +43,24 @@ Orphaned = Callable[[list[Any] | None, BaseException | None], None]
 
 
 class Transaction(Protocol):
-    """A unit that is asked for piece by piece, and sees what it wrote. Holds the writer until its end."""
+    """A unit that is asked for piece by piece, and sees what it wrote.
+
+    ``for_update`` of a read: nobody else changes what it found before this transaction has ended. An engine with one
+    writer, which a transaction holds, has nothing to do for it. Whoever writes what depends on a read asks for it.
+    """
 
     async def write(self, operations: Sequence[Operation]) -> list[Any]:
         """Run operations inside; a failing call is undone alone."""
 
-    async def load(self, table: Table, key_column: str, key: Any) -> Row | None:
+    async def load(self, table: Table, key_column: str, key: Any, *, for_update: bool = False) -> Row | None:
         """As ``Storage.load``, with what this transaction wrote."""
 
-    async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
+    async def select(
+        self, statement: Select[Any], parameters: Mapping[str, Any] | None = None, *, for_update: bool = False
+    ) -> list[Row]:
         """As ``Storage.select``, with what this transaction wrote."""
 
-    async def gather(self, gathering: Gathering[T]) -> T:
+    async def gather(self, gathering: Gathering[T], *, for_update: bool = False) -> T:
         """As ``Storage.gather``, with what this transaction wrote."""
 
 

@@ -190,7 +190,7 @@ class Collected(_Holder):
     async def load(self, table: Table, key_column: str, key: Any, *, for_update: bool = False) -> Row | None:
         """One row, with what was collected so far."""
         if for_update or self._pending():
-            return await (await self._flush()).load(table, key_column, key)
+            return await (await self._flush()).load(table, key_column, key, for_update=for_update)
         return await self._storage.load(table, key_column, key)
 
     async def select(
@@ -198,13 +198,13 @@ class Collected(_Holder):
     ) -> list[Row]:
         """Rows, with what was collected so far."""
         if for_update or self._pending():
-            return await (await self._flush()).select(statement, parameters)
+            return await (await self._flush()).select(statement, parameters, for_update=for_update)
         return await self._storage.select(statement, parameters)
 
     async def gather(self, gathering: Gathering[T], *, for_update: bool = False) -> T:
         """What a gathering comes to, with what was collected so far."""
         if for_update or self._pending():
-            return await (await self._flush()).gather(gathering)
+            return await (await self._flush()).gather(gathering, for_update=for_update)
         return await self._storage.gather(gathering)
 
     async def __aenter__(self) -> None:
@@ -324,17 +324,26 @@ class Connection:
 
     async def load(self, table: Table, key_column: str, key: Any, *, for_update: bool = False) -> Row | None:
         """One row, with what the transaction wrote; ``for_update`` keeps others from writing until its end."""
-        return await (await self._reading(for_update)).load(table, key_column, key)
+        held = await self._reading(for_update)
+        if held is None:
+            return await self._storage.load(table, key_column, key)
+        return await held.load(table, key_column, key, for_update=for_update)
 
     async def select(
         self, statement: Select[Any], parameters: Mapping[str, Any] | None = None, *, for_update: bool = False
     ) -> list[Row]:
         """Rows, with what the transaction wrote."""
-        return await (await self._reading(for_update)).select(statement, parameters)
+        held = await self._reading(for_update)
+        if held is None:
+            return await self._storage.select(statement, parameters)
+        return await held.select(statement, parameters, for_update=for_update)
 
     async def gather(self, gathering: Gathering[T], *, for_update: bool = False) -> T:
         """What a gathering comes to, with what the transaction wrote."""
-        return await (await self._reading(for_update)).gather(gathering)
+        held = await self._reading(for_update)
+        if held is None:
+            return await self._storage.gather(gathering)
+        return await held.gather(gathering, for_update=for_update)
 
     async def execute(self, statement: Executable) -> Result:
         """Run a SQLAlchemy Core statement; its rows, or how many it touched."""
@@ -344,12 +353,12 @@ class Connection:
         [executed] = await self.write([Execute(statement)])
         return Result(executed)
 
-    async def _reading(self, for_update: bool) -> Transaction | Storage:
-        """Where a read goes: to the transaction once it holds the writer, else past it."""
+    async def _reading(self, for_update: bool) -> Transaction | None:
+        """Where a read goes: to the transaction once it holds the writer, else (None) past it."""
         begun = self._current()
         if for_update and begun is None:
             raise TransactionHeld("for_update needs a transaction: `async with conn.begin()`")
-        return await begun.hold() if begun and (for_update or begun.holding) else self._storage
+        return await begun.hold() if begun and (for_update or begun.holding) else None
 
     def _current(self) -> Begun | None:
         """The transaction that the caller stands in; ``TransactionEnded`` for one who has outlived it."""

@@ -7,6 +7,7 @@ import base64
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from framework.errors import AccountError
 from framework.storage import Storage, open_storage
 from framework.storage.operations import Insert
 from framework.storage.tables import REQUEST
+from tests.locking import Locking
 
 pytestmark = pytest.mark.anyio
 
@@ -175,6 +177,40 @@ async def test_roles_are_set_added_and_taken_away(storage: Storage) -> None:
         assert token.caller.roles == after
     with pytest.raises(AccountError, match="does not have the role 'writer'"):
         await accounts.set_roles(storage, "alice", remove=["writer"])
+
+
+async def test_roles_depend_on_those_before_which_nobody_else_changes_meanwhile(storage: Storage) -> None:
+    await accounts.add(storage, "alice", ["reader"])
+    locking = Locking(storage)
+    assert await accounts.set_roles(locking, "alice", add=["writer"]) == ("reader", "writer")  # type: ignore[arg-type]
+    assert locking.reads == [("load", True)]
+
+
+async def test_whatever_changes_an_account_and_its_tokens_begins_with_the_account(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where several write at once, the first statement decides who waits: a logon of meanwhile leaves no token."""
+    key = await accounts.add(storage, "alice", ["reader"])
+    units: list[list[Any]] = []
+    write = storage.write
+
+    async def noted(operations: Any, **options: Any) -> Any:
+        units.append([_table(operation) for operation in operations])
+        return await write(operations, **options)
+
+    monkeypatch.setattr(storage, "write", noted)
+    await logged_on(storage, key)
+    for verb in (accounts.disable, accounts.enable, accounts.rotate, accounts.remove):
+        await verb(storage, "alice")
+    assert [unit[0] for unit in units] == ["_framework_account"] * 5
+    assert sum("_framework_token" in unit for unit in units) == 4
+
+
+def _table(operation: Any) -> str | None:
+    table = getattr(operation, "table", None)
+    if table is None:
+        table = getattr(getattr(operation, "statement", None), "table", None)
+    return None if table is None else str(table.name)
 
 
 async def test_an_account_that_is_not_there_is_told_with_what_may_be_meant(storage: Storage) -> None:

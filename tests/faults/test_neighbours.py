@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +154,42 @@ def test_roles_of_a_running_gateway_stay_known(serve: Serve, tmp_path: Path) -> 
     serve(folder(tmp_path, "none", PUT), "--no-workers")
     done = run("account", "add", "alice", "--role", "brewer", "--database", "sqlite:///test.db", cwd=tmp_path)
     assert done.code == 0, done
+
+
+SLOW_START = """
+name: slow
+code: |
+  import os, time
+  deadline = time.monotonic() + 60
+  while not os.path.exists({file!r}) and time.monotonic() < deadline:
+      time.sleep(0.02)
+"""
+
+
+def test_a_start_that_takes_long_does_not_erase_the_roles_of_one_that_came_later(
+    serve: Serve, tmp_path: Path
+) -> None:
+    file = tmp_path / "go on"
+    slow_start = SLOW_START.format(file=str(file))
+    slow = serve(folder(tmp_path, "slow", PUT, slow_start), "--no-workers", wait=False)
+    until(lambda: _servers(tmp_path) == 1)
+    serve(folder(tmp_path, "roles", tea(), ROUTE, ROLE), "--no-workers")
+    file.touch()
+    slow.ready()
+    done = run("account", "add", "alice", "--role", "brewer", "--database", "sqlite:///test.db", cwd=tmp_path)
+    assert done.code == 0, done
+
+
+def _servers(tmp_path: Path) -> int:
+    """How many are past their look at the others."""
+    if not (tmp_path / "test.db").exists():
+        return 0
+    with closing(sqlite3.connect(tmp_path / "test.db")) as connection:
+        try:
+            [count] = connection.execute("SELECT count(*) FROM _framework_server").fetchone()
+        except sqlite3.Error:  # hardly made
+            return 0
+    return int(count)
 
 
 @pytest.mark.parametrize("changed", ["max_attempts: 2\n", "timeout: 3\n"])

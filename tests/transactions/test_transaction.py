@@ -26,6 +26,7 @@ from framework.storage.operations import Execute, Put, Release
 from framework.transactions import transaction as transaction_module
 from framework.transactions.session import CLAIMS, Session
 from framework.transactions.transaction import JOINED
+from tests.locking import Locking
 
 pytestmark = pytest.mark.anyio
 
@@ -301,6 +302,24 @@ async def test_a_read_holds_the_writer_only_for_update(world: World, read: str, 
         assert await reading(world, read, conn, for_update=for_update) == ["a"]
         assert await others_wait() is for_update
     await asyncio.gather(*waiting)
+
+
+@pytest.mark.parametrize("read", ["load", "select", "gather"])
+async def test_the_database_is_told_what_is_read_for_update(
+    world: World, storage: Storage, read: str
+) -> None:
+    """Where it locks rows and not itself, that is what keeps others from changing them."""
+    locking = Locking(storage)
+    world.session.bind(locking)  # type: ignore[arg-type]
+    conn = world.session.connection()
+    async with conn.begin():
+        await reading(world, read, conn, for_update=True)
+        await reading(world, read, conn)
+    assert set(locking.reads) == {(read, True), (read, False)}
+    locking.reads.clear()
+    async with world.session.collected():
+        await reading(world, read, None, for_update=True)
+    assert set(locking.reads) == {(read, True)}
 
 
 async def reading(world: World, read: str, place: Any, *, for_update: bool = False) -> list[str]:

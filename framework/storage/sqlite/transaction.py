@@ -186,7 +186,7 @@ class HeldTransaction:
 
 
 class SqliteTransaction:
-    """``framework.storage.contract.Transaction`` on the writing connection."""
+    """``framework.storage.contract.Transaction`` on the writing connection: whatever it reads is for update."""
 
     def __init__(self, held: HeldTransaction, operations: Operations, codec: Codec) -> None:
         self._held = held
@@ -202,16 +202,18 @@ class SqliteTransaction:
         self.wakes |= woken(operations)
         return answers
 
-    async def load(self, table: Table, key_column: str, key: Any) -> Row | None:
+    async def load(self, table: Table, key_column: str, key: Any, *, for_update: bool = False) -> Row | None:
         """See the contract."""
         rows = await self._fetch(self._codec.by_key(table, key_column), {"key": key})
         return rows[0] if rows else None
 
-    async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
+    async def select(
+        self, statement: Select[Any], parameters: Mapping[str, Any] | None = None, *, for_update: bool = False
+    ) -> list[Row]:
         """See the contract."""
         return await self._fetch(self._codec.query(statement), parameters or {})
 
-    async def gather(self, gathering: Gathering[T]) -> T:
+    async def gather(self, gathering: Gathering[T], *, for_update: bool = False) -> T:
         """See the contract."""
         gathered: T = await self._held.run(
             lambda connection: in_transaction(connection, self._codec, gathering)
