@@ -6,13 +6,11 @@ its connection cut where the rest of one is missing; and what is wrong inside is
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
-from framework.errors import HTTPError, StorageError
 from framework.gateway import failures
 from framework.gateway.authentication import Authentication
 from framework.gateway.calls import Call
@@ -22,17 +20,16 @@ from framework.gateway.forwarding.outgoing import TargetFailed
 from framework.gateway.forwarding.targets import Forwarded, Targets
 from framework.gateway.inflight import InFlight
 from framework.gateway.logon import Logon
+from framework.gateway.pages import PREFIX, Page, Pages
 from framework.gateway.paths import segments
 from framework.gateway.requests import ClientGone, Request, parameters, read_body
-from framework.gateway.responses import Response, from_http_error, make, problem
+from framework.gateway.responses import Response, problem
 from framework.gateway.routing import Routes
 from framework.gateway.wire.limits import DEFAULTS
 from framework.script.callout import NO_ANSWER
 from framework.script.callout import Response as CalloutResponse
 from framework.transactions.session import Session
 from framework.transactions.transaction import JOINED
-
-logger = logging.getLogger("framework.gateway")
 
 _VERSIONS = ("1.1", "1.0")
 _ASCII = "".join(map(chr, range(128)))
@@ -54,11 +51,10 @@ class Gateway:
     ) -> None:
         self._routes = routes
         self._max_body = max_body
-        self._problems = problems
         self._in_flight = InFlight()
         self._session = session
         self._authentication = authentication
-        self._logon = logon
+        self._pages = Pages(session, logon, problems)
         self._execution = Execution(session, Targets(forwarding), max_body=max_body)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -103,6 +99,8 @@ class Gateway:
             response = await self._respond(scope, receive, inside=True)
             if isinstance(response, Forwarded):
                 response = await response.read(max_body or None, deadline=None)
+            elif isinstance(response, Page):
+                response = await response.read()
         except TargetFailed as error:
             return CalloutResponse(NO_ANSWER, str(error).encode(), {})
         finally:
@@ -112,15 +110,15 @@ class Gateway:
 
     # ---- the pipeline -----------------------------------------------------------------------
 
-    async def _respond(self, scope: Any, receive: Any, *, inside: bool) -> Response | Forwarded:
+    async def _respond(self, scope: Any, receive: Any, *, inside: bool) -> Response | Forwarded | Page:
         try:
             if scope.get("http_version", "1.1") not in _VERSIONS:
                 return problem(505, "this server speaks HTTP/1.1 and HTTP/1.0")
             if not inside and self._session.storage.lost is not None and scope["raw_path"] != b"/-/live":
                 return failures.lost()
             parts = segments(scope["raw_path"])
-            if parts and parts[0] == "-":
-                return await self._own(scope, parts[1:])
+            if parts and parts[0] == PREFIX:
+                return self._pages.page(scope, receive, parts)
             found = self._routes.match(parts)
             if found is None:
                 return problem(404, "no route takes this path")
@@ -148,36 +146,11 @@ class Gateway:
                 refusal = route.validation.refusal(call.request, resources, named)
                 if refusal is not None:
                     return refusal
-        except HTTPError as error:
-            return from_http_error(error)
-        except StorageError as error:
-            path = scope.get("template", "-")
-            logger.error("%s %s: %s", scope["method"], path, error, extra={"action": "unavailable"})
-            return problem(503, "the database cannot be read now. Try again later.")
         except ClientGone:
             raise
         except Exception as error:
-            return failures.unexpected(error, scope["method"], scope.get("template", "-"))
+            return failures.before_script(error, scope)
         return await self._execution.answer(call)
-
-    async def _own(self, scope: Any, parts: list[str]) -> Response:
-        """The framework's own paths, under ``/-/``."""
-        if parts in (["live"], ["ready"], ["logon"], ["server"]):
-            scope["template"] = f"/-/{parts[0]}"
-        if parts == ["live"]:
-            return make(200, {"status": "live"})
-        if parts == ["ready"]:
-            if not self._session.running:
-                return problem(503, "the server is stopping")
-            await self._session.storage.fifo_state("")  # raises when the database cannot be read
-            if self._problems():
-                return problem(503, "a worker cannot run; the server's log and `framework doctor` say why")
-            return make(200, {"status": "ready"})
-        if parts == ["logon"]:
-            return await self._logon.answer(scope)
-        if parts == ["server"] and scope.get("control") is not None:
-            return make(200, scope["control"])
-        return problem(404, "nothing is here; /-/live, /-/ready and /-/logon are")
 
 
 async def _refuse(scope: Any, receive: Any, send: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from typing import Any
 
 from framework.errors import (
     Changed,
@@ -14,6 +15,7 @@ from framework.errors import (
     ItemRefused,
     StillReferred,
     Stopping,
+    StorageError,
     TransitionError,
     Unavailable,
     ValidationError,
@@ -136,6 +138,17 @@ def unexpected(
         },
     )
     return problem(500, f"{who} failed; the server's log has more under the id", id=number)
+
+
+def before_script(error: Exception, scope: Any) -> Response:
+    """The answer for an error before a script runs, or where none does."""
+    if isinstance(error, HTTPError):
+        return from_http_error(error)
+    path = scope.get("template", "-")
+    if isinstance(error, StorageError):
+        logger.error("%s %s: %s", scope["method"], path, error, extra={"action": "unavailable"})
+        return problem(503, "the database cannot be read now. Try again later.")
+    return unexpected(error, scope["method"], path)
 
 
 def stopping() -> Response:
