@@ -61,7 +61,7 @@ CALLS: Mapping[str, tuple[str, str]] = {
     "Error": ("errors.py", "Error.__init__"),
     "Retry": ("errors.py", "Retry.__init__"),
     "qprint": ("script/debug.py", "DebugChannel.qprint"),
-    "finish": ("gateway/execution.py", "finish"),
+    "finish": ("gateway/dispatch.py", "finish"),
 }
 """What a script calls, and the function that it calls there."""
 

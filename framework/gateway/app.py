@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 from framework.gateway import failures
 from framework.gateway.authentication import Authentication
 from framework.gateway.calls import Call
-from framework.gateway.execution import Execution
+from framework.gateway.dispatch import Dispatcher
 from framework.gateway.forwarding.failover import Forwarding
 from framework.gateway.forwarding.outgoing import TargetFailed
 from framework.gateway.forwarding.targets import Forwarded, Targets
@@ -55,7 +55,7 @@ class Gateway:
         self._session = session
         self._authentication = authentication
         self._pages = Pages(session, logon, problems)
-        self._execution = Execution(session, Targets(forwarding), max_body=max_body)
+        self._dispatcher = Dispatcher(session, Targets(forwarding), max_body=max_body)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -150,7 +150,7 @@ class Gateway:
             raise
         except Exception as error:
             return failures.before_script(error, scope)
-        return await self._execution.answer(call)
+        return await self._dispatcher.answer(call)
 
 
 async def _refuse(scope: Any, receive: Any, send: Any) -> None:

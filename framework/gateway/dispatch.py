@@ -1,4 +1,4 @@
-"""The execution of a call: request script, target, response script; and what an error of each becomes.
+"""The dispatch of a call: to its request script, its target and its response script; what their errors become.
 
 The one rule: **a response that is sent stands for what is stored.** With ``transaction: true`` each script is
 a transaction of its own: its response is made first, then everything is stored together, and only then is the
@@ -31,8 +31,8 @@ def _no_answer() -> None:
     """The script leaves it to somebody else."""
 
 
-class Execution:
-    """Answers calls. Holds nothing open."""
+class Dispatcher:
+    """Answers calls by the scripts and the target of their routes. Holds nothing open."""
 
     def __init__(self, session: Session, targets: Targets, *, max_body: int) -> None:
         self._session = session
