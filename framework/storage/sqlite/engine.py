@@ -11,51 +11,36 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, closing
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-import aiosqlite
-from sqlalchemy import Select, Table
+from sqlalchemy import Table
 
 from framework.errors import CannotOpen, DatabaseLost, Unavailable
 from framework.process import files
-from framework.storage import age, tables
-from framework.storage.age import Age
-from framework.storage.codec import Codec, Query
+from framework.storage import tables
 from framework.storage.contract import Orphaned
-from framework.storage.gathering import Gathering, Row
 from framework.storage.operations import (
     BeginRequest,
     Claim,
-    DeadLetter,
     Deliver,
     Drain,
-    Executed,
-    FifoState,
-    ItemState,
     Operation,
     RecordProblem,
 )
 from framework.storage.signals import Signal, Signals
 from framework.storage.sockets import SocketFolder
-from framework.storage.sqlite import ages as sqlite_ages
 from framework.storage.sqlite import giveback as sqlite_giveback
-from framework.storage.sqlite import views as sqlite_views
 from framework.storage.sqlite.batches import WRITE_WAIT, write_in_turn
 from framework.storage.sqlite.broadcast import SqliteBroadcast
 from framework.storage.sqlite.checkpoints import Checkpoints
-from framework.storage.sqlite.dialect import Dialect as SQLiteDialect
 from framework.storage.sqlite.errors import cannot_open, translate
-from framework.storage.sqlite.gathering import in_snapshot
-from framework.storage.sqlite.guard import Guard
-from framework.storage.sqlite.locks import Locks
-from framework.storage.sqlite.lookups import Lookups, connect_reader
+from framework.storage.sqlite.lookups import connect_reader
 from framework.storage.sqlite.migration import schema as sqlite_schema
 from framework.storage.sqlite.migration.plan import plan
 from framework.storage.sqlite.opening import (
-    connect_async_reader,
     connect_writer,
     make,
     prepare,
@@ -63,7 +48,7 @@ from framework.storage.sqlite.opening import (
     require_version,
 )
 from framework.storage.sqlite.operations import Operations
-from framework.storage.sqlite.statements import connecting
+from framework.storage.sqlite.reading import SqliteReading
 from framework.storage.sqlite.threads import BatchThread
 from framework.storage.sqlite.transaction import HeldTransaction, SqliteTransaction
 from framework.storage.sqlite.triggers import missing_triggers
@@ -75,21 +60,13 @@ from framework.storage.wakes import woken
 
 logger = logging.getLogger("framework.storage")
 
-_READERS = 2
 
-T = TypeVar("T")
-
-
-class SqliteStorage:
+class SqliteStorage(SqliteReading):
     """``framework.storage.contract.Storage`` on one SQLite file. Made by :meth:`open`."""
 
     def __init__(self, url: str, path: str, statements: Statements | None = None) -> None:
+        super().__init__(path, statements)
         self.url = url
-        self._path = path
-        self._connecting = connecting(statements)
-        self._dialect = SQLiteDialect()
-        self._codec = Codec(self._dialect)
-        self._locks = Locks(path)
         self._operations = Operations(self._codec, self._locks)
         self._signals = Signals()
         self._sockets = SocketFolder(self._locks.folder, self._locks.access)
@@ -97,7 +74,6 @@ class SqliteStorage:
         self.broadcast = SqliteBroadcast(self._sockets)
         self._turns = Turns(self._locks, path)
         self._users = Users(self._locks)
-        self._guard = Guard(path, self._locks)
         self._checkpoints = Checkpoints(self._turns, path)
         self._writer = BatchThread(
             "framework-sqlite-writer",
@@ -108,9 +84,6 @@ class SqliteStorage:
             done=self._committed,
             after_batch=self._after_batch,
         )
-        self._lookups = Lookups(path, self._connecting)
-        self._readers: list[aiosqlite.Connection] = []
-        self._turn = 0
         self._registering = asyncio.Lock()
 
     @classmethod
@@ -145,9 +118,7 @@ class SqliteStorage:
                 await self.ensure_tables(list(tables.metadata.sorted_tables))
                 version = await self._writer.run(prepare)
                 self._users.require_no_earlier()
-            await self._lookups.start()
-            for _ in range(_READERS):
-                self._readers.append(await connect_async_reader(self._path, self._connecting))
+            await self._open_readers()
             if version is not None:  # one that only reads is gone before it could be told
                 self._guard.start(version, lambda: self._writer.run(_nothing), self._renew_sockets)
             await self._look_at_drain(reading=reading)
@@ -168,11 +139,6 @@ class SqliteStorage:
         self._operations.process.drains_before = number
         if not reading and not self._users.others():
             await self.write([Drain(False, time.time())])
-
-    async def drained_at(self) -> float | None:
-        """See the contract."""
-        [(at,)] = await self._read("SELECT max(at) FROM _framework_drain", ())
-        return None if at is None else float(at)
 
     async def _is_prepared(self) -> bool:
         """Is everything there that a start would make?"""
@@ -275,70 +241,6 @@ class SqliteStorage:
             raise
         await held.end(commit=True, wakes=sorted(transaction.wakes))
 
-    async def load(self, table: Table, key_column: str, key: Any) -> Row | None:
-        """See the contract."""
-        query = self._codec.by_key(table, key_column)
-        [(_, convert)] = query.parameters
-        parameters = (convert(key) if convert else key,)
-        self._guard.require()
-        rows = self._lookups.in_place(query.sql, parameters)
-        if rows is None:
-            rows = await self._lookups.elsewhere(query.sql, parameters)
-        return query.row(rows[0]) if rows else None
-
-    async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
-        """See the contract."""
-        query = self._codec.query(statement)
-        return [query.row(row) for row in await self._fetch(query, parameters or {})]
-
-    async def gather(self, gathering: Gathering[T]) -> T:
-        """See the contract."""
-        self._guard.require()
-        return await self._lookups.run(lambda connection: in_snapshot(connection, self._codec, gathering))
-
-    async def rows(self, statement: Select[Any]) -> Executed:
-        """See the contract."""
-        query = self._codec.executable(statement)
-        fetched = await self._fetch(query, {})
-        return Executed(query.names, [query.values(row) for row in fetched], len(fetched))
-
-    async def fifo_names(self) -> list[str]:
-        """See the contract."""
-        return await sqlite_views.fifo_names(self._read)
-
-    async def fifo_state(self, fifo: str) -> FifoState | None:
-        """See the contract."""
-        return await sqlite_views.fifo_state(self._read, fifo, self._locks.alive)
-
-    async def fifo_states(self, after: str, limit: int) -> list[FifoState]:
-        """See the contract."""
-        return await sqlite_views.fifo_states(self._read, self._locks.alive, after, limit)
-
-    async def peek(self, fifo: str, limit: int, after: int = 0) -> list[ItemState]:
-        """See the contract."""
-        return await sqlite_views.items(self._read, fifo, limit, after)
-
-    async def dead_letters(
-        self, fifo: str | None, limit: int, dead_id: int | None = None, after: int = 0
-    ) -> list[DeadLetter]:
-        """See the contract."""
-        return await sqlite_views.dead_letters(self._read, fifo, limit, dead_id, after)
-
-    async def last_ids(self, fifo: str) -> tuple[int, int]:
-        """See the contract."""
-        return await sqlite_views.last_ids(self._read, fifo)
-
-    async def count_dead(self, fifo: str, before: float, lived_before: float) -> tuple[int, int]:
-        """See the contract."""
-        return await sqlite_views.count_dead(self._read, fifo, before, lived_before)
-
-    async def age(self) -> Age:
-        """See the contract."""
-        rows = self._lookups.in_place(sqlite_ages.READ, ())
-        if rows is None:
-            rows = await self._lookups.elsewhere(sqlite_ages.READ, ())
-        return age.look(Age(*rows[0]) if rows else None, age.reading())
-
     def watch(self, fifos: Iterable[str]) -> AbstractContextManager[Signal]:
         """See the contract."""
         self._wakeups.listen()
@@ -354,10 +256,6 @@ class SqliteStorage:
         assert self._operations.process.number is not None
         return self._operations.process.number
 
-    def alive(self, process: int) -> bool:
-        """See the contract."""
-        return self._locks.alive(process)
-
     def alone(self, name: str) -> AbstractAsyncContextManager[None]:
         """See the contract."""
         return self._locks.alone(name)
@@ -370,12 +268,7 @@ class SqliteStorage:
     async def close(self) -> None:
         """See the contract; may be called twice."""
         self._guard.stop()
-        for reader in self._readers:
-            await reader.close()
-        self._readers.clear()
-        if self._guard.forbids_closing:
-            self._lookups.leave_open()
-        await self._lookups.close()
+        await self._close_readers()
         await self._writer.close()
         self._turns.close()
         self._wakeups.close()
@@ -385,19 +278,6 @@ class SqliteStorage:
         left_open = self._writer.is_left_behind or self._lookups.is_left_behind or self._guard.forbids_closing
         if not left_open:  # a connection that is open would lose its locks with ours
             self._locks.close()
-
-    async def _fetch(self, query: Query, parameters: Mapping[str, Any]) -> Sequence[Any]:
-        return await self._read(query.sql, query.bind(parameters))
-
-    async def _read(self, sql: str, parameters: Sequence[Any]) -> Sequence[Any]:
-        self._guard.require()
-        if not self._readers:
-            raise Unavailable("the database is closed")
-        self._turn = (self._turn + 1) % len(self._readers)
-        try:
-            return list(await self._readers[self._turn].execute_fetchall(sql, parameters))
-        except sqlite3.Error as error:
-            raise translate(error) from error
 
 
 def _nothing(_: sqlite3.Connection) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 from framework.storage import age
 from framework.storage.operations import DeadLetter, FifoState, InWorkState, ItemState
-
-Read = Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]]
 
 _NAMES = "SELECT name FROM _framework_fifo ORDER BY name"
 # With its head, if it has one.
@@ -49,49 +48,54 @@ _DEAD_OF = """
     WHERE f.name = ? AND d.id > ? ORDER BY d.id LIMIT ?"""
 
 
-async def fifo_names(read: Read) -> list[str]:
-    """See the contract."""
-    return [name for (name,) in await read(_NAMES, ())]
+class Views(ABC):
+    """That side of the contract. Who has the readers says how they read."""
 
+    @abstractmethod
+    async def _read(self, sql: str, parameters: Sequence[Any]) -> Sequence[Any]:
+        """All rows of a statement."""
 
-async def fifo_state(read: Read, fifo: str, alive: Callable[[int], bool]) -> FifoState | None:
-    """See the contract."""
-    rows = await read(_STATE, (fifo,))
-    return _state(alive, *rows[0]) if rows else None
+    @abstractmethod
+    def alive(self, process: int) -> bool:
+        """See the contract."""
 
+    async def fifo_names(self) -> list[str]:
+        """See the contract."""
+        return [name for (name,) in await self._read(_NAMES, ())]
 
-async def fifo_states(read: Read, alive: Callable[[int], bool], after: str, limit: int) -> list[FifoState]:
-    """See the contract."""
-    alive = cache(alive)  # many FIFOs may have one owner
-    return [_state(alive, *row) for row in await read(_PAGE, (after, limit))]
+    async def fifo_state(self, fifo: str) -> FifoState | None:
+        """See the contract."""
+        rows = await self._read(_STATE, (fifo,))
+        return _state(self.alive, *rows[0]) if rows else None
 
+    async def fifo_states(self, after: str, limit: int) -> list[FifoState]:
+        """See the contract."""
+        alive = cache(self.alive)  # many FIFOs may have one owner
+        return [_state(alive, *row) for row in await self._read(_PAGE, (after, limit))]
 
-async def items(read: Read, fifo: str, limit: int, after: int) -> list[ItemState]:
-    """See ``peek`` of the contract."""
-    return [_item(*row) for row in await read(_ITEMS, (fifo, after, limit))]
+    async def peek(self, fifo: str, limit: int, after: int = 0) -> list[ItemState]:
+        """See the contract."""
+        return [_item(*row) for row in await self._read(_ITEMS, (fifo, after, limit))]
 
+    async def dead_letters(
+        self, fifo: str | None, limit: int, dead_id: int | None = None, after: int = 0
+    ) -> list[DeadLetter]:
+        """See the contract."""
+        if fifo is not None and dead_id is None:
+            rows = await self._read(_DEAD_OF, (fifo, after, limit))
+        else:
+            rows = await self._read(_DEAD, (fifo, fifo, dead_id, dead_id, after, limit))
+        return [DeadLetter(*row) for row in rows]
 
-async def dead_letters(
-    read: Read, fifo: str | None, limit: int, dead_id: int | None, after: int
-) -> list[DeadLetter]:
-    """See the contract."""
-    if fifo is not None and dead_id is None:
-        rows = await read(_DEAD_OF, (fifo, after, limit))
-    else:
-        rows = await read(_DEAD, (fifo, fifo, dead_id, dead_id, after, limit))
-    return [DeadLetter(*row) for row in rows]
+    async def last_ids(self, fifo: str) -> tuple[int, int]:
+        """See the contract."""
+        rows = await self._read(_ENDS, (fifo,))
+        return (rows[0][0] or 0, rows[0][1] or 0) if rows else (0, 0)
 
-
-async def last_ids(read: Read, fifo: str) -> tuple[int, int]:
-    """See the contract."""
-    rows = await read(_ENDS, (fifo,))
-    return (rows[0][0] or 0, rows[0][1] or 0) if rows else (0, 0)
-
-
-async def count_dead(read: Read, fifo: str, before: float, lived_before: float) -> tuple[int, int]:
-    """See the contract."""
-    [[of_wall, of_both]] = await read(_DEAD_BEFORE, (lived_before, fifo, before))
-    return int(of_wall), int(of_both)
+    async def count_dead(self, fifo: str, before: float, lived_before: float) -> tuple[int, int]:
+        """See the contract."""
+        [[of_wall, of_both]] = await self._read(_DEAD_BEFORE, (lived_before, fifo, before))
+        return int(of_wall), int(of_both)
 
 
 def _state(
