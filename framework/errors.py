@@ -197,7 +197,10 @@ class RequestMismatch(StorageError):
 
 
 class Unavailable(StorageError):
-    """The database cannot be read or written at the moment; nothing of this unit was written."""
+    """The database cannot be read or written at the moment; nothing of this unit was written.
+
+    Or others were in the way of a transaction, which the database has ended: done again, it may succeed.
+    """
 
 
 class DatabaseLost(Unavailable):

@@ -20,6 +20,20 @@ cannot: it began anew with the machine. ``age`` gives both. Where all processes 
 are that machine's. A server gives its own: its wall clock may be set, so the time lived is kept in the database, and
 only grows by what the steady clock has measured. Times that an operation brings along (``now``, ``put_at``, ``at``) are
 those of its sender: they are shown to people, and nothing is decided by them alone.
+
+**Order is the order of commit.** The ids of a FIFO's items and dead letters, and of what operators did, rise in it:
+whoever asks for what follows the last id that he saw misses nothing. An engine whose numbers are given before the
+commit has the writers of one FIFO wait for each other, which is what a queue is. Rows of classes have no such order
+between writers, who do not wait for each other for it. Their sequence number is unique and rises with each writer. So
+who reads them page by page in this order gets each row that was committed before he began, and was not destroyed
+meanwhile, exactly once. What is committed meanwhile he may get or not.
+
+**Run it again.** A unit of ``write`` is data alone. The engine runs it again by itself, as often as others are in its
+way (a busy database, a deadlock, a transaction that could not be serialised), until it is stored or ``Unavailable``
+says that it was not. It may run several times, and only the last one counts. A ``transaction`` has been seen by its
+block, so the engine cannot repeat it: its calls and its end raise ``Unavailable``, and nothing of it was stored. Nobody
+repeats the block in place. A FIFO offers the item again and charges no attempt (``framework.queue.outcome``), a gateway
+answers 503, and whoever sent the request sends it again.
 """
 
 from __future__ import annotations
@@ -98,9 +112,11 @@ class Storage(Protocol):
     def transaction(
         self, *, hold: float, expired: Callable[[], str], fences: Sequence[Claim] = ()
     ) -> AbstractAsyncContextManager[Transaction]:
-        """Take the writer for a block: committed at its end, rolled back when it raises.
+        """A transaction for a block: committed at its end, rolled back when it raises.
 
-        ``TransactionTooLong`` if ``hold`` seconds pass between two calls, with the message of ``expired()``.
+        Where it keeps everybody else from writing, as on SQLite, it is rolled back when ``hold`` seconds pass between
+        two calls: ``TransactionTooLong``, with the message of ``expired()``. One that keeps only those waiting who want
+        the same rows may take longer.
         """
 
     async def load(self, table: Table, key_column: str, key: Any) -> Row | None:

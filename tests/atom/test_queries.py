@@ -210,6 +210,22 @@ async def test_an_iteration_may_be_left(atom: Atoms, storage: Storage) -> None:
         await atom.Plain.retrieve(limit=-1)
 
 
+async def test_what_was_there_comes_once_whatever_is_inserted_and_destroyed_meanwhile(
+    atom: Atoms, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "PAGE", 3)
+    await fill(storage, atom, 20)
+    seen: list[str] = []
+    async for each in atom.Plain.iterate():
+        seen.append(each.key)
+        if each.key in ("k2", "k5", "k6"):  # the last one of a page, and ones in the middle
+            await each.destroy()
+            await atom.Plain(key=f"after {each.key}").save()
+    there = [key for key in seen if key.startswith("k")]
+    assert there == [f"k{number}" for number in range(20)]
+    assert len(seen) == len(set(seen))
+
+
 # ---- several processes ----------------------------------------------------------------------
 
 WRITER = """

@@ -55,7 +55,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Require:
-    """A row for each of these values of a column; else a ``ValidationError`` of ``class_name.field``."""
+    """A row for each of these values of a column; else a ``ValidationError`` of ``class_name.field``.
+
+    None of these rows goes away before the unit is stored.
+    """
 
     table: Table
     column: str
@@ -78,7 +81,7 @@ class Referrer:
 class Unreferred:
     """No reference to the row of this key by any of the referrers; else ``StillReferred``.
 
-    Each referrer with the value that it would refer to the row by.
+    Each referrer with the value that it would refer to the row by. No reference appears before the unit is stored.
     """
 
     table: Table
