@@ -10,18 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Column, Index, MetaData, String, Table, Text, false, text, true
+from sqlalchemy import Column, Dialect, Index, MetaData, String, Table, Text, false, text, true
 
 from framework.atom.conversion import SCALARS, content
 from framework.atom.relations import Relation, relations
 from framework.definitions import AtomDefinition, Field, FieldError, Reference
 from framework.errors import ValidationError
 from framework.storage.content import Rows, describe
-from framework.storage.tables import Declared, Json, MuJson, RowNumber, UtcDateTime
+from framework.storage.tables import Declared, Json, RowNumber, UtcDateTime
 from framework.values import jsontext
 from framework.values.mu import wrap
 
 SEQUENCE = "_seq"  # the order of insertion
+
+
+class MuJson(Json):
+    """As ``Json``; mappings come back as MU, also inside a list."""
+
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return wrap(super().process_result_value(value, dialect))
+
 
 _VALUES: dict[str, Any] = {"object": Json, "array": Json, "MU": MuJson, "array<MU>": MuJson}
 

@@ -26,7 +26,6 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from framework.values import jsontext
-from framework.values.mu import wrap
 
 metadata = MetaData()
 
@@ -36,7 +35,6 @@ class Json(TypeDecorator[Any]):
 
     impl = Text
     cache_ok = True
-    _wrap: Any = None
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         if value is None:
@@ -45,17 +43,6 @@ class Json(TypeDecorator[Any]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         return None if value is None else jsontext.decode(value)
-
-
-class MuJson(Json):
-    """As ``Json``; mappings come back as MU, also inside a list."""
-
-    cache_ok = True
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        if value is None:
-            return None
-        return wrap(jsontext.decode(value))
 
 
 class UtcDateTime(TypeDecorator[datetime.datetime]):

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, MetaData, Table, Text
 
 from framework.storage import Storage, open_storage
-from framework.storage.tables import Json, MuJson, RowNumber, UtcDateTime
+from framework.storage.tables import Json, RowNumber, UtcDateTime
 
 from .engines import ENGINES, Engine
 
@@ -58,7 +58,6 @@ def thing() -> Table:
         Column("real", Double),
         Column("flag", Boolean),
         Column("json", Json),
-        Column("mu", MuJson),
         Column("at", UtcDateTime),
         Index("Thing.key", "key", unique=True),
         Index("Thing.code", "code", unique=True),
