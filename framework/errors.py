@@ -25,7 +25,7 @@
     │   ├── NotEmpty           a FIFO that is to be forgotten, and holds something
     │   ├── Nested             a FIFO entered inside a block of the same FIFO
     │   ├── NotInBlock         something asked of a delivery outside its block
-    │   ├── ClaimLost          another process owns the item now, or may: nothing was changed
+    │   ├── ClaimLost          another process owns the item now, or may: nothing written  (HTTP 503)
     │   ├── Reject             raised in a block: the item can never be worked off
     │   └── Retry              raised in a block: the item is to be tried again later
     ├── AccountError           a verb on an account or role that is not there, or not allowed

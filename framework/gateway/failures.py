@@ -8,6 +8,7 @@ from typing import Any
 
 from framework.errors import (
     Changed,
+    ClaimLost,
     Duplicate,
     FifoFull,
     Gone,
@@ -68,7 +69,7 @@ def response(error: BaseException, call: Call) -> Response:
         return problem(error.code, error.detail)
     if isinstance(error, FifoFull):
         return _full(error, route, method)
-    if isinstance(error, Unavailable | Stopping):
+    if isinstance(error, Unavailable | Stopping | ClaimLost):
         return _unavailable(error, route, method)
     if isinstance(error, ValueError | RecursionError):
         detail = blame.unreadable(error, call)

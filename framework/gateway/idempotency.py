@@ -26,6 +26,7 @@ from framework.errors import (
 from framework.gateway.calls import Call
 from framework.gateway.response_headers import ResponseHeaders
 from framework.gateway.responses import Response, problem
+from framework.storage.holds import Hold
 from framework.storage.operations import BeginRequest, EndRequest, RequestKey, StoredResponse
 from framework.transactions.session import Session
 from framework.values import jsontext
@@ -83,7 +84,8 @@ class Idempotency:
                 await self._session.write([EndRequest(key, _stored(response))])
 
         try:
-            response = await run(call, before_commit)
+            with Hold(self._session.storage.disowned):
+                response = await run(call, before_commit)
         except BaseException as error:
             response = await self._after_error(call, key, error, failed)
         if response.code >= 500:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from framework.storage.operations import (
     OWNER,
     POSITION,
     TARGET,
+    Delete,
     Insert,
     Link,
     Referrer,
@@ -92,6 +95,23 @@ async def test_what_is_referred_to_must_be_there(storage: Storage, things: Table
     )
     assert "Thing" in error.problem
     assert "'nobody'" in error.problem
+
+
+async def test_of_a_reference_and_a_destruction_at_once_one_is_refused(
+    storage: Storage, things: Table, links: Table, another: Callable[[], Awaitable[Storage]]
+) -> None:
+    """What is read to decide stays true until the unit is stored, whoever else writes."""
+    other = await another()
+    by_link = Referrer(links, OWNER, TARGET, "Team.members")
+    for number in range(30):
+        key = f"k{number}"
+        await storage.write([Insert(things, {"key": key})])
+        refers = [Require(things, "key", [key], "Team", "members"), Link(links, key, [key])]
+        destroys = [Unreferred(things, key, [(by_link, key)]), Delete(things, "key", key)]
+        outcomes = await asyncio.gather(storage.write(refers), other.write(destroys), return_exceptions=True)
+        assert sum(isinstance(outcome, Exception) for outcome in outcomes) == 1, outcomes
+    referred = {target for _, _, target in await linked(storage, links)}
+    assert referred == {row["key"] for row in await storage.select(select(things))}
 
 
 async def test_what_another_refers_to_does_not_go(storage: Storage, things: Table, links: Table) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from sqlalchemy import Table, select
@@ -14,7 +14,8 @@ from framework.errors import (
     TransactionEnded,
 )
 from framework.storage import Storage
-from framework.storage.operations import Deliver, Insert, Operation, Put, Release
+from framework.storage.gathering import Chosen, Gathering, Row
+from framework.storage.operations import Deliver, Insert, Operation, Put, Release, Update
 
 pytestmark = pytest.mark.anyio
 
@@ -75,6 +76,35 @@ async def test_what_is_written_beside_a_transaction_shares_nothing_with_it(
         outcomes = await asyncio.gather(*waiting, return_exceptions=True)
     assert isinstance(outcomes[1], KeyError)
     assert await keys(storage, things) == ["after", "before", "first"]
+
+
+@pytest.mark.parametrize("read", ["load", "select", "gather"])
+async def test_what_is_read_for_update_is_not_changed_by_others_meanwhile(
+    storage: Storage, things: Table, another: Callable[[], Awaitable[Storage]], read: str
+) -> None:
+    await storage.write([Insert(things, {"key": "counter", "code": 0})])
+    chosen = select(things).where(things.c.key == "counter")
+
+    def gathering() -> Gathering[list[Row]]:
+        return (yield Chosen(chosen, {}))
+
+    async def count(counting: Storage) -> None:
+        for _ in range(15):
+            async with counting.transaction(hold=LONG, expired=never) as held:
+                if read == "load":
+                    row = await held.load(things, "key", "counter", for_update=True)
+                elif read == "select":
+                    [row] = await held.select(chosen, for_update=True)
+                else:
+                    [row] = await held.gather(gathering(), for_update=True)
+                assert row is not None
+                await asyncio.sleep(0)
+                await held.write([Update(things, "key", "counter", {"code": row["code"] + 1})])
+
+    other = await another()
+    await asyncio.gather(count(storage), count(storage), count(other), count(other))
+    [row] = await storage.select(chosen)
+    assert row["code"] == 60
 
 
 async def test_a_transaction_does_not_begin_without_its_claims(storage: Storage, things: Table) -> None:

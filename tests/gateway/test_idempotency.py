@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from framework.errors import Unavailable
 from framework.gateway import idempotency
 from framework.storage.operations import EndRequest
 from framework.storage.tables import REQUEST
+from tests.contract.engines import ENGINES
 
 from .conftest import Serving
 
@@ -50,6 +52,23 @@ def key(value: str) -> dict[str, str]:
 async def names(client: Any) -> list[str]:
     found: list[str] = (await client.get("/things")).json()
     return found
+
+
+async def test_a_request_ends_when_its_process_has_lost_the_mark_of_it(
+    serving: Serving, tmp_path: Path
+) -> None:
+    """Another server may begin it again: from a copy of the database, here."""
+    async with serving(APP) as client:
+        body = b'{"name": "a", "sleep": 600}'
+        answering = asyncio.create_task(client.post("/things", body, headers=key("k1")))
+        session = client.runtime.session
+        async with asyncio.timeout(20):
+            while not await session.storage.select(select(REQUEST)):
+                await asyncio.sleep(0.01)
+            ENGINES[0].disown(session.storage.url)
+            answer = await answering
+        assert answer.code == 503
+        assert "nothing was stored" in answer.json()["detail"]
 
 
 async def test_the_first_response_is_replayed_and_nothing_is_done_again(serving: Serving) -> None:
