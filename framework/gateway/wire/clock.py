@@ -19,7 +19,16 @@ _LONGEST_LINGER = (
 class Clock:
     """The deadline of one connection: there is at most one at a time. ``now`` tells the event loop's time."""
 
-    __slots__ = ("_body_began", "_limits", "_linger_end", "_paused_at", "_portion", "deadline", "now")
+    __slots__ = (
+        "_body_began",
+        "_limits",
+        "_linger_end",
+        "_paused_at",
+        "_portion",
+        "deadline",
+        "now",
+        "paused",
+    )
 
     def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
         self.now = now
@@ -28,7 +37,8 @@ class Clock:
         self._body_began = 0.0
         self._portion = 0  # the size of the body when its last portion was complete, which gave it more time
         self._linger_end = 0.0  # until then, input gives the client more time to read the last answer
-        self._paused_at: float | None = None
+        self.paused = False  # does the server take nothing from the client at the moment?
+        self._paused_at = 0.0
 
     def stop(self) -> None:
         """The client owes nothing."""
@@ -46,8 +56,9 @@ class Clock:
 
     def begin_body(self) -> None:
         """The header is complete, and the body follows."""
-        self._body_began = self.now()
-        self.expect_portion(0)
+        self._body_began = now = self.now()
+        self._portion = 0
+        self.deadline = now + min(self._limits.body_timeout, self._limits.transfer_timeout)
 
     def body_grew(self, size: int) -> None:
         """The body has ``size`` bytes by now: a whole portion gives the client time for the next one."""
@@ -63,20 +74,15 @@ class Clock:
 
     # ---- pauses -----------------------------------------------------------------------------
 
-    @property
-    def paused(self) -> bool:
-        """Does the server take nothing from the client at the moment?"""
-        return self._paused_at is not None
-
     def pause(self) -> None:
         """The server does not read from now on."""
+        self.paused = True
         self._paused_at = self.now()
 
     def resume(self) -> None:
         """The server reads again: the body has the time of the pause in addition."""
-        if self._paused_at is not None:
-            self._body_began += self.now() - self._paused_at
-            self._paused_at = None
+        self.paused = False
+        self._body_began += self.now() - self._paused_at
 
     # ---- the end ----------------------------------------------------------------------------
 

@@ -38,6 +38,10 @@ class Phase(enum.Enum):
     DISCARDING = enum.auto()  # nothing: the connection ends, and its input is discarded
 
 
+# Bound once: to look a member of an enum up takes as long as a call, and each request does it ten times.
+_IDLE, _HEADER, _BODY, _DISCARDING = Phase
+
+
 class Answers(Line, Protocol):
     """What the reader needs of the side that answers."""
 
@@ -80,7 +84,7 @@ class RequestReader:
         self._limits = limits
         self._ends = ends
         self._parser = self._new_parser()
-        self.phase = Phase.IDLE
+        self.phase = _IDLE
         self._head = Head(limits)
         self._unfinished = 0  # bytes of a header that is not complete yet
         self._exchange: Exchange | None = (
@@ -100,11 +104,11 @@ class RequestReader:
     @property
     def discarding(self) -> bool:
         """Is all input discarded by now?"""
-        return self.phase is Phase.DISCARDING
+        return self.phase is _DISCARDING
 
     def discard(self) -> None:
         """Discard all input from now on."""
-        self.phase = Phase.DISCARDING
+        self.phase = _DISCARDING
         self._exchange = None
 
     def close(self) -> None:
@@ -121,7 +125,7 @@ class RequestReader:
 
     def expired(self) -> None:
         """A header or a body has taken too long, unless it is the server that has not read on."""
-        if self.phase is Phase.HEADER:
+        if self.phase is _HEADER:
             if self._clock.paused:  # what is missing may be here already
                 self._clock.expect_header()
             else:
@@ -136,7 +140,7 @@ class RequestReader:
 
     def feed(self, data: bytes) -> None:
         """Parse what has come, or discard it."""
-        if self.discarding:
+        if self.phase is _DISCARDING:
             self._clock.input_discarded()
             return
         phase, size = self.phase, self._body_size
@@ -147,7 +151,9 @@ class RequestReader:
         except httptools.HttpParserError as error:
             if not (self.discarding or self._answers.last_is_here):
                 self.refuse(400, _WRONG.get(type(error), "this is no HTTP request"))
-        if self._is_unfinished(phase, size):
+        if self.phase is _IDLE:
+            self._unfinished = 0
+        elif self._is_unfinished(phase, size):
             self._unfinished += len(data)
             if self._unfinished > self._limits.max_header + self._limits.max_url:
                 self.refuse(431, f"the header is larger than {self._limits.max_header} bytes")
@@ -159,9 +165,9 @@ class RequestReader:
 
         It keeps a field of the header or the trailer, and a chunk's extension, until they are complete.
         """
-        if self.phase is Phase.HEADER:
-            return phase is not Phase.BODY
-        return self.phase is Phase.BODY and size == self._body_size
+        if self.phase is _HEADER:
+            return phase is not _BODY
+        return self.phase is _BODY and size == self._body_size
 
     def _parse(self, data: bytes) -> None:
         """Parse; an offer to upgrade is not taken up: it is read again as if it had not been made."""
@@ -186,9 +192,9 @@ class RequestReader:
     # ---- what the parser has found ----------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        if self.discarding or not self._answers.takes_another():
+        if self.phase is _DISCARDING or not self._answers.takes_another():
             raise _Refused
-        self.phase = Phase.HEADER
+        self.phase = _HEADER
         self._head = Head(self._limits)
         self._unfinished = 0
         self._clock.expect_header()
@@ -198,7 +204,7 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head.count(name, value)
-        if self.phase is Phase.HEADER:  # a trailer is dropped
+        if self.phase is _HEADER:  # a trailer is dropped
             self._head.add_field(name, value)
 
     def on_headers_complete(self) -> None:
@@ -210,7 +216,7 @@ class RequestReader:
         id_ = head.id
         scope = head.scope(method, version, id_)
         scope.update(self._ends)
-        self.phase = Phase.BODY
+        self.phase = _BODY
         self._exchange = exchange = Exchange(
             self._answers,
             self,
@@ -243,7 +249,7 @@ class RequestReader:
         if exchange is None:
             return
         self._exchange = None
-        self.phase = Phase.IDLE
+        self.phase = _IDLE
         exchange.end()
         if exchange.complete:  # it was answered early
             self._clock.expect_request()
@@ -263,9 +269,9 @@ class RequestReader:
         if self._held or not self._clock.paused:
             return
         self._clock.resume()
-        if self.phase is Phase.BODY:
+        if self.phase is _BODY:
             self._clock.expect_portion(self._body_size)
-        elif self.phase is Phase.HEADER:
+        elif self.phase is _HEADER:
             self._clock.expect_header()
         if not self._transport.is_closing():
             self._transport.resume_reading()
@@ -273,12 +279,13 @@ class RequestReader:
     def release(self) -> None:
         """No request waits for the answers to earlier ones any more: read on."""
         self._held = False
-        self.resume_reading()
+        if self._clock.paused:
+            self.resume_reading()
 
     def expect_next(self) -> None:
         """Everything is answered: read on, and wait for the next request if none has begun."""
         self.release()
-        if self.phase is Phase.IDLE:
+        if self.phase is _IDLE:
             self._clock.expect_request()
 
     def body_is_due(self) -> None:

@@ -88,6 +88,8 @@ class Responder:
 
     def takes_another(self) -> bool:
         """May one more request begin? The connection ends after the last one that may wait."""
+        if self._current is None:
+            return True
         if self.last_is_here:
             return False
         if len(self._pipeline) >= _MOST_PIPELINED:
