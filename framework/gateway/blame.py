@@ -105,7 +105,7 @@ def unwritable(error: BaseException, call: Call) -> str | None:
     if isinstance(cause, UnicodeEncodeError):
         wrong = cause.object[cause.start : cause.start + 1]
         if "\ud800" <= wrong <= "\udfff" and any(wrong in one for one in _strings_and_keys(body)):
-            return f"the request's body has a lone surrogate (\\u{ord(wrong):04x}), which is no text"
+            return f"the request's body has a lone surrogate (\\u{ord(wrong):04x}), which is not valid text"
     elif isinstance(cause, ValueError) and str(cause).startswith(_OUT_OF_RANGE):
         numbers = (one for one in _parts(body) if isinstance(one, float))
         return None if all(map(isfinite, numbers)) else _NOT_FINITE

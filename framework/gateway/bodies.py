@@ -67,7 +67,7 @@ def too_long() -> str:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise HTTPError(400, "a key stands twice in one object of the request's body")
+        raise HTTPError(400, "an object in the request's body has the same key twice")
     return found
 
 

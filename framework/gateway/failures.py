@@ -56,7 +56,7 @@ def response(error: BaseException, call: Call) -> Response:
     if isinstance(error, ValidationError):
         return _of_value(error, call)
     if isinstance(error, Gone) and error.table == route.definition.atom:
-        return problem(404, f"there is no {error.table} of that identifier any more")
+        return problem(404, f"there is no {error.table} with this identifier any more")
     if isinstance(error, Duplicate | Gone | Changed | StillReferred):
         return problem(409, str(error))
     if isinstance(error, ItemRefused) and blame.item_is_of_client(error, call):

@@ -106,7 +106,7 @@ class Idempotency:
         try:
             await self._session.storage.write([EndRequest(key, None)])
         except StorageError as error:
-            logger.warning("the mark of a request could not be taken away: %s", error)
+            logger.warning("the Idempotency-Key of a request could not be released: %s", error)
 
 
 async def _nothing(response: Response) -> None:

@@ -73,7 +73,7 @@ def written(headers: Mapping[Any, Any]) -> list[tuple[bytes, bytes]]:
 
 def _name(name: object) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise BadAnswer(f"{_short(name)} cannot be the name of a header")
+        raise BadAnswer(f"{_short(name)} is not a valid header name")
     return name.lower()
 
 

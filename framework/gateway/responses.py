@@ -194,7 +194,7 @@ def _content(body: Any) -> tuple[bytes, str | None]:
     except (TypeError, ValueError) as error:
         if trace.place(error) is not None:  # of code of the definitions, which makes a part of the body
             raise
-        raise BadAnswer(f"a script returned what cannot be sent: {error}") from None
+        raise BadAnswer(f"a script returned a value that cannot be sent: {error}") from None
 
 
 def problem(code: int, detail: str | None = None, **members: Any) -> Response:

@@ -70,8 +70,8 @@ class Validation:
             )
             told = list(islice(chain.from_iterable(found), MOST_TOLD + 1))
         except UnicodeEncodeError:  # of the validator, which takes what UTF-8 can carry
-            raise HTTPError(400, "the request's body has a lone surrogate, which is no text") from None
-        message = "the request does not fit what this route asks for"
+            raise HTTPError(400, "the request's body has a lone surrogate, which is not valid text") from None
+        message = "the request does not match the schema of this route"
         if len(told) > MOST_TOLD:
             message += f"; these are the first {MOST_TOLD} violations"
         return problem(422, message, violations=told[:MOST_TOLD])

@@ -540,7 +540,7 @@ def test_a_url_that_is_not_encoded_is_told_so(server: Server) -> None:
     with Wire(server.address) as wire:
         reply = wire.send("GET /é HTTP/1.1\r\n".encode() + HOST + b"\r\n").reply()
         assert reply.code == 400
-        assert "must be encoded, as é is %C3%A9" in reply.problem()["detail"]
+        assert "percent-encode special characters (é → %C3%A9)" in reply.problem()["detail"]
 
 
 def test_trailers_are_dropped(server: Server) -> None:

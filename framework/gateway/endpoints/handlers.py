@@ -58,7 +58,7 @@ class Endpoints:
         if text is None and request.method != "POST":
             return await self._list(request, parameters)
         if parameters:
-            raise HTTPError(400, "only a list is asked for with a query")
+            raise HTTPError(400, "only a list takes a query")
         return await (self._create(request) if text is None else self._one(request, text))
 
     # ---- lists ------------------------------------------------------------------------------
@@ -101,12 +101,12 @@ class Endpoints:
         key = self._key(text)
         found = None if key is None else await self._load(key, hold=writing and conditions.of_writing)
         if found is None:
-            raise HTTPError(404, f"there is no {self._class.__name__} of that identifier")
+            raise HTTPError(404, f"there is no {self._class.__name__} with this identifier")
         tag = _tag(found)
         if not writing:
             return (304, None, {"etag": tag}) if conditions.seen(tag) else (200, _shown(found), {"etag": tag})
         if not conditions.hold(tag):
-            return _problem(412, "it is not as the condition of the request says", {"etag": tag})
+            return _problem(412, "the precondition of the request is not met", {"etag": tag})
         if request.method == "DELETE":
             await found.destroy()
             return 204, None

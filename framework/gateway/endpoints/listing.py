@@ -58,7 +58,7 @@ def parse(
                 400, f"the query has a parameter that is neither a field nor {_or(PAGING)}{close}"
             )
         if len(values) > 1:
-            raise HTTPError(400, f"`{name}` stands in the query more than once")
+            raise HTTPError(400, f"`{name}` is in the query more than once")
     asked = _count(parameters, "limit", limit, least=1)
     if not 0 < asked <= max_limit:
         raise HTTPError(400, f"`limit` is a whole number from 1 to {max_limit}")
@@ -94,14 +94,16 @@ def _order(parameters: Mapping[str, list[str]], types: Mapping[str, str]) -> tup
     for name in names:
         if name not in types or types[name] not in _READ:
             comparable = [one for one, type_ in types.items() if type_ in _READ]
-            raise HTTPError(400, f"`order_by` names what cannot be ordered{did_you_mean(name, comparable)}")
+            raise HTTPError(
+                400, f"`order_by` names a field that cannot be ordered{did_you_mean(name, comparable)}"
+            )
     return order
 
 
 def _value(name: str, type_: str, text: str) -> Any:
     read = _READ.get(type_)
     if read is None:
-        raise HTTPError(400, f"`{name}` cannot be looked for: it is of type {type_}")
+        raise HTTPError(400, f"`{name}` cannot be searched by: its type is {type_}")
     value = read(text)
     if value is None:
         raise HTTPError(400, f"`{name}` is of type {type_}, and what stands in the query is not")

@@ -81,11 +81,11 @@ class Pool:
             if not 200 <= response.status <= 599:
                 response.close()
                 reason = f"{host}: the status is {response.status}"
-                raise TargetFailed(502, "the target's answer is not HTTP", reason)
+                raise TargetFailed(502, "the target's answer is not valid HTTP", reason)
             wrong = _misframed(response)
             if wrong is not None:
                 response.close()
-                raise TargetFailed(502, "the target's answer is not HTTP", f"{host}: {wrong}")
+                raise TargetFailed(502, "the target's answer is not valid HTTP", f"{host}: {wrong}")
             return Incoming(response)
 
 
@@ -186,7 +186,7 @@ def _failure(error: Exception, request: Outgoing, host: str) -> Exception:
         reason = f"{host}: no connection within {request.connect_timeout:g} s"
         return Unsent(TargetFailed(504, "the target cannot be reached in time", reason))
     if isinstance(error, aiohttp.ClientResponseError):
-        return TargetFailed(502, "the target's answer is not HTTP", reason)
+        return TargetFailed(502, "the target's answer is not valid HTTP", reason)
     return Unanswered(TargetFailed(502, "the target gave no answer", reason))
 
 

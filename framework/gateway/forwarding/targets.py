@@ -97,7 +97,7 @@ def _headers(call: Call) -> list[tuple[str, str]]:
         passed = hops.to_target(received, sent, call.route.passed)
     except hops.Unsendable as error:
         if error.by_script:
-            raise TypeError(f"a script set what cannot be sent: {error}") from None
+            raise TypeError(f"a script set a header that cannot be sent: {error}") from None
         raise HTTPError(400, str(error)) from None
     told = callers.told(call.caller)
     if told:
@@ -154,7 +154,7 @@ class Forwarded:
             )
         except hops.Unsendable as error:
             incoming.close()
-            raise TargetFailed(502, "the target's answer is not HTTP", str(error)) from None
+            raise TargetFailed(502, "the target's answer is not valid HTTP", str(error)) from None
 
     @property
     def streamable(self) -> bool:
@@ -259,7 +259,7 @@ def _content(call: Call, body: Any) -> bytes:
     try:
         content = jsontext.encode(body).encode()
     except ValueError as error:  # which would be taken for the client's mistake
-        raise TypeError(f"request.body was set to what cannot be sent: {error}") from None
+        raise TypeError(f"request.body was set to a value that cannot be sent: {error}") from None
     call.request.headers["content-type"] = "application/json"
     return content
 

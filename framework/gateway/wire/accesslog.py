@@ -1,8 +1,8 @@
-"""The access log: a line for each request that came over a connection, written out by hand since it is for every one.
+"""The access log: a line for each request that came over a connection. It is fast: every request pays for it.
 
 The one rule: **it holds the template of the path, never the path, and no header but the request's id**: a path or a
-query may hold what nobody should read. A path that no route takes is ``-``; health checks that go well are left out.
-The client's address is that of the connection, which nobody can claim.
+query may hold secrets. A path that no route takes is ``-``; health checks that go well are left out.
+The client's address is that of the connection, which a client cannot forge.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class AccessLog:
         self._log.later(self._line(scope["method"], template, status, took, exchange.sent, who, exchange.id))
 
     def refusal(self, code: int, sent: int, id_: str, client: tuple[str, int] | None) -> None:
-        """What did not become a request, too large, too slow, or no HTTP, and its answer's size."""
+        """Input that was refused before it became a request (too large, too slow, not HTTP), and its answer's size."""
         self._log.later(self._line("-", "-", code, 0.0, sent, ("", _host(client)), id_))
 
     def nudge(self) -> None:

@@ -15,11 +15,11 @@ def mistake(codings: Sequence[bytes], lengths: Sequence[bytes], version: str) ->
     """What is wrong with the values of ``Transfer-Encoding`` and ``Content-Length``; None for a good framing."""
     if codings:
         if lengths:
-            return "Content-Length stands beside Transfer-Encoding"
+            return "it has both Content-Length and Transfer-Encoding"
         if len(codings) > 1 or codings[0].strip(b" \t").lower() != b"chunked":
-            return "Transfer-Encoding is not exactly one `chunked`"
+            return "Transfer-Encoding must be `chunked`, and only once"
         if version == "1.0":
-            return "HTTP/1.0 has no Transfer-Encoding"
+            return "HTTP/1.0 does not support Transfer-Encoding"
     elif lengths and (len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > _MOST_DIGITS):
-        return "Content-Length is not one number of bytes"
+        return "Content-Length must be one number of bytes"
     return None

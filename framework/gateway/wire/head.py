@@ -1,7 +1,7 @@
 """The head of a request while it is read: bounded as it comes, and held against what HTTP says of it.
 
-The one rule: **what can be understood in two ways is refused here**, so that nobody behind can understand it
-in another way than we did.
+The one rule: **a head that two readers could understand differently is refused here**, so that no back end reads it in
+another way than this server did.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from framework.gateway.wire.hops import HOST
 from framework.gateway.wire.limits import Limits
 from framework.observing.request_id import accepted, new
 
-NO_URL = "this is no URL, or it has a character that must be encoded, as é is %C3%A9"
+NO_URL = "invalid URL: percent-encode special characters (é → %C3%A9)"
 
 _NOTED = frozenset({b"host", b"expect", b"upgrade", b"content-length", b"transfer-encoding", b"x-request-id"})
 
 
 class Unfit(Exception):
-    """What is no request of ours: the status and the words to refuse it with."""
+    """A request that is refused: the status and the detail of the answer."""
 
     def __init__(self, code: int, detail: str) -> None:
         super().__init__(detail)
@@ -77,15 +77,15 @@ class Head:
         if version not in ("1.0", "1.1"):
             raise Unfit(505, "this server speaks HTTP/1.1")
         if b"host" in self._twice or (version == "1.1" and b"host" not in self._noted):
-            raise Unfit(400, "a request has one Host")
+            raise Unfit(400, "a request must have exactly one Host header")
         if not HOST.fullmatch(self._noted.get(b"host", b"")):  # RFC 9112, 3.2
-            raise Unfit(400, "the Host is none")
+            raise Unfit(400, "the Host header is invalid")
         if method == "CONNECT":
-            raise Unfit(400, "this server is no tunnel")
+            raise Unfit(400, "this server does not support CONNECT")
         if b"content-length" in self._noted or b"transfer-encoding" in self._noted:
             wrong = framing.mistake(self._all(b"transfer-encoding"), self._all(b"content-length"), version)
             if wrong is not None:
-                raise Unfit(400, f"the end of the body cannot be told: {wrong}")
+                raise Unfit(400, f"the length of the body is ambiguous: {wrong}")
 
     def _all(self, name: bytes) -> list[bytes]:
         return [value for key, value in self._fields if key == name]
@@ -135,7 +135,7 @@ class Head:
     def _take_host(self, url: Any) -> None:
         """The host of a URL that has one counts, and not the field ``Host`` (RFC 9112, 3.2.2)."""
         if url.userinfo is not None:  # RFC 9110, 4.2.4
-            raise Unfit(400, "the URL has a user in it")
+            raise Unfit(400, "the URL must not contain a user name")
         host = b"[" + url.host + b"]" if b":" in url.host else url.host
         if url.port is not None:
             host += b":%d" % url.port

@@ -1,6 +1,6 @@
 """What a client may ask of the server: sizes, times and numbers, and which variable of the environment sets each.
 
-The one rule: **before a token is checked, nothing is held without bound**: no memory, no connection, no time.
+The one rule: **before a token is checked, everything that a client holds is bounded**: memory, connections and time.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def variable(limit: Field[Any]) -> str:
 
 
 def from_environ(environ: Mapping[str, str] = os.environ) -> Limits:
-    """The limits that the environment sets, the defaults else; ``CannotOpen`` for a value that can be none."""
+    """The limits that the environment sets, else the defaults; ``CannotOpen`` for an invalid value."""
     given = {}
     for limit in fields(Limits):
         text = environ.get(variable(limit))

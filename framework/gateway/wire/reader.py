@@ -25,7 +25,7 @@ _DRAINED = 65536  # bytes of an unread body that are worth waiting for: more of 
 
 _WRONG = {
     httptools.HttpParserInvalidURLError: NO_URL,
-    httptools.HttpParserInvalidMethodError: "this is no HTTP request, or its method is unknown",
+    httptools.HttpParserInvalidMethodError: "this is not an HTTP request, or its method is unknown",
 }
 
 
@@ -150,7 +150,7 @@ class RequestReader:
             self._stopped(error.__context__)
         except httptools.HttpParserError as error:
             if not (self.discarding or self._answers.last_is_here):
-                self.refuse(400, _WRONG.get(type(error), "this is no HTTP request"))
+                self.refuse(400, _WRONG.get(type(error), "this is not a valid HTTP request"))
         if self.phase is _IDLE:
             self._unfinished = 0
         elif self._is_unfinished(phase, size):
@@ -187,7 +187,7 @@ class RequestReader:
             self.refuse(cause.code, cause.detail)
         elif not isinstance(cause, _Refused):
             logger.error("a request could not be read", exc_info=cause, extra={"action": "unexpected"})
-            self.refuse(500, "an error inside the server; its log has it")
+            self.refuse(500, "an error inside the server: its log has the details")
 
     # ---- what the parser has found ----------------------------------------------------------
 
