@@ -437,7 +437,7 @@ async def test_a_query_that_means_nothing_is_told(serving: Serving) -> None:
             ("hot=yes", "`hot` is of type boolean"),
             ("at=now", "`at` in the query: must be RFC 3339"),
             ("size=huge", "`size` in the query: must be `small` or `large`"),
-            ("extras=1", "`extras` cannot be searched by"),
+            ("extras=1", "`extras` cannot be a filter"),
             ("kind=a&kind=b", "`kind` is in the query more than once"),
             ("limit=0", "`limit` is a whole number from 1 to 5"),
             ("limit=6", "`limit` is a whole number from 1 to 5"),

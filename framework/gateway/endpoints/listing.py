@@ -103,7 +103,7 @@ def _order(parameters: Mapping[str, list[str]], types: Mapping[str, str]) -> tup
 def _value(name: str, type_: str, text: str) -> Any:
     read = _READ.get(type_)
     if read is None:
-        raise HTTPError(400, f"`{name}` cannot be searched by: its type is {type_}")
+        raise HTTPError(400, f"`{name}` cannot be a filter: its type is {type_}")
     value = read(text)
     if value is None:
         raise HTTPError(400, f"`{name}` is of type {type_}, and what stands in the query is not")
