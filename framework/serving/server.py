@@ -41,7 +41,12 @@ _ByControl = tuple[socket.socket, Callable[..., asyncio.Protocol]]  # the contro
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to us: the workers have to be stopped as well. Its clock is the connections' too."""
+    """Leaves the signals to us: the workers have to be stopped as well. Its clock is the connections' too.
+
+    uvicorn documents ``Config``, ``serve`` and ``should_exit``. Beyond that this module relies on ``startup``, ``on_tick``,
+    ``shutdown``, ``capture_signals``, ``started``, ``servers`` and ``server_state``; ``framework.gateway.wire.connection``
+    says what its connections rely on.
+    """
 
     def __init__(self, config: uvicorn.Config, listening: Listening, by_control: _ByControl | None) -> None:
         super().__init__(config)
