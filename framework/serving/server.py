@@ -43,9 +43,9 @@ _ByControl = tuple[socket.socket, Callable[..., asyncio.Protocol]]  # the contro
 class _Uvicorn(uvicorn.Server):
     """Leaves the signals to us: the workers have to be stopped as well. Its clock is the connections' too.
 
-    uvicorn documents ``Config``, ``serve`` and ``should_exit``. Beyond that this module relies on ``startup``, ``on_tick``,
-    ``shutdown``, ``capture_signals``, ``started``, ``servers`` and ``server_state``; ``framework.gateway.wire.connection``
-    says what its connections rely on.
+    uvicorn documents ``Config``, ``serve`` and ``should_exit``. Beyond that this module relies on ``startup``,
+    ``on_tick``, ``shutdown``, ``capture_signals``, ``started``, ``servers`` and ``server_state``. The module
+    ``framework.gateway.wire.connection`` says what its connections rely on.
     """
 
     def __init__(self, config: uvicorn.Config, listening: Listening, by_control: _ByControl | None) -> None:
