@@ -124,16 +124,9 @@ def _same(value: Any) -> Any:
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_once)
+        return json.loads(text, object_pairs_hook=jsontext.unambiguous)
     except (json.JSONDecodeError, RecursionError):
         raise ValueError(f"must be JSON, not {_shown(text)}") from None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("must not have a key twice")
-    return found
 
 
 def _whole(number: float) -> int:

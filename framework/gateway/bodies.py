@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from framework.errors import HTTPError
+from framework.values import jsontext
 
 NOT_JSON = "the request's body is not JSON"
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -55,6 +56,8 @@ def decoded(body: bytes, *, strict: bool = True) -> Any:
         raise HTTPError(400, NOT_JSON) from None
     except RecursionError:
         raise HTTPError(400, f"{NOT_JSON}: it is nested too deeply") from None
+    except jsontext.RepeatedKey:
+        raise HTTPError(400, "an object in the request's body has the same key twice") from None
     except ValueError:
         raise HTTPError(400, too_long()) from None
 
@@ -64,16 +67,9 @@ def too_long() -> str:
     return f"the request's body has a whole number of more than {sys.get_int_max_str_digits()} digits"
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise HTTPError(400, "an object in the request's body has the same key twice")
-    return found
-
-
 def _no_number(text: str) -> Any:
     raise HTTPError(400, "the request's body has a number that JSON does not know")
 
 
 # Made once: `json.loads` would make one at each call.
-_STRICT = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number)
+_STRICT = json.JSONDecoder(object_pairs_hook=jsontext.unambiguous, parse_constant=_no_number)

@@ -42,6 +42,18 @@ def _plain(value: object) -> object:
     raise TypeError(f"a value of the type {type(value).__name__} is no JSON value")
 
 
+class RepeatedKey(ValueError):
+    """An object of a JSON text has a key twice: two parsers could take it for two values (RFC 8259, 4)."""
+
+
+def unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of an object, for ``object_pairs_hook``. Raises ``RepeatedKey``."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise RepeatedKey("must not have a key twice")
+    return found
+
+
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
 _encode: Callable[[object], str] = _encoder.encode
 

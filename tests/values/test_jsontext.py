@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from types import MappingProxyType
 from typing import Any
 
@@ -86,3 +87,11 @@ def test_what_json_does_not_know_is_a_type_error(value: Any) -> None:
 def test_broken_text_is_a_value_error_or_a_recursion_error(text: str) -> None:
     with pytest.raises((ValueError, RecursionError)):
         jsontext.decode(text)
+
+
+def test_a_key_that_stands_twice_is_refused_at_every_depth() -> None:
+    read = json.JSONDecoder(object_pairs_hook=jsontext.unambiguous).decode
+    assert read('{"a": {"b": 1}, "b": [{"a": 2}]}') == {"a": {"b": 1}, "b": [{"a": 2}]}
+    for text in ('{"a": 1, "a": 1}', '[{"b": {"a": 1, "\\u0061": 2}}]'):
+        with pytest.raises(jsontext.RepeatedKey, match="twice"):
+            read(text)
