@@ -8,7 +8,6 @@ has no gateway can ``join`` one, by its URL and with a token: ``path`` means tha
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,8 +17,8 @@ from urllib.parse import quote
 
 from framework.client import contentcoding, tls
 from framework.errors import FrameworkError
-from framework.observing.request_id import HEADER, REQUEST_ID
 from framework.process.homeloop import HomeLoop
+from framework.script.outgoing import Call, Outgoing
 from framework.values import jsontext
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ MAX_BODY = 16 * 1024 * 1024  # bytes of an answer's body
 # What may stand in a path on the wire; anything else is encoded, and comes out at the gateway as it was.
 _UNALTERED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "#")
 
+Send = Callable[[], Awaitable["Response"]]
 Inside = Callable[[str, str, Mapping[str, str], bytes, int], Awaitable["Response"]]
 
 
@@ -54,10 +54,38 @@ class _Joined:
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
-    method: str
-    headers: dict[str, str]
-    body: bytes
+class _Bounds:
+    """How long one try may take to connect and in total, and how large its answer may be; 0 is no limit."""
+
+    connect: float  # seconds
+    total: float
+    body: int  # bytes
+
+    def check(self) -> None:
+        if not isinstance(self.body, int) or self.body < 0:
+            raise FrameworkError(f"callout: max_body is a number of bytes, or 0 for no limit: {self.body!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Tries:
+    """When a request is sent, and when it is sent again."""
+
+    more: int
+    interval: float  # seconds
+    codes: Sequence[int]
+    delay: float
+
+    async def made(self, send: Send) -> Response:
+        """The answer of the last try."""
+        if self.delay > 0:
+            await asyncio.sleep(self.delay)
+        response = await send()
+        for _ in range(self.more):
+            if response.code not in self.codes:
+                break
+            await asyncio.sleep(self.interval)
+            response = await send()
+        return response
 
 
 class Callout:
@@ -125,54 +153,48 @@ class Callout:
         """Send one request and wait for its answer; all times in seconds, 0 for no limit.
 
         ``body``: bytes and text as they are, anything else as JSON. ``authentication``: user and password. After an
-        answer whose code is among ``retry_codes`` it is sent again, ``retry_count`` times, ``retry_interval``
-        apart; both time-outs hold for each try. An answer whose body has more than ``max_body`` bytes, decompressed,
-        is 599; 0 is no limit. ``auto_url_encode`` encodes what may not stand in a ``path``.
-        ``response_jsonify`` decodes a body that is JSON and leaves another as it is. ``static_route``, the last
-        four and ``scenario_...`` are accepted for the platform's sake and mean nothing here.
-
+        answer whose code is among ``retry_codes`` it is sent again, ``retry_count`` times, ``retry_interval`` apart;
+        both time-outs hold for each try. An answer whose body has more than ``max_body`` bytes, decompressed, is 599;
+        0 is no limit. ``auto_url_encode`` encodes what may not stand in a ``path``. ``response_jsonify`` decodes a
+        body that is JSON and leaves another as it is. ``static_route``, the last four and ``scenario_...`` are
+        accepted for the platform's sake and mean nothing here.
         Raises ``FrameworkError`` for what can be no request: no path, files of ``ca_certs`` that are none.
         """
         self._home.require()
         _scenario(scenario)
-        if not isinstance(max_body, int) or max_body < 0:
-            raise FrameworkError(f"callout: max_body is a number of bytes, or 0 for no limit: {max_body!r}")
-        if auto_url_encode and path:
-            path = quote(path, safe="/?&=%:@+,;~!$'()*")
-        joined = self._joined if url is None and endpoint is None else None
-        if joined is not None:
-            if joined.token is not None:
-                headers = _with(headers, "X-Auth-Token", joined.token, instead=False)
-            if not (path or "").startswith("/"):
-                raise FrameworkError(f"the path of a callout begins with a slash: {path!r}")
-            path = quote(path or "", safe=_UNALTERED)
-        if authentication:
-            headers = _with(headers, "Authorization", _basic(authentication), instead=True)
-        call = _Call(str(method).upper(), *_encoded(body, headers))
-        send: Callable[[], Awaitable[Response]]
-        if url is None and endpoint is None and joined is None:
-            send = self._to_gateway(path, call, request_timeout, max_body)
-        else:
-            base = joined.url if joined is not None else (endpoint or "").rstrip("/")
-            target = url if url is not None else base + (path or "")
-            context = self._contexts.context(tls.Choice(validate_cert, ca_certs, client_cert, client_key))
-            timeouts = (connect_timeout, request_timeout)
-            send = self._to_server(target, call, timeouts, context, max_body, joined)
-        if delay > 0:
-            await asyncio.sleep(delay)
-        response = await send()
-        for _ in range(retry_count):
-            if response.code not in retry_codes:
-                break
-            await asyncio.sleep(retry_interval)
-            response = await send()
+        outgoing = Outgoing(method, path, url, endpoint, body, headers, authentication, auto_url_encode)
+        bounds = _Bounds(connect_timeout, request_timeout, max_body)
+        trust = tls.Choice(validate_cert, ca_certs, client_cert, client_key)
+        send = self._sender(outgoing, bounds, trust)
+        response = await _Tries(retry_count, retry_interval, retry_codes, delay).made(send)
         if response_jsonify:
             response.body = _decoded(response.body)
         return response
 
-    def _to_gateway(
-        self, path: str | None, call: _Call, timeout: float, max_body: int
-    ) -> Callable[[], Awaitable[Response]]:
+    def _sender(self, outgoing: Outgoing, bounds: _Bounds, trust: tls.Choice) -> Send:
+        """What sends the request once. Raises ``FrameworkError`` for what can be no request."""
+        bounds.check()
+        path = outgoing.encoded_path()
+        if not outgoing.is_elsewhere:
+            if self._joined is None:
+                return self._to_gateway(path, outgoing.call(), bounds)
+            return self._to_joined(path, outgoing, bounds, trust, self._joined)
+        url = (
+            outgoing.url if outgoing.url is not None else (outgoing.endpoint or "").rstrip("/") + (path or "")
+        )
+        call = outgoing.call()
+        return self._to_server(url, call, bounds, self._contexts.context(trust), None)
+
+    def _to_joined(
+        self, path: str | None, outgoing: Outgoing, bounds: _Bounds, trust: tls.Choice, joined: _Joined
+    ) -> Send:
+        if not (path or "").startswith("/"):
+            raise FrameworkError(f"the path of a callout begins with a slash: {path!r}")
+        url = joined.url + quote(path or "", safe=_UNALTERED)
+        call = outgoing.call(joined.token)
+        return self._to_server(url, call, bounds, self._contexts.context(trust), joined)
+
+    def _to_gateway(self, path: str | None, call: Call, bounds: _Bounds) -> Send:
         inside = self._inside
         if not path:
             raise FrameworkError("callout needs a path of this gateway, or a url")
@@ -181,33 +203,26 @@ class Callout:
 
         async def send() -> Response:
             try:
-                async with asyncio.timeout(timeout or None):
-                    answer = await inside(call.method, path, call.headers, call.body, max_body)
+                async with asyncio.timeout(bounds.total or None):
+                    answer = await inside(call.method, path, call.headers, call.body, bounds.body)
             except TimeoutError:
-                return _no_answer(f"no answer within {timeout:g} s")
-            return _too_large(max_body) if 0 < max_body < len(answer.body) else answer
+                return _no_answer(f"no answer within {bounds.total:g} s")
+            return _too_large(bounds.body) if 0 < bounds.body < len(answer.body) else answer
 
         return send
 
     def _to_server(
-        self,
-        url: str,
-        call: _Call,
-        timeouts: tuple[float, float],
-        context: ssl.SSLContext | bool,
-        max_body: int,
-        joined: _Joined | None,
-    ) -> Callable[[], Awaitable[Response]]:
+        self, url: str, call: Call, bounds: _Bounds, context: ssl.SSLContext | bool, joined: _Joined | None
+    ) -> Send:
         import aiohttp
         from yarl import URL
 
-        connect, total = timeouts
         try:
             address = URL(url, encoded=joined is not None)
         except ValueError as error:
             return _never(f"{url!r} is no URL: {error}")
         # To connect is to look the name up, to reach the address and to agree on TLS.
-        timeout = aiohttp.ClientTimeout(total=total or None, connect=connect or None)
+        timeout = aiohttp.ClientTimeout(total=bounds.total or None, connect=bounds.connect or None)
 
         async def send() -> Response:
             try:
@@ -220,9 +235,9 @@ class Callout:
                     ssl=context,
                     allow_redirects=False,
                 ) as answer:
-                    return Response(answer.status, await _body(answer, max_body), answer.headers)
+                    return Response(answer.status, await _body(answer, bounds.body), answer.headers)
             except contentcoding.TooLarge:
-                return _too_large(max_body)
+                return _too_large(bounds.body)
             except contentcoding.Malformed as error:
                 return _no_answer(str(error))
             except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):  # whose texts are the URL alone
@@ -273,22 +288,6 @@ async def _body(answer: aiohttp.ClientResponse, limit: int) -> bytes:
         raise
 
 
-def _encoded(body: Any, headers: Mapping[str, str] | None) -> tuple[dict[str, str], bytes]:
-    sent = {str(name): str(value) for name, value in (headers or {}).items()}
-    request_id = REQUEST_ID.get()
-    if request_id is not None and not any(name.lower() == HEADER for name in sent):
-        sent["X-Request-Id"] = request_id
-    if body is None:
-        return sent, b""
-    if isinstance(body, bytes | bytearray | memoryview):
-        return sent, bytes(body)
-    if isinstance(body, str):
-        return sent, body.encode()
-    if not any(name.lower() == "content-type" for name in sent):
-        sent["Content-Type"] = "application/json"
-    return sent, jsontext.encode(body).encode()
-
-
 def _decoded(body: bytes) -> Any:
     try:
         return jsontext.decode(body) if body else None
@@ -296,7 +295,7 @@ def _decoded(body: bytes) -> Any:
         return body  # an error page is no JSON; the code tells
 
 
-def _never(reason: str) -> Callable[[], Awaitable[Response]]:
+def _never(reason: str) -> Send:
     async def send() -> Response:
         return _no_answer(reason)
 
@@ -339,20 +338,3 @@ def _scenario(more: Mapping[str, Any]) -> None:
     for name in more:
         if not name.startswith("scenario_"):
             raise TypeError(f"callout() got an unexpected keyword argument {name!r}")
-
-
-def _basic(authentication: Sequence[str]) -> str:
-    if isinstance(authentication, str | bytes) or len(authentication) != 2:
-        raise FrameworkError("callout: authentication is (user, password)")
-    return "Basic " + base64.b64encode(":".join(map(str, authentication)).encode()).decode("ascii")
-
-
-def _with(headers: Mapping[str, Any] | None, name: str, value: str, *, instead: bool) -> dict[str, Any]:
-    """The headers with one more: ``instead`` of one of this name, in whatever case, or only if there is none."""
-    own = dict(headers or {})
-    same = [other for other in own if str(other).lower() == name.lower()]
-    if same and not instead:
-        return own
-    for other in same:
-        del own[other]
-    return {name: value, **own}
