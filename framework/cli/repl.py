@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
 from framework.cli import loading, options
+
+if TYPE_CHECKING:
+    from framework.definitions import Definitions
+    from framework.repl.server import Address, Setup
 
 _SHOWN = 5  # FIFOs
 
@@ -40,37 +45,50 @@ def repl(folder: str, database: str, url: str | None, workers: bool | None) -> N
     is started and ends with the session. From a pipe, a script runs up to the first statement that raises; then
     the exit code is 1.
     """
-    import logging
-
     from framework.cli import surroundings
-    from framework.definitions import render
     from framework.errors import FrameworkError
-    from framework.observing import logs, trace
-    from framework.process import files
     from framework.repl import server
 
     try:
         address = server.Address.parse(url or server.DEFAULT_URL)
     except FrameworkError as error:
         options.cannot_run(str(error))
+    definitions = _checked(folder, address)
+    tables = surroundings.bound(definitions).atoms.records
+    outlook = options.run(server.outlook(database, url, tables))
+    if workers is None:
+        workers = not outlook.waiting or _asked(outlook.waiting, database)
+
+    raise SystemExit(_converse(server.Setup(definitions, folder, database, url, outlook.server, workers)))
+
+
+def _checked(folder: str, address: Address) -> Definitions:
+    """The definitions without mistakes: what is wrong with them is shown, and an error ends the command."""
+    from framework.definitions import render
+
     checked = loading.load(folder, address.host, address.port)
     if checked.problems:
         click.echo(render(checked, "text"), err=True)
     if checked.errors:
         click.echo("framework: not started, the definitions have mistakes", err=True)
         raise SystemExit(1)
-    tables = surroundings.bound(checked.definitions).atoms.records
-    outlook = options.run(server.outlook(database, url, tables))
-    if workers is None:
-        workers = not outlook.waiting or _asked(outlook.waiting, database)
+    return checked.definitions
 
+
+def _converse(setup: Setup) -> int:
+    """Run the session to its end; the exit code."""
+    import logging
+
+    from framework.errors import FrameworkError
+    from framework.observing import logs, trace
+    from framework.process import files
     from framework.repl.session import run
 
     logs.configure("text")
     logging.getLogger().setLevel(logging.WARNING)
     try:
-        files.require_code(folder)
-        code = run(server.Setup(checked.definitions, folder, database, url, outlook.server, workers))
+        files.require_code(setup.folder)
+        return run(setup)
     except FrameworkError as error:
         options.cannot_run(str(error))
     except Exception as error:
@@ -79,7 +97,6 @@ def repl(folder: str, database: str, url: str | None, workers: bool | None) -> N
             raise
         click.echo(f"framework: not started: {place} failed\n{trace.text(error)}", err=True)
         raise SystemExit(1) from None
-    raise SystemExit(code)
 
 
 def _asked(waiting: Mapping[str, int], database: str) -> bool:

@@ -9,7 +9,8 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -19,6 +20,7 @@ from framework.cli import loading, options, output, printing
 if TYPE_CHECKING:
     from framework.definitions import Checked, Definitions
     from framework.definitions.problem import Problem
+    from framework.gateway.wire.accesslog import AccessLog
     from framework.observing.logs import Log
     from framework.process.shutdown import Shutdown
     from framework.serving.runtime import Runtime
@@ -101,27 +103,14 @@ def serve(
     with Shutdown(stop_timeout or None) as shutdown, _failures(log_format, cannot_run):
         checked = _checked(folder, host, port, log_format, cannot_run)
 
-        from framework.process import files
         from framework.serving.server import listen, stop_at_eof_of
 
-        files.require_code(folder)
-        warning = files.foreign_code(folder)
-        if warning is not None:
-            logger.warning("%s", warning, extra={"action": "foreign_code"})
+        _require_trusted(folder)
         if stop_at_eof:
             stop_at_eof_of(0, shutdown)
-        _run(
-            checked.definitions,
-            database,
-            os.path.abspath(folder),
-            None if no_gateway else listen(host, port),
-            shutdown,
-            workers=not no_workers,
-            logon_expiry=logon_expires,
-            log_format=log_format,
-            log=log,
-            no_access_log=no_access_log,
-        )
+        listener = None if no_gateway else listen(host, port)
+        setup = _Setup(checked.definitions, database, os.path.abspath(folder), listener, not no_workers)
+        _run(setup, shutdown, _Logging(log_format, log, not no_access_log), logon_expires)
 
 
 @contextmanager
@@ -190,63 +179,84 @@ def _log(problem: Problem) -> None:
     )
 
 
-def _run(
-    definitions: Definitions,
-    database: str,
-    folder: str,
-    listener: socket.socket | None,
-    shutdown: Shutdown,
-    *,
-    workers: bool,
-    logon_expiry: float,
-    log_format: str,
-    log: Log | None,
-    no_access_log: bool,
-) -> None:
+def _require_trusted(folder: str) -> None:
+    """The definitions are code: whoever else may change them is refused, or named in the log."""
+    from framework.process import files
+
+    files.require_code(folder)
+    warning = files.foreign_code(folder)
+    if warning is not None:
+        logger.warning("%s", warning, extra={"action": "foreign_code"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    """What this process serves, and where."""
+
+    definitions: Definitions
+    database: str
+    folder: str
+    listener: socket.socket | None
+    workers: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Logging:
+    """What the server says of itself, and how."""
+
+    format: str
+    log: Log | None
+    requests: bool
+
+    def access_log(self) -> AccessLog | None:
+        from framework.gateway.wire.accesslog import AccessLog
+
+        return AccessLog(self.log, self.format) if self.log is not None and self.requests else None
+
+
+def _run(setup: _Setup, shutdown: Shutdown, saying: _Logging, logon_expiry: float) -> None:
     from framework.gateway.wire import limits
-    from framework.gateway.wire.accesslog import AccessLog
     from framework.process import eventloop
     from framework.queue.executors import ServerLoop
     from framework.serving.server import serve as serve_definitions
-    from framework.storage import examine_access
 
-    printers = []
-
-    def started(runtime: Runtime) -> None:
-        access = examine_access(database)
-        if access.level != "ok":
-            logger.warning("%s", access.message, extra={"action": "exposed"})
-        if log_format == "text":
-            banner = _banner(definitions, database, listener, workers, runtime.beside.said)
-            printers.append(runtime.debug.printer(output.to_stdout(), first=banner))
-        else:
-            runtime.debug.listen(_to_log())
-            address = ":".join(map(str, listener.getsockname()[:2])) if listener else None
-            logger.info("started", extra={"action": "started", "address": address, "database": database})
-
-    try:
-        with printing.without_waiting(log.write if log is not None else None), shutdown.looping():
-            code = eventloop.run(
-                serve_definitions(
-                    definitions,
-                    url=database,
-                    folder=folder,
-                    listener=listener,
-                    workers=workers,
-                    started=started,
-                    shutdown=shutdown,
-                    logon_expiry=logon_expiry,
-                    limits=limits.from_environ(),
-                    access_log=None if log is None or no_access_log else AccessLog(log, log_format),
-                ),
-                ServerLoop,
-                left=shutdown.left,
-            )
-    finally:
-        for printer in printers:
-            printer.flush(printing.FLUSH)
+    log = saying.log
+    without_waiting = printing.without_waiting(log.write if log is not None else None)
+    with ExitStack() as said, without_waiting, shutdown.looping():
+        code = eventloop.run(
+            serve_definitions(
+                setup.definitions,
+                url=setup.database,
+                folder=setup.folder,
+                listener=setup.listener,
+                workers=setup.workers,
+                started=lambda runtime: _announce(setup, saying, runtime, said),
+                shutdown=shutdown,
+                logon_expiry=logon_expiry,
+                limits=limits.from_environ(),
+                access_log=saying.access_log(),
+            ),
+            ServerLoop,
+            left=shutdown.left,
+        )
     if code:
         raise SystemExit(code)
+
+
+def _announce(setup: _Setup, saying: _Logging, runtime: Runtime, said: ExitStack) -> None:
+    """Say that the server runs, and from now on what scripts qprint. ``said`` waits for it at the end."""
+    from framework.storage import examine_access
+
+    access = examine_access(setup.database)
+    if access.level != "ok":
+        logger.warning("%s", access.message, extra={"action": "exposed"})
+    if saying.format == "text":
+        printer = runtime.debug.printer(output.to_stdout(), first=_banner(setup, runtime.beside.said))
+        said.callback(printer.flush, printing.FLUSH)
+    else:
+        runtime.debug.listen(_to_log())
+        address = ":".join(map(str, setup.listener.getsockname()[:2])) if setup.listener else None
+        logger.info("started", extra={"action": "started", "address": address, "database": setup.database})
 
 
 def _to_log() -> Callable[[str], None]:
@@ -255,18 +265,13 @@ def _to_log() -> Callable[[str], None]:
     return lambda text: logger.info(text, extra={"action": "qprint"})
 
 
-def _banner(
-    definitions: Definitions,
-    database: str,
-    listener: socket.socket | None,
-    workers: bool,
-    beside: Sequence[str],
-) -> str:
-    lines = [f"database  {database}"]
+def _banner(setup: _Setup, beside: Sequence[str]) -> str:
+    definitions, listener = setup.definitions, setup.listener
+    lines = [f"database  {setup.database}"]
     lines += [f"beside    {line}" for line in beside]
     lines += [f"class     {atom.name}" for atom in definitions.atoms]
     lines += [f"module    {module.name}" for module in definitions.modules]
-    if workers:
+    if setup.workers:
         lines += [f"worker    {worker.name} ({worker.mode})" for worker in definitions.workers]
     if listener is None:
         return "\n".join([*lines, "running the workers, without a gateway; Ctrl-C stops"])
@@ -275,7 +280,7 @@ def _banner(
     base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     lines += ["", f"listening on {base}; Ctrl-C stops. Try it from another terminal:", ""]
     if definitions.routes:
-        lines.append("  " + _example(definitions, base, database))
+        lines.append("  " + _example(definitions, base, setup.database))
     return "\n".join(lines)
 
 
