@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from framework.access import audit
 from framework.access.accounts import record_roles
@@ -48,6 +48,8 @@ logger = logging.getLogger("framework.runtime")
 # their items are offered again at the next start.
 SETTLE_GRACE = 5.0
 
+End = Callable[[], Awaitable[None]]
+
 START_WAIT = 10.0  # seconds that a start waits for another one on the same database
 
 
@@ -83,9 +85,7 @@ class Runtime:
         )
         self._reflector: Reflector | None = None
         self._announcing: asyncio.Task[None] | None = None
-        self._housekeeping: asyncio.Task[None] | None = None
-        self._audit: asyncio.Task[None] | None = None
-        self._watchdog: Watchdog | None = None
+        self._closing = AsyncExitStack()
         self._left_running = False  # blocks that have ended have left threads that go on
 
     async def start(
@@ -96,6 +96,8 @@ class Runtime:
         One that serves nothing (a REPL) leaves the policies in force and the housekeeping to those who do.
         Raises ``CannotOpen`` when the tables do not fit, and whatever a definition's top level raises.
         """
+        self._closes("the forwarding", self._forwarding.close)
+        self._closes("the callouts", self.callout.close)
         kept = retention.from_environ(self._environ)
         serving = workers or gateway
         await self._join(storage, serving=serving, gateway=gateway)
@@ -105,10 +107,7 @@ class Runtime:
         self.snapshot.atoms.define_methods(self.snapshot.scope)
         self.snapshot.scope["context"].run_modules()
         if serving:
-            housekeeping = keep_house(self.session, kept)
-            self._housekeeping = asyncio.create_task(housekeeping, name="housekeeping")
-            self._audit = asyncio.create_task(audit.follow(self.session), name="audit")
-            self._watchdog = Watchdog()
+            self._watch_over(kept)
         app = None
         if gateway:
             app = self._make_gateway(storage, limits)
@@ -117,6 +116,14 @@ class Runtime:
             self._reflector = Reflector(self.snapshot.workers, self.session, self.snapshot.scope)
             self._reflector.start()
         return app
+
+    def _watch_over(self, kept: retention.Retention) -> None:
+        """What a server does beside its requests and blocks. The tasks end by themselves when the session stops."""
+        self._closing.callback(Watchdog().stop)
+        followed = asyncio.create_task(audit.follow(self.session), name="audit")
+        self._closes("the log of what operators do", lambda: followed)
+        housekeeping = asyncio.create_task(keep_house(self.session, kept), name="housekeeping")
+        self._closes("the housekeeping", lambda: housekeeping)
 
     async def _join(self, storage: Storage, *, serving: bool, gateway: bool) -> None:
         """Look at the servers that run here, fit the tables, and be one of them.
@@ -230,30 +237,11 @@ class Runtime:
 
     async def close(self) -> None:
         """Close what requests and workers used; both have ended. May be called again."""
+        await self._closing.aclose()
 
-        async def housekeeping() -> None:
-            task, self._housekeeping = self._housekeeping, None
-            if task is not None:
-                await task
-
-        async def audit_log() -> None:
-            task, self._audit = self._audit, None
-            if task is not None:
-                await task
-
-        async def watchdog() -> None:
-            if self._watchdog is not None:
-                self._watchdog.stop()
-
-        await _each(
-            {
-                "the housekeeping": housekeeping,
-                "the log of what operators do": audit_log,
-                "the watchdog": watchdog,
-                "the callouts": self.callout.close,
-                "the forwarding": self._forwarding.close,
-            }
-        )
+    def _closes(self, name: str, end: End) -> None:
+        """``close`` ends this part too, and before those that were named earlier."""
+        self._closing.push_async_callback(_logged, name, end)
 
     async def _settle(self) -> None:
         try:
@@ -266,18 +254,19 @@ class Runtime:
             await self._fifos.settlements.abandon()
 
 
-async def _each(parts: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
-    """End each part; the failure of one is logged and keeps no other from its end."""
-    cancelled: asyncio.CancelledError | None = None
-    for name, end in parts.items():
-        try:
-            await end()
-        except asyncio.CancelledError as error:
-            cancelled = error
-        except Exception:
-            logger.exception("%s could not be ended", name)
-    if cancelled is not None:
-        raise cancelled
+async def _each(parts: Mapping[str, End]) -> None:
+    """End each part in this order, whatever becomes of the ones before it."""
+    async with AsyncExitStack() as ending:
+        for name, end in reversed([*parts.items()]):  # what is entered first ends last
+            ending.push_async_callback(_logged, name, end)
+
+
+async def _logged(name: str, end: End) -> None:
+    """The failure of a part is logged and keeps no other from its end."""
+    try:
+        await end()
+    except Exception:
+        logger.exception("%s could not be ended", name)
 
 
 @asynccontextmanager

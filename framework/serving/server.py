@@ -133,62 +133,85 @@ async def serve(
     access_log: AccessLog | None = None,
 ) -> int:
     """Serve until a stop is asked for; the exit code. ``listener`` is None for a process without a gateway."""
-    stop = asyncio.Event()
-    shutdown.attach(stop.set)
-    if listener is not None:
-        shutdown.children.listens(listener.getsockname()[1])
-    keeping = asyncio.create_task(shutdown.keep(), name="keep the signals")
-    code = 0
-    try:
-        opened = open_runtime(
-            definitions,
-            url,
-            workers=workers,
-            gateway=listener is not None,
-            grace=shutdown.grace,
-            logon_expiry=logon_expiry,
-            folder=folder,
-            limits=limits,
-            stopping=lambda: shutdown.asked,
-            address=None if listener is None else listener.getsockname()[:2],
-        )
-        async with opened as (runtime, app), _control(url, listener) as offered:
-            shutdown.holds(runtime.session.storage.give_back)
-            server = _start(app, listener, Listening(limits, access_log), shutdown.grace, offered)
-            if server is not None:
-                await _until_up(server)
-            # What the start has made stays for ever: the collector need not look through it again and again.
-            gc.collect()
-            gc.freeze()
-            started(runtime)
-            lost = asyncio.create_task(runtime.until_lost(), name="database lost")
-            await _first(stop.wait(), lost, server)
-            if lost.done():
-                logger.error("%s", lost.result(), extra={"action": "database_lost"})
-                shutdown.ask("the files of the database are lost")
-                code = 1
-            lost.cancel()
-            asked = shutdown.asked
-            shutdown.ask("the gateway has ended")
-            runtime.ask_to_stop()
-            if server is not None:
-                server.uvicorn.should_exit = True
-                # The workers end beside the requests; what both use is closed after them.
-                await asyncio.gather(server.ended(), runtime.stop(shutdown.grace))
-                code = server.code(asked=asked) or code
-            else:
-                await runtime.stop(shutdown.grace)
-            if runtime.deaf or (server is not None and server.deaf):
-                # While the storage is open: what is in work is given back, and nothing can work on it any more.
-                shutdown.end(FORCED, "the process is ended by force: a script does not end by itself")
-    except Stopping as error:
-        logger.info("stopped: %s", error, extra={"action": "stop"})
-    finally:
+    opened = open_runtime(
+        definitions,
+        url,
+        workers=workers,
+        gateway=listener is not None,
+        grace=shutdown.grace,
+        logon_expiry=logon_expiry,
+        folder=folder,
+        limits=limits,
+        stopping=lambda: shutdown.asked,
+        address=None if listener is None else listener.getsockname()[:2],
+    )
+    with _watched(shutdown, listener) as stop:
+        try:
+            async with opened as (runtime, app), _control(url, listener) as offered:
+                shutdown.holds(runtime.session.storage.give_back)
+                server = _start(app, listener, Listening(limits, access_log), shutdown.grace, offered)
+                if server is not None:
+                    await _until_up(server)
+                # What the start has made stays for ever: the collector need not look through it again and again.
+                gc.collect()
+                gc.freeze()
+                started(runtime)
+                lost = await _until_over(stop, runtime, server, shutdown)
+                return await _stop(runtime, server, shutdown) or lost
+        except Stopping as error:
+            logger.info("stopped: %s", error, extra={"action": "stop"})
+    return 0
+
+
+@contextlib.contextmanager
+def _watched(shutdown: Shutdown, listener: socket.socket | None) -> Iterator[asyncio.Event]:
+    """The shutdown watches this event loop, and sets the event when a stop is asked for. The block ends the server."""
+    with contextlib.ExitStack() as ending:
+        stop = asyncio.Event()
+        shutdown.attach(stop.set)
+        ending.callback(shutdown.detach)
+        ending.callback(shutdown.ending)
+        keeping = asyncio.create_task(shutdown.keep(), name="keep the signals")
+        ending.callback(keeping.cancel)
         if listener is not None:
-            listener.close()
-        keeping.cancel()
-        shutdown.ending()
-        shutdown.detach()
+            ending.callback(listener.close)
+            shutdown.children.listens(listener.getsockname()[1])
+        yield stop
+
+
+async def _until_over(
+    stop: asyncio.Event, runtime: Runtime, server: _Serving | None, shutdown: Shutdown
+) -> int:
+    """Wait for the stop, for the loss of the database (which is 1), or for the server to end by itself."""
+    lost = asyncio.create_task(runtime.until_lost(), name="database lost")
+    asked = asyncio.create_task(stop.wait(), name="stop")
+    gateway = [] if server is None else [server.task]
+    await asyncio.wait([asked, lost, *gateway], return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if not lost.done():
+        lost.cancel()
+        return 0
+    logger.error("%s", lost.result(), extra={"action": "database_lost"})
+    shutdown.ask("the files of the database are lost")
+    return 1
+
+
+async def _stop(runtime: Runtime, server: _Serving | None, shutdown: Shutdown) -> int:
+    """Let what is in work end; the gateway's exit code."""
+    code = 0
+    asked = shutdown.asked
+    shutdown.ask("the gateway has ended")
+    runtime.ask_to_stop()
+    if server is not None:
+        server.uvicorn.should_exit = True
+        # The workers end beside the requests; what both use is closed after them.
+        await asyncio.gather(server.ended(), runtime.stop(shutdown.grace))
+        code = server.code(asked=asked)
+    else:
+        await runtime.stop(shutdown.grace)
+    if runtime.deaf or (server is not None and server.deaf):
+        # While the storage is open: what is in work is given back, and nothing can work on it any more.
+        shutdown.end(FORCED, "the process is ended by force: a script does not end by itself")
     return code
 
 
@@ -264,11 +287,3 @@ async def _until_up(server: _Serving) -> None:
         await asyncio.sleep(0.005)
     if server.task.done():
         server.task.result()
-
-
-async def _first(stop: object, lost: asyncio.Task[str], server: _Serving | None) -> None:
-    """Wait for the stop, for the loss of the database, or for the server to end by itself."""
-    waiting = {asyncio.ensure_future(stop), lost}  # type: ignore[call-overload]
-    if server is not None:
-        waiting.add(server.task)
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from framework.definitions import Definitions
 from framework.process.shutdown import Shutdown
+from framework.script.callout import Callout
 from framework.serving import server
 from framework.serving.runtime import Runtime, open_runtime
 
@@ -28,32 +30,37 @@ async def broken(*arguments: object) -> None:
     raise RuntimeError("broken")
 
 
+def watching() -> bool:
+    return any(thread.name == "framework-watchdog" for thread in threading.enumerate())
+
+
 async def test_an_error_of_one_part_does_not_keep_the_others_from_their_end(
-    define: Define, url: str, caplog: pytest.LogCaptureFixture
+    define: Define, url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ended: list[str] = []
+
+    async def settle() -> None:
+        ended.append("settle")
+
+    async def close(callout: Callout) -> None:
+        ended.append("callout")
+
+    monkeypatch.setattr("framework.serving.runtime.keep_house", broken)
+    monkeypatch.setattr(Callout, "close", close)
     async with open_runtime(define(APP, WORKER), url) as (runtime, _):
         parts: Any = runtime
         runtime.ask_to_stop()
         await parts._reflector.stop()
-        ended: list[str] = []
-        settlements, callout, watchdog = parts._fifos.settlements, runtime.callout, parts._watchdog
-
-        async def settle() -> None:
-            ended.append("settle")
-
-        async def close() -> None:
-            ended.append("callout")
-
         parts._reflector.stop = broken
-        settlements.settle, callout.close = settle, close  # type: ignore[method-assign]
-        parts._housekeeping.cancel()
-        parts._housekeeping = asyncio.ensure_future(broken())
+        parts._fifos.settlements.settle = settle
         await runtime.stop()
         assert ended == ["settle"]
-        assert watchdog.watching
+        assert watching()
         await runtime.close()
         assert ended == ["settle", "callout"]
-        assert watchdog._task.cancelling()
+    async with asyncio.timeout(10):
+        while watching():
+            await asyncio.sleep(0.01)
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     assert told[:2] == ["the workers could not be ended", "the housekeeping could not be ended"]
 
