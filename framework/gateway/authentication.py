@@ -128,7 +128,7 @@ def _is_credential(header: Header) -> bool:
 
 
 def _token(name: bytes, value: bytes) -> bytes | None:
-    """The token in a header; None where there is none in it, and in one of another spelling."""
+    """The token in a header; None for a header without one, or with another spelling."""
     if name == _TOKEN_HEADER:
         return value.strip(_BLANK)
     if name == _AUTHORIZATION:

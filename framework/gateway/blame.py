@@ -1,4 +1,4 @@
-"""Whose mistake an error is that has left a script: the client's, or one of the definitions.
+"""Whose mistake an error that left a script is: the client's, or one of the definitions.
 
 The one rule: **the client is blamed only for what it provably sent.** A refused value is looked for in the request,
 a text that could not be read is compared with the body. Without such a proof it is the definitions' mistake, which
@@ -316,7 +316,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _written_out(value: Any) -> str | None:
-    """A JSON value as text, in the order of its keys; None for what is none."""
+    """A JSON value as text, in the order of its keys; None for another value."""
     try:
         return json.dumps(value.dictionary if isinstance(value, MU) else value)
     except (TypeError, ValueError, AttributeError, RecursionError):

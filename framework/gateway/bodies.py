@@ -18,7 +18,7 @@ _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
 class _EmptyText(str):
-    """The text of an empty body: it is told from any other empty text, when nobody can read it."""
+    """The text of an empty body: it can be told from any other empty text when a script fails to parse it."""
 
     __slots__ = ()
 
@@ -40,7 +40,7 @@ EMPTY = _EmptyBody()
 
 
 def decoded(body: bytes, *, strict: bool = True) -> Any:
-    """The value of a JSON text. ``HTTPError(400)`` says why it is none.
+    """The value of a JSON text. ``HTTPError(400)`` says why it is not valid JSON.
 
     Without ``strict`` it is read as leniently as scripts read it by ``json.loads``.
     """

@@ -117,7 +117,7 @@ def _of_script(error: BaseException, route: Route, method: str) -> Response:
 def unexpected(
     error: BaseException, method: str, path: str, *, place: str = "", who: str = "the server"
 ) -> Response:
-    """500 for an error that nobody foresaw: the log has it under the id that the client is told.
+    """500 for an unexpected error: the log has it under the id that the client gets.
 
     ``path`` is the route's template; ``place`` is where the error came from, where its traceback does not say.
     """

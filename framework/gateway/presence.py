@@ -53,7 +53,7 @@ class Presence:
                 self._task.cancel()
 
     def _look(self) -> None:
-        """Who reads the body hears of a departure by itself; two cannot read at a time."""
+        """Watch for a departure once the body is complete: the reader of a body notices one by itself."""
         if self._complete():
             self._listening = asyncio.ensure_future(self._listen())
         else:

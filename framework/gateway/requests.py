@@ -136,7 +136,7 @@ class Request:
         self.given |= {"url"}
 
     def _unfit_path(self, value: Any, wrong: str) -> Exception:
-        """Whose mistake it is: the client's where a value of its own brings what is wrong into the path."""
+        """Whose mistake it is: the client's, where a value of its own makes the path invalid."""
         if isinstance(value, str) and any(text in value and mistake(f"/{text}") for text in self._values()):
             return HTTPError(400, f"a value of the request cannot be a part of a path: it {wrong}")
         return TypeError(f"request.path was set to {value!r}: it {wrong}")
@@ -156,7 +156,7 @@ class Request:
 
 
 def _split(url: Any) -> SplitResult:
-    """The parts of a URL that a script sets; ``TypeError`` for what is none that a target could be asked for."""
+    """The parts of a URL that a script sets; ``TypeError`` for a URL that no target can be asked for."""
     wrong = None
     if not isinstance(url, str):
         wrong = f"is not text but a {type(url).__name__}"

@@ -2,7 +2,7 @@
 
 The rule: **a text stays text unless the schema leaves it no choice.** Where the schema of a name asks for an
 integer, a number or a boolean, a text that is one, as JSON writes it, is offered as that; where it asks for a
-list, all texts of the name are offered as a list. A text that is none of these is offered as it is, and fails.
+list, all texts of the name are offered as a list. A text of another form is offered as it is, and fails.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,400})?([eE][+-]?[0-9]{1
 
 
 def _value(text: str, types: frozenset[str]) -> Any:
-    """A text as one of these types; as it is where it may be text, and where it is none of them."""
+    """A text as one of these types; unchanged where it may be text, or where it fits none of them."""
     if not types or "string" in types:
         return text
     if types & {"integer", "number"} and _INTEGER.fullmatch(text):

@@ -37,7 +37,7 @@ class ServerState(Protocol):
 class ClientConnection(asyncio.Protocol):
     """One connection. ``listening`` is what all connections of a server share.
 
-    ``control`` is what the server tells of itself to who has come by its control socket; None on any other.
+    ``control`` is what the server tells of itself to a client of its control socket; None for any other client.
     """
 
     _transport: asyncio.Transport  # this and the following exist once the connection is made

@@ -46,7 +46,7 @@ HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 
 
 class Unsendable(Exception):
-    """A header that HTTP, or the client of the back ends, cannot carry. ``by_script``: who has set it."""
+    """A header that HTTP, or the client of the back ends, cannot carry. ``by_script``: a script has set it."""
 
     def __init__(self, name: bytes, why: str, *, by_script: bool = False) -> None:
         super().__init__(f"the header {name.decode('ascii', 'replace')!r} {why}")

@@ -1,4 +1,4 @@
-"""How fast a client takes what we send: a client that does not read must not hold memory for ever."""
+"""How fast a client takes what we send: a client that does not read must not hold memory forever."""
 
 from __future__ import annotations
 
