@@ -9,15 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from framework.atom.instance import Atom
+from framework.atom.state import State
 
 
 @dataclass(slots=True)
 class _Call:
-    atom: Atom
+    atom: State
     name: str
     ended: bool = False
 
@@ -28,12 +26,12 @@ class Calls:
     def __init__(self, kind: str) -> None:
         self._calls: ContextVar[tuple[_Call, ...]] = ContextVar(kind, default=())
 
-    def under_way(self, atom: Atom, name: str) -> bool:
+    def under_way(self, atom: State, name: str) -> bool:
         """Is the caller inside such a call?"""
         return any(call.atom is atom and call.name == name and not call.ended for call in self._calls.get())
 
     @contextmanager
-    def entered(self, atom: Atom, name: str) -> Iterator[None]:
+    def entered(self, atom: State, name: str) -> Iterator[None]:
         """A block that is such a call."""
         call = _Call(atom, name)
         token = self._calls.set((*self._calls.get(), call))

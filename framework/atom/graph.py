@@ -9,24 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from framework.atom import references
 from framework.atom.memory import Change, Memory, Undo
 from framework.atom.relations import Relation
+from framework.atom.state import State
 from framework.errors import ValidationError
 from framework.storage.operations import Delete, Insert, Link, Operation, Require, Unreferred, Update
 from framework.transactions.transaction import Place
-
-if TYPE_CHECKING:
-    from framework.atom.instance import Atom
 
 
 @dataclass(slots=True)
 class _Draft:
     """An instance as it is to be stored, and its references as they are then."""
 
-    atom: Atom
+    atom: State
     references: dict[str, Any]
     row: dict[str, Any]
     changes: dict[str, Any]
@@ -36,7 +34,7 @@ class _Draft:
         return self.atom.__dict__["_stored"] is None
 
 
-async def save(atom: Atom, updates: dict[str, Any], conn: Place | None, *, propagate: bool) -> None:
+async def save(atom: State, updates: dict[str, Any], conn: Place | None, *, propagate: bool) -> None:
     """Store an instance and, if that propagates, all that it leads to and that differs."""
     values = atom.__dict__
     before = {name: values[name] for name in updates}
@@ -55,7 +53,7 @@ async def save(atom: Atom, updates: dict[str, Any], conn: Place | None, *, propa
         _settle(draft)
 
 
-async def destroy(atom: Atom, conn: Place | None) -> None:
+async def destroy(atom: State, conn: Place | None) -> None:
     """Away with an instance and with what it refers by; nobody may refer to it any more."""
     model, values = atom._model, atom.__dict__
     stored = values["_stored"]
@@ -71,7 +69,7 @@ async def destroy(atom: Atom, conn: Place | None) -> None:
 
 
 async def change(
-    atom: Atom, change: Change, checks: Sequence[Operation], restore: Undo, conn: Place | None
+    atom: State, change: Change, checks: Sequence[Operation], restore: Undo, conn: Place | None
 ) -> None:
     """Change one row, wherever the rows of its class are."""
     if atom._memory is not None:
@@ -83,11 +81,11 @@ async def change(
 # ---- what is to be written ------------------------------------------------------------------
 
 
-def _drafts(root: Atom, *, propagate: bool) -> list[_Draft]:
+def _drafts(root: State, *, propagate: bool) -> list[_Draft]:
     """A draft of the instance and of all that it leads to: those that are referred to come first."""
     drafts: dict[int, _Draft] = {}
     order: list[_Draft] = []
-    waiting: list[tuple[Atom, bool]] = [(root, False)]
+    waiting: list[tuple[State, bool]] = [(root, False)]
     while waiting:
         atom, done = waiting.pop()
         if done:
@@ -102,7 +100,7 @@ def _drafts(root: Atom, *, propagate: bool) -> list[_Draft]:
     return order
 
 
-def _draft(atom: Atom) -> _Draft:
+def _draft(atom: State) -> _Draft:
     model, values = atom._model, atom.__dict__
     accepted = {
         name: references.accept(type(atom), relation, values[name])
@@ -121,13 +119,13 @@ def _draft(atom: Atom) -> _Draft:
     return _Draft(atom, accepted, row, {name: value for name, value in row.items() if stored[name] != value})
 
 
-def _nested(draft: _Draft) -> Iterable[Atom]:
+def _nested(draft: _Draft) -> Iterable[State]:
     for name, relation in draft.atom._model.relations.items():
         if relation.stored:
             yield from references.instances(relation, draft.references[name])
 
 
-def _require_living(atom: Atom, relation: Relation, value: Any) -> None:
+def _require_living(atom: State, relation: Relation, value: Any) -> None:
     """What is referred to has a key, and was not destroyed."""
     for each in references.instances(relation, value):
         problem = ""
@@ -151,7 +149,7 @@ def _require_saved(draft: _Draft) -> None:
 # ---- writing --------------------------------------------------------------------------------
 
 
-async def _write(root: Atom, drafts: Sequence[_Draft], restore: Undo, conn: Place | None) -> None:
+async def _write(root: State, drafts: Sequence[_Draft], restore: Undo, conn: Place | None) -> None:
     """Store the drafts; their instances know what is stored once it is."""
     if not drafts:
         return
@@ -200,7 +198,7 @@ def _all(undos: Sequence[Undo]) -> None:
 
 
 async def _together(
-    root: Atom,
+    root: State,
     kept: Sequence[tuple[Memory, Change | Require]],
     operations: Sequence[Operation],
     restore: Undo,
@@ -243,7 +241,7 @@ def _change(draft: _Draft, values: dict[str, Any]) -> Change:
     return Update(model.record, model.key_column, stored[model.key_column], values)
 
 
-def _checks(draft: _Draft, written: set[int]) -> Iterable[tuple[type[Atom], Operation]]:
+def _checks(draft: _Draft, written: set[int]) -> Iterable[tuple[type[State], Operation]]:
     """That what is referred to from now on is there, and that nobody refers by a value that went.
 
     Each with the class whose rows are looked at.
@@ -268,7 +266,7 @@ def _checks(draft: _Draft, written: set[int]) -> Iterable[tuple[type[Atom], Oper
         yield cls, check
 
 
-def _unreferred(atom: Atom, stored: dict[str, Any], columns: Iterable[str]) -> Iterable[Operation]:
+def _unreferred(atom: State, stored: dict[str, Any], columns: Iterable[str]) -> Iterable[Operation]:
     """That nobody refers to a row by its values of these columns."""
     model, wanted = atom._model, set(columns)
     referrers = [(referrer, stored[column]) for column, referrer in atom._referrers if column in wanted]

@@ -8,49 +8,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator, Generator, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
-from sqlalchemy import Select
-
-from framework.atom import queries, references, saving, transitions
-from framework.atom.memory import Memory
-from framework.atom.model import SEQUENCE, Model
-from framework.atom.values import IDENTITY, abstract, new_identity, required, text, unknown
-from framework.definitions import Transition
+from framework.atom import assignment, queries, references, saving
+from framework.atom.state import State
+from framework.atom.values import IDENTITY, abstract, new_identity, text, unknown
 from framework.errors import ValidationError
-from framework.storage.gathering import Row
-from framework.storage.operations import Referrer
-from framework.transactions.session import Session
 from framework.transactions.transaction import Place
 from framework.values import yamltext
 
 
-class Atom:
+class Atom(State):
     """Base of the generated classes. Fields are plain attributes; assigning checks the value.
 
     An instance belongs to one task at a time: two that save it at once both win, field by field.
     """
-
-    key_field: ClassVar[str | None]
-    _model: ClassVar[Model]
-    _session: ClassVar[Session]
-    _scope: ClassVar[dict[str, Any]]
-    _selects: ClassVar[dict[Any, Select[Any]]]
-    _states: ClassVar[Mapping[str, tuple[Transition, ...]]]
-    _memory: ClassVar[Memory | None]  # the rows of a class without a table
-    # Set when all classes of the folder are known; see `references.connect`.
-    _classes: ClassVar[Mapping[str, type[Atom]]]
-    _referrers: ClassVar[tuple[tuple[str, Referrer], ...]]  # who refers to it, and by which of its columns
-    _referred: ClassVar[frozenset[str]]  # the columns that others refer to it by
-    _linked: ClassVar[bool]  # does it take more to save than one row of one table?
-
-    # The stored form of the fields when last loaded or saved; None while there is no row.
-    _stored: dict[str, Any] | None
-    _destroyed: bool
-    _sequence: int  # of a loaded one: the number of its row
-    instance: str
-    xid: str | None
-    xname: str | None
 
     def __init__(
         self,
@@ -77,19 +49,7 @@ class Atom:
         )
         values["xid"] = None if xid is None else text(model, "xid", xid)
         values["xname"] = None if xname is None else text(model, "xname", xname)
-        for name, field in model.fields.items():
-            if name in fields:
-                values[name] = model.accept(name, fields[name])
-            elif field.default is not None:
-                values[name] = model.initial(name, self._scope)
-            elif field.nullable or name == model.key_field:  # which is given before the first save
-                values[name] = None
-            else:
-                raise required(model, name)
-        for name, relation in model.relations.items():
-            if name not in fields and not relation.many and not relation.reference.nullable:
-                raise required(model, name)
-            values[name] = references.accept(type(self), relation, fields.get(name))
+        assignment.fill(self, fields)
 
     def __await__(self) -> Generator[None, None, Self]:
         """The instance itself: ``await atom.X(…)`` is the same as without ``await``."""
@@ -101,7 +61,7 @@ class Atom:
     def __setattr__(self, name: str, value: Any) -> None:
         model = self._model
         if name in model.names:
-            self.__dict__[name] = self._accept(name, value)
+            self.__dict__[name] = assignment.accepted(self, name, value)
         elif name in model.aliases:
             setattr(self, model.aliases[name], value)
         elif name == "instance":
@@ -120,31 +80,11 @@ class Atom:
 
     def __iadd__(self, fields: Mapping[str, Any]) -> Self:
         """Merge fields: all of them, or none if one is refused."""
-        accepted = {name: self._accept(name, value) for name, value in self._model.named(fields).items()}
+        accepted = {
+            name: assignment.accepted(self, name, value) for name, value in self._model.named(fields).items()
+        }
         self.__dict__.update(accepted)
         return self
-
-    def _accept(self, name: str, value: Any) -> Any:
-        model, before = self._model, self.__dict__.get(name)
-        field = model.fields.get(name)
-        if field is not None:
-            accepted, immutable = model.accept(name, value), field.immutable
-            changed = accepted != before
-        elif name in model.relations:
-            relation = model.relations[name]
-            accepted = references.accept(type(self), relation, value)
-            immutable = relation.reference.immutable
-            changed = immutable and not references.same(relation, accepted, before)
-        else:
-            raise unknown(model, name, value)
-        first = name == model.key_field and before is None and self._stored is None
-        if changed and immutable and not first:
-            raise ValidationError(
-                model.name, name, value, "immutable", "it is immutable: it is given once, at construction"
-            )
-        if changed and name in self._states and self._stored is not None:
-            raise transitions.refuse_assignment(self, name)
-        return accepted
 
     @classmethod
     def fieldnames(cls) -> list[str]:
@@ -176,12 +116,6 @@ class Atom:
         An instance is expanded each time it occurs. Inside itself its key stands, so that a circle ends.
         """
         return references.expanded(self) if self._model.relations else self._own()
-
-    def _own(self) -> dict[str, Any]:
-        """What is not None of identity, identifier and fields, without references."""
-        values = self.__dict__
-        names = (*IDENTITY, *self._model.fields)
-        return {name: values[name] for name in names if values[name] is not None}
 
     @property
     def yaml_format(self) -> str:
@@ -293,18 +227,3 @@ class Atom:
         given = {"instance": instance, "xid": xid, "xname": xname}
         equals = field_equals | {name: value for name, value in given.items() if value is not None}
         return await queries.count(cls, equals, conn)
-
-    @classmethod
-    def _from_row(cls, row: Row) -> Self:
-        model = cls._model
-        self = cls.__new__(cls)
-        stored = dict(row)
-        values = self.__dict__
-        values["_sequence"] = stored.pop(SEQUENCE)
-        values.update(stored)
-        values["_stored"] = stored
-        values["_destroyed"] = False
-        model.decode(values)
-        if model.passing:
-            values.update(model.without_columns(cls._scope))
-        return self

@@ -18,23 +18,22 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from graphlib import TopologicalSorter
+from typing import Any
 
 from framework.atom.calls import Calls
 from framework.atom.references import instances
+from framework.atom.state import State
 from framework.definitions import Method
 from framework.errors import FrameworkError
-
-if TYPE_CHECKING:
-    from framework.atom.instance import Atom
 
 Function = Callable[..., Any]
 
 _CALLS = Calls("propagation")
-_ROOT: ContextVar[Atom | None] = ContextVar("root", default=None)
+_ROOT: ContextVar[State | None] = ContextVar("root", default=None)
 
 
-def root_of(atom: Atom) -> Atom:
+def root_of(atom: State) -> State:
     """The instance that the present propagation began with; the instance itself where there is none."""
     return _ROOT.get() or atom
 
@@ -55,13 +54,13 @@ def in_time(function: Function, method: Method) -> Function:
         return function
 
     @functools.wraps(function)
-    async def limited(self: Atom, *args: Any, **kwargs: Any) -> Any:
+    async def limited(self: State, *args: Any, **kwargs: Any) -> Any:
         return await _limited(self, method, function(self, *args, **kwargs))
 
     return limited
 
 
-async def _limited(atom: Atom, method: Method, call: Awaitable[Any]) -> Any:
+async def _limited(atom: State, method: Method, call: Awaitable[Any]) -> Any:
     limit = asyncio.timeout(method.timeout)
     try:
         async with limit:
@@ -75,12 +74,12 @@ async def _limited(atom: Atom, method: Method, call: Awaitable[Any]) -> Any:
 
 def _propagated(function: Function, method: Method) -> Function:
     @functools.wraps(function)
-    async def propagated(self: Atom, *args: Any, **kwargs: Any) -> Any:
+    async def propagated(self: State, *args: Any, **kwargs: Any) -> Any:
         if _CALLS.under_way(self, method.name):
             return await function(self, *args, **kwargs)
         tree = _Tree(self, method)
 
-        async def call(atom: Atom) -> Any:
+        async def call(atom: State) -> Any:
             token = _ROOT.set(self)
             try:
                 with _CALLS.entered(atom, method.name):
@@ -98,7 +97,7 @@ def _propagated_at_once(function: Function, method: Method) -> Function:
     """A plain function awaits nothing, so it writes nothing: only the memory has to be undone."""
 
     @functools.wraps(function)
-    def propagated(self: Atom, *args: Any, **kwargs: Any) -> Any:
+    def propagated(self: State, *args: Any, **kwargs: Any) -> Any:
         if _CALLS.under_way(self, method.name):
             return function(self, *args, **kwargs)
         tree = _Tree(self, method)
@@ -113,7 +112,7 @@ def _propagated_at_once(function: Function, method: Method) -> Function:
     return propagated
 
 
-async def _whole(root: Atom, method: Method, tree: _Tree, call: Callable[[Atom], Awaitable[Any]]) -> Any:
+async def _whole(root: State, method: Method, tree: _Tree, call: Callable[[State], Awaitable[Any]]) -> Any:
     run = _one_by_one if method.multiplexable_number == 1 else _several
     if not method.auto_rollback:
         return await run(tree, method, call)
@@ -122,7 +121,7 @@ async def _whole(root: Atom, method: Method, tree: _Tree, call: Callable[[Atom],
             return await run(tree, method, call)
 
 
-async def _one_by_one(tree: _Tree, method: Method, call: Callable[[Atom], Awaitable[Any]]) -> Any:
+async def _one_by_one(tree: _Tree, method: Method, call: Callable[[State], Awaitable[Any]]) -> Any:
     result = None
     for atom in tree.one_by_one():
         answered = await call(atom)
@@ -130,14 +129,14 @@ async def _one_by_one(tree: _Tree, method: Method, call: Callable[[Atom], Awaita
     return result
 
 
-async def _several(tree: _Tree, method: Method, call: Callable[[Atom], Awaitable[Any]]) -> Any:
+async def _several(tree: _Tree, method: Method, call: Callable[[State], Awaitable[Any]]) -> Any:
     """Up to so many at a time: whoever waits for nobody any more, in the order of the tree."""
-    left = [len(tree.after[number]) for number in range(len(tree.order))]
-    ready = [number for number, count in enumerate(left) if not count]
+    sorter, ready = tree.sorter(), list[int]()
     running: dict[asyncio.Task[Any], int] = {}
     result, failed = None, None
     try:
-        while running or (ready and failed is None):
+        while running or (sorter.is_active() and failed is None):
+            _take(sorter, ready)
             while ready and failed is None and len(running) < method.multiplexable_number:
                 number = heapq.heappop(ready)
                 running[_task(tree, number, method, call)] = number
@@ -148,10 +147,7 @@ async def _several(tree: _Tree, method: Method, call: Callable[[Atom], Awaitable
                 failed = failed or error
                 if error is None and tree.order[number] is tree.root:
                     result = task.result()
-                for other in tree.before[number]:
-                    left[other] -= 1
-                    if not left[other]:
-                        heapq.heappush(ready, other)
+                sorter.done(number)
             if failed is not None and method.auto_rollback:
                 break
         if failed is not None:
@@ -165,7 +161,7 @@ async def _several(tree: _Tree, method: Method, call: Callable[[Atom], Awaitable
 
 
 def _task(
-    tree: _Tree, number: int, method: Method, call: Callable[[Atom], Awaitable[Any]]
+    tree: _Tree, number: int, method: Method, call: Callable[[State], Awaitable[Any]]
 ) -> asyncio.Task[Any]:
     atom = tree.order[number]
 
@@ -182,36 +178,36 @@ def _task(
 class _Tree:
     """The instances that a call goes through, as they refer to each other when it begins.
 
-    ``order`` is that in which they are met on the way down, or left on the way up. ``after`` and ``before`` say,
-    by numbers in it, whom each must wait for and who waits for it: all that refer to it, or all that it refers
-    to. A reference back to an instance on the way to it counts for nothing.
+    ``order`` is that in which they are met on the way down, or left on the way up. ``edges`` say who leads to whom,
+    but for a reference back to an instance on the way to it, which counts for nothing: there is no circle.
     """
 
-    root: Atom
+    root: State
     method: Method
-    order: list[Atom] = field(default_factory=list)
-    after: list[list[int]] = field(default_factory=list)
-    before: list[list[int]] = field(default_factory=list)
+    order: list[State] = field(default_factory=list)
+    edges: list[tuple[State, State]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        edges = self._walk()
-        numbers = {id(atom): number for number, atom in enumerate(self.order)}
-        self.after = [[] for _ in self.order]
-        self.before = [[] for _ in self.order]
-        for parent, child in edges:
-            pair = (numbers[id(parent)], numbers[id(child)])
-            first, second = pair if self.method.topdown else reversed(pair)
-            self.after[second].append(first)
-            self.before[first].append(second)
+        self.edges = self._walk()
 
-    def _walk(self) -> list[tuple[Atom, Atom]]:
+    def sorter(self) -> TopologicalSorter[int]:
+        """Whom each must wait for, by numbers in the order: all that refer to it, or all that it refers to."""
+        numbers = {id(atom): number for number, atom in enumerate(self.order)}
+        sorter = TopologicalSorter[int](dict.fromkeys(numbers.values(), ()))
+        for parent, child in self.edges:
+            first, second = (parent, child) if self.method.topdown else (child, parent)
+            sorter.add(numbers[id(second)], numbers[id(first)])
+        sorter.prepare()
+        return sorter
+
+    def _walk(self) -> list[tuple[State, State]]:
         """Fill the order, and tell who leads to whom."""
-        edges: list[tuple[Atom, Atom]] = []
+        edges: list[tuple[State, State]] = []
         on_the_way: set[int] = set()
         seen: set[int] = set()
-        waiting: list[tuple[Atom, Iterator[Atom]]] = []
+        waiting: list[tuple[State, Iterator[State]]] = []
 
-        def enter(atom: Atom) -> None:
+        def enter(atom: State) -> None:
             seen.add(id(atom))
             on_the_way.add(id(atom))
             waiting.append((atom, iter(self._below(atom))))
@@ -233,20 +229,17 @@ class _Tree:
                     enter(child)
         return edges
 
-    def one_by_one(self) -> Iterator[Atom]:
+    def one_by_one(self) -> Iterator[State]:
         """The instances that have the method, each after those that it must wait for, else in order."""
-        left = [len(waited_for) for waited_for in self.after]
-        ready = [number for number, count in enumerate(left) if not count]
-        while ready:
+        sorter, ready = self.sorter(), list[int]()
+        while sorter.is_active():
+            _take(sorter, ready)
             number = heapq.heappop(ready)
             if self.has_method(self.order[number]):
                 yield self.order[number]
-            for other in self.before[number]:
-                left[other] -= 1
-                if not left[other]:
-                    heapq.heappush(ready, other)
+            sorter.done(number)
 
-    def _below(self, atom: Atom) -> Iterable[Atom]:
+    def _below(self, atom: State) -> Iterable[State]:
         """Those that an instance refers to, each once."""
         if atom is not self.root and self.has_method(atom) and not hasattr(self._attribute(atom), "plain"):
             return ()  # its own method goes no further
@@ -256,16 +249,16 @@ class _Tree:
         found = [each for relation in relations for each in instances(relation, atom.__dict__[relation.name])]
         return {id(each): each for each in found}.values()
 
-    def has_method(self, atom: Atom) -> bool:
+    def has_method(self, atom: State) -> bool:
         return self.method.name in atom._model.definition.carriers
 
-    def function(self, atom: Atom) -> Function:
+    def function(self, atom: State) -> Function:
         """The method of one instance, which goes no further by itself."""
         found = self._attribute(atom)
         plain: Function = getattr(found, "plain", found)
         return plain
 
-    def _attribute(self, atom: Atom) -> Function:
+    def _attribute(self, atom: State) -> Function:
         found: Function = getattr(type(atom), self.method.name)
         return found
 
@@ -279,11 +272,17 @@ class _Tree:
                 )
 
 
+def _take(sorter: TopologicalSorter[int], ready: list[int]) -> None:
+    """Add those that wait for nobody any more, so that the first in the order comes first."""
+    for number in sorter.get_ready():
+        heapq.heappush(ready, number)
+
+
 # ---- memory ---------------------------------------------------------------------------------
 
 
 @contextmanager
-def _undone(atoms: Iterable[Atom], *, when: bool) -> Iterator[None]:
+def _undone(atoms: Iterable[State], *, when: bool) -> Iterator[None]:
     """A block after which, if it raises, the values of the instances are as they were before."""
     before = [(atom, _copied(atom)) for atom in atoms] if when else []
     try:
@@ -295,7 +294,7 @@ def _undone(atoms: Iterable[Atom], *, when: bool) -> Iterator[None]:
         raise
 
 
-def _copied(atom: Atom) -> dict[str, tuple[Any, Any]]:
+def _copied(atom: State) -> dict[str, tuple[Any, Any]]:
     """Each value, and what is in it if that may be changed."""
     model, values = atom._model, atom.__dict__
     copies: dict[str, tuple[Any, Any]] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -23,16 +23,14 @@ from sqlalchemy import (
 
 from framework.atom import references
 from framework.atom.model import SEQUENCE, Model
+from framework.atom.state import State
 from framework.atom.values import IDENTITY, abstract, text, unknown
 from framework.errors import FrameworkError, ValidationError
 from framework.storage.gathering import Chosen, Matching, Row
 from framework.storage.operations import ALL, OWNER, TARGET
 from framework.transactions.transaction import Place
 
-if TYPE_CHECKING:
-    from framework.atom.instance import Atom
-
-A = TypeVar("A", bound="Atom")
+A = TypeVar("A", bound=State)
 Order = Sequence[str | ColumnElement[Any]]
 
 PAGE = 500  # rows that `iterate` reads at once
@@ -113,7 +111,7 @@ async def iterate(
         after = page[-1].__dict__["_sequence"]
 
 
-async def count(cls: type[Atom], equals: Mapping[str, Any], conn: Place | None) -> int:
+async def count(cls: type[State], equals: Mapping[str, Any], conn: Place | None) -> int:
     """How many instances have these values."""
     wanted = _comparables(cls, equals)
     if cls._memory is not None:
@@ -155,13 +153,13 @@ async def _remembered(cls: type[A], rows: list[Row], conn: Place | None, *, shal
 # ---- what is compared -----------------------------------------------------------------------
 
 
-def _comparables(cls: type[Atom], equals: Mapping[str, Any]) -> dict[str, Any]:
+def _comparables(cls: type[State], equals: Mapping[str, Any]) -> dict[str, Any]:
     if not cls._model.stored and cls._memory is None:
         raise abstract(cls._model)
     return {name: _comparable(cls, name, value) for name, value in cls._model.named(equals).items()}
 
 
-def _comparable(cls: type[Atom], name: str, value: Any) -> Any:
+def _comparable(cls: type[State], name: str, value: Any) -> Any:
     model = cls._model
     if name in IDENTITY:
         return text(model, name, value)
@@ -176,7 +174,7 @@ def _comparable(cls: type[Atom], name: str, value: Any) -> Any:
     return None if value is None else model.accept(name, value)
 
 
-def _referred(cls: type[Atom], name: str, value: Any) -> Any:
+def _referred(cls: type[State], name: str, value: Any) -> Any:
     """The key that is looked for: an array is found by one of its members."""
     model = cls._model
     relation = model.relations[name]
@@ -229,7 +227,7 @@ _AFTER, _COUNT = "after", "count"
 
 
 def _statement(
-    cls: type[Atom], wanted: Mapping[str, Any], order: Sequence[str | ColumnElement[Any]], kind: str = ""
+    cls: type[State], wanted: Mapping[str, Any], order: Sequence[str | ColumnElement[Any]], kind: str = ""
 ) -> Select[Any]:
     """The statement for these fields and this order: made once, if it is of names alone."""
     key = (tuple((name, value is None) for name, value in sorted(wanted.items())), order, kind)

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from framework.atom.model import SEQUENCE
 from framework.atom.relations import Relation
+from framework.atom.state import State
 from framework.definitions import FieldError
 from framework.errors import ValidationError
 from framework.storage.gathering import Gathering, Matching, Question, Row
 from framework.storage.operations import OWNER, POSITION, TARGET, Referrer
 
-if TYPE_CHECKING:
-    from framework.atom.instance import Atom
-
-A = TypeVar("A", bound="Atom")
+A = TypeVar("A", bound=State)
 
 # A load goes this far from what was asked for; what is still farther away stays a key.
 LEVELS = 64
@@ -33,7 +31,7 @@ REPEATS = 100_000
 # ---- values ---------------------------------------------------------------------------------
 
 
-def accept(cls: type[Atom], relation: Relation, value: Any) -> Any:
+def accept(cls: type[State], relation: Relation, value: Any) -> Any:
     """The value as the field keeps it: an instance or a key, or a list of them; ``None`` is an empty list."""
     if relation.many:
         if value is None:
@@ -48,8 +46,8 @@ def accept(cls: type[Atom], relation: Relation, value: Any) -> Any:
     return _one(cls, relation, value, relation.name)
 
 
-def _one(cls: type[Atom], relation: Relation, value: Any, place: str) -> Any:
-    target = cls._classes[relation.target]
+def _one(cls: type[State], relation: Relation, value: Any, place: str) -> Any:
+    target: type[Any] = cls._classes[relation.target]  # what it takes to make one is its own concern
     if type(value) is target or (not relation.stored and isinstance(value, target)):
         return value
     if is_instance(value):
@@ -70,7 +68,7 @@ def _one(cls: type[Atom], relation: Relation, value: Any, place: str) -> Any:
     return key
 
 
-def _refusal(cls: type[Atom], place: str, value: Any, rule: str, problem: str) -> ValidationError:
+def _refusal(cls: type[State], place: str, value: Any, rule: str, problem: str) -> ValidationError:
     return ValidationError(cls.__name__, place, value, rule, problem)
 
 
@@ -100,7 +98,7 @@ def same(relation: Relation, one: Any, other: Any) -> bool:
     return bool(keys_of(relation, one) == keys_of(relation, other))
 
 
-def expanded(root: Atom) -> dict[str, Any]:
+def expanded(root: State) -> dict[str, Any]:
     """An instance as plain data, and in it all that it refers to, each time that it occurs.
 
     Inside itself an instance stands as its key; and from the ``REPEATS``th repetition on, for a net of references
@@ -110,7 +108,7 @@ def expanded(root: Atom) -> dict[str, Any]:
     above: set[int] = set()  # the instances that the present one stands in, and itself
     seen = {id(root)}
     repeats = 0
-    waiting: list[tuple[Atom, dict[str, Any] | None]] = [(root, top)]
+    waiting: list[tuple[State, dict[str, Any] | None]] = [(root, top)]
 
     def shown(relation: Relation, value: Any) -> Any:
         nonlocal repeats
@@ -141,7 +139,7 @@ def expanded(root: Atom) -> dict[str, Any]:
     return top
 
 
-def instances(relation: Relation, value: Any) -> Iterator[Atom]:
+def instances(relation: Relation, value: Any) -> Iterator[State]:
     """The instances in a field's value; keys are passed over."""
     for each in value if relation.many else (value,):
         if is_instance(each):
@@ -151,7 +149,7 @@ def instances(relation: Relation, value: Any) -> Iterator[Atom]:
 # ---- classes that know each other -----------------------------------------------------------
 
 
-def connect(classes: Mapping[str, type[Atom]]) -> None:
+def connect(classes: Mapping[str, type[State]]) -> None:
     """Let the classes of a folder know each other, and each by whom it is referred to."""
     referrers: dict[str, list[tuple[str, Referrer]]] = {name: [] for name in classes}
     columns: dict[str, set[str]] = {name: set() for name in classes}
@@ -192,7 +190,7 @@ class Found:
 Wanted = dict[tuple[str, str], dict[Any, None]]
 
 
-def gather(cls: type[Atom], question: Question, *, shallow: bool) -> Gathering[Found]:
+def gather(cls: type[State], question: Question, *, shallow: bool) -> Gathering[Found]:
     """The rows of a question, and those that they refer to, level by level.
 
     One question for each class and array of a level, however many rows there are. ``shallow`` asks for no
@@ -202,7 +200,7 @@ def gather(cls: type[Atom], question: Question, *, shallow: bool) -> Gathering[F
     return (yield from complete(cls, found))
 
 
-def complete(cls: type[Atom], found: Found) -> Gathering[Found]:
+def complete(cls: type[State], found: Found) -> Gathering[Found]:
     """The same for rows that are there already."""
     frontier: dict[str, list[Row]] = {cls.__name__: found.asked}
     _remember(cls, found.asked, found)
@@ -229,14 +227,14 @@ def complete(cls: type[Atom], found: Found) -> Gathering[Found]:
     return found
 
 
-def _remember(cls: type[Atom], rows: list[Row], found: Found) -> None:
+def _remember(cls: type[State], rows: list[Row], found: Found) -> None:
     for column in cls._referred:
         known = found.rows.setdefault((cls.__name__, column), {})
         for row in rows:
             known[row[column]] = row
 
 
-def _keys(cls: type[Atom], rows: list[Row], found: Found, wanted: Wanted) -> Gathering[None]:
+def _keys(cls: type[State], rows: list[Row], found: Found, wanted: Wanted) -> Gathering[None]:
     """All keys that the rows refer to; those of arrays are asked for."""
     model = cls._model
     for relation in model.relations.values():
@@ -263,11 +261,11 @@ def build(cls: type[A], found: Found) -> list[A]:
 class _Builder:
     """Makes one instance of each row. What is referred to is made when its first referrer is filled."""
 
-    def __init__(self, classes: Mapping[str, type[Atom]], found: Found) -> None:
+    def __init__(self, classes: Mapping[str, type[State]], found: Found) -> None:
         self._classes = classes
         self._found = found
-        self._made: dict[tuple[str, int], Atom] = {}
-        self._unfilled: list[Atom] = []
+        self._made: dict[tuple[str, int], State] = {}
+        self._unfilled: list[State] = []
 
     def build(self, cls: type[A]) -> list[A]:
         asked: list[Any] = [self._instance(cls, row) for row in self._found.asked]
@@ -275,7 +273,7 @@ class _Builder:
             self._fill(self._unfilled.pop())
         return asked
 
-    def _instance(self, cls: type[Atom], row: Row) -> Atom:
+    def _instance(self, cls: type[State], row: Row) -> State:
         name, model = cls.__name__, cls._model
         instance = self._made.get((name, row[SEQUENCE]))
         if instance is None:
@@ -288,7 +286,7 @@ class _Builder:
             self._unfilled.append(instance)
         return instance
 
-    def _fill(self, instance: Atom) -> None:
+    def _fill(self, instance: State) -> None:
         values = instance.__dict__
         for name, relation in instance._model.relations.items():
             stored = values["_stored"].get(name)

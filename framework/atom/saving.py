@@ -7,23 +7,21 @@ when the transaction that it was written in is not stored after all.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from framework.atom import graph
+from framework.atom import assignment, graph
+from framework.atom.state import State
 from framework.errors import Gone
 from framework.storage.operations import Delete, Insert, Update
 from framework.transactions.transaction import Place
 
-if TYPE_CHECKING:
-    from framework.atom.instance import Atom
 
-
-async def save(atom: Atom, updates: dict[str, Any], conn: Place | None, *, propagate: bool = True) -> None:
+async def save(atom: State, updates: dict[str, Any], conn: Place | None, *, propagate: bool = True) -> None:
     """Insert or update; ``updates`` stay only if that succeeds."""
     model, values = atom._model, atom.__dict__
     if values["_destroyed"]:
         raise Gone(model.name, values[model.key_column])
-    accepted = {name: atom._accept(name, value) for name, value in model.named(updates).items()}
+    accepted = {name: assignment.accepted(atom, name, value) for name, value in model.named(updates).items()}
     if atom._linked:
         await graph.save(atom, accepted, conn, propagate=propagate)
         return
@@ -46,7 +44,7 @@ async def save(atom: Atom, updates: dict[str, Any], conn: Place | None, *, propa
     values.update(accepted)
 
 
-async def destroy(atom: Atom, delay_seconds: float, conn: Place | None) -> None:
+async def destroy(atom: State, delay_seconds: float, conn: Place | None) -> None:
     """Delete the row, ``delay_seconds`` from now."""
     model, values = atom._model, atom.__dict__
     stored = values["_stored"]
@@ -64,7 +62,7 @@ async def destroy(atom: Atom, delay_seconds: float, conn: Place | None) -> None:
 
 
 def _restore(
-    atom: Atom, stored: dict[str, Any] | None, changed: dict[str, Any], before: dict[str, Any]
+    atom: State, stored: dict[str, Any] | None, changed: dict[str, Any], before: dict[str, Any]
 ) -> None:
     """Back to before a save that was not stored after all, so that a second one writes it."""
     if stored is not None:

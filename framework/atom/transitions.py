@@ -15,17 +15,15 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from framework.atom import graph, queries, saving
+from framework.atom import graph, queries, saving, states
 from framework.atom.calls import Calls
+from framework.atom.state import State
 from framework.definitions import Transition
 from framework.errors import Changed, Gone, TransitionError
 from framework.storage.operations import Update
 from framework.transactions.transaction import Place
-
-if TYPE_CHECKING:
-    from framework.atom.instance import Atom
 
 logger = logging.getLogger("framework.atom")
 
@@ -43,19 +41,11 @@ def around(function: Method, name: str, states: Mapping[str, tuple[Transition, .
     return function
 
 
-def refuse_assignment(atom: Atom, field: str) -> TransitionError:
-    """The error for a state that was to be written by hand."""
-    state = atom.__dict__[field]
-    methods = dict.fromkeys(f"`{transition.method}`" for transition in atom._states[field])
-    problem = f"a state is not assigned: it changes when {' or '.join(methods)} is called"
-    return _error(atom, field, state, problem, assigned=True)
-
-
 def _carrier(function: Method, name: str, field: str, ways: tuple[Transition, ...]) -> Method:
     signature = inspect.signature(function)
 
     @functools.wraps(function)
-    async def carried_out(self: Atom, *args: Any, **kwargs: Any) -> Any:
+    async def carried_out(self: State, *args: Any, **kwargs: Any) -> Any:
         if _CALLS.under_way(self, name):
             return await function(self, *args, **kwargs)
         conn = signature.bind(self, *args, **kwargs).arguments.get("conn")  # a wrong call changes no state
@@ -76,7 +66,7 @@ def _carrier(function: Method, name: str, field: str, ways: tuple[Transition, ..
 class _Change:
     """One transition of one instance, from its first state to its last."""
 
-    def __init__(self, atom: Atom, field: str, conn: Place | None) -> None:
+    def __init__(self, atom: State, field: str, conn: Place | None) -> None:
         self._atom = atom
         self._field = field
         self._conn = conn
@@ -170,25 +160,9 @@ class _Change:
             values["_stored"][self._field] = state
 
 
-def _not_possible(atom: Atom, field: str, method: str, ways: tuple[Transition, ...]) -> TransitionError:
+def _not_possible(atom: State, field: str, method: str, ways: tuple[Transition, ...]) -> TransitionError:
     state, key = atom.__dict__[field], atom.__dict__[atom._model.key_column]
     starts = dict.fromkeys(repr(one) for way in ways for one in way.before or ())
     where = f"it starts in {' or '.join(starts)}" if starts else "somebody else has changed it"
     problem = f"`{method}` is not possible for {key!r} in the state {state!r}: {where}"
-    return _error(atom, field, state, problem)
-
-
-def _error(atom: Atom, field: str, state: object, problem: str, *, assigned: bool = False) -> TransitionError:
-    model = atom._model
-    possible = tuple(dict.fromkeys(way.method for way in atom._states[field] if way.starts_in(state)))
-    there = f"; possible now: {', '.join(f'`{name}`' for name in possible) or 'nothing'}"
-    key = atom.__dict__[model.key_column]
-    return TransitionError(
-        model.name,
-        field,
-        key,
-        state=state,
-        problem=f"{problem}{there}",
-        possible=possible,
-        assigned=assigned,
-    )
+    return states.error(atom, field, state, problem)

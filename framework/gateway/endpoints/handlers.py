@@ -14,9 +14,9 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from framework.atom import Atom
+from framework.atom import Atom, assignment
 from framework.atom.references import keys_of
-from framework.atom.transitions import refuse_assignment
+from framework.atom.states import refuse_assignment
 from framework.atom.values import required, unknown
 from framework.definitions import EndpointsDefinition
 from framework.errors import HTTPError, ValidationError
@@ -136,7 +136,7 @@ class Endpoints:
         states = {name: body.pop(name) for name in [*body] if self._begins_by_itself(name)}
         made = self._class(**body)
         for name, value in states.items():
-            if made._accept(name, value) != made.__dict__[name]:
+            if assignment.accepted(made, name, value) != made.__dict__[name]:
                 raise refuse_assignment(made, name)
         location = self._location(made)
         await made.save()
@@ -218,7 +218,7 @@ class Endpoints:
     def _refuse_another_identity(self, found: Atom, body: dict[str, Any]) -> None:
         """An instance keeps the identifier by which it was asked for."""
         name = self._class._model.key_column
-        if name in body and found._accept(name, body[name]) != found.__dict__[name]:
+        if name in body and assignment.accepted(found, name, body[name]) != found.__dict__[name]:
             problem_ = "it is not the identifier in the path"
             raise ValidationError(self._class.__name__, name, body[name], "immutable", problem_)
 
