@@ -71,7 +71,7 @@ ANSWERS: Answers = {
 
 def drive(connection: Connection, decision: Decision[T], answers: Answers = ANSWERS) -> T:
     """Run a decision to its end."""
-    execute, send = connection.execute, decision.send
+    execute, send = connection.cursor().execute, decision.send
     answer = None
     try:
         while True:

@@ -23,8 +23,11 @@ def connecting(statements: Statements | None) -> Connecting:
         statements = reported
 
     class Connection(sqlite3.Connection):
+        def cursor(self, factory: Any = Cursor) -> Any:
+            return super().cursor(factory)
+
         def execute(self, sql: str, parameters: Any = (), /) -> Any:
-            return self.cursor(Cursor).execute(sql, parameters)
+            return self.cursor().execute(sql, parameters)
 
     return Connection
 
