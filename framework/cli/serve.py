@@ -222,7 +222,7 @@ def _run(setup: _Setup, shutdown: Shutdown, saying: _Logging, logon_expiry: floa
 
     log = saying.log
     without_waiting = printing.without_waiting(log.write if log is not None else None)
-    with ExitStack() as said, without_waiting, shutdown.looping():
+    with ExitStack() as said, without_waiting, shutdown.signals.looping():
         code = eventloop.run(
             serve_definitions(
                 setup.definitions,
@@ -237,7 +237,7 @@ def _run(setup: _Setup, shutdown: Shutdown, saying: _Logging, logon_expiry: floa
                 access_log=saying.access_log(),
             ),
             ServerLoop,
-            left=shutdown.left,
+            left=shutdown.signals.left,
         )
     if code:
         raise SystemExit(code)

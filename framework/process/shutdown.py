@@ -1,10 +1,10 @@
-"""The shutdown of a server: who sees the signals, runs the clock of a stop, and ends the process.
+"""The shutdown of a server: who runs the clock of a stop, and ends the process.
 
-The one rule: **a stop depends on nothing that a script can block.** Python hands each signal's number to a pipe at
-the moment it arrives, whatever the interpreter does. A thread of its own reads it, asks the event loop to stop,
-names the line that holds the stop up, and ends the process when the grace is over or a second signal comes.
-C code that keeps the interpreter's lock stops this thread too. Then ``faulthandler`` ends the process, which needs
-no lock. Before the first signal was seen even that is not armed: only SIGKILL ends such a process.
+The one rule: **a stop depends on nothing that a script can block.** A thread of its own reads the signals
+(``framework.process.signalpipe``), asks the event loop to stop, names the line that holds the stop up, and ends the
+process when the grace is over or a second signal comes. C code that keeps the interpreter's lock stops this thread
+too. Then ``faulthandler`` ends the process, which needs no lock. Before the first signal was seen even that is not
+armed: only SIGKILL ends such a process.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import faulthandler
 import logging
 import multiprocessing
 import os
-import select
 import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import NoReturn
 
 from framework.observing import trace
 from framework.process.children import Children
+from framework.process.signalpipe import STOP_SIGNALS, SignalPipe
 from framework.values import durations
 
 logger = logging.getLogger("framework.server")
@@ -36,16 +36,13 @@ LAST_WORD = 2.0  # seconds that cancelled work gets to end
 SETTLING = 8.0  # seconds beyond that, for the ends of items to be written and the database to be closed
 AT_ONCE = 130  # the exit code of a stop by a second signal
 FORCED = 1  # the exit code of a stop that had to be forced
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 # A process group is told once for each of its members, and whoever started us may pass a signal on: signals that
 # come within this time ask for the same stop.
 _BLINK = 0.25
 _BLOCKED = 1.0  # seconds without an answer of the event loop until the log says so
 _LOOK = 0.1
-_TURN = 0.02  # seconds that the main thread leaves to this one when a signal has come
 _GIVE_BACK = 1.0
-_KEEP = 0.5  # seconds between looks whether the signals are still ours
 
 
 def longest(environ: Mapping[str, str] = os.environ) -> float | None:
@@ -64,19 +61,14 @@ class Shutdown:
 
     def __init__(self, grace: float | None = GRACE) -> None:
         self.grace = grace
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._writer, False)
-        self._loops = -1  # where the event loop wants to be told of signals
-        self._ours = False  # do signals come to our pipe by themselves?
+        self.signals = SignalPipe(STOP_SIGNALS)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: Callable[[], None] | None = None
         self._give_back: Callable[[float], None] | None = None
         self._asked_at: float | None = None
         self._ended_at: float | None = None
         self._code = 0
-        self._forcing = False
         self._watches = False
-        self._taken: list[signal.Signals] = []  # the signals that are ours
         self.children = Children(STOP_SIGNALS)
         self._answered_at = 0.0  # when the event loop answered last
         self._named: str | None = None  # the line that was named last
@@ -84,15 +76,7 @@ class Shutdown:
     # ---- the main thread --------------------------------------------------------------------
 
     def __enter__(self) -> Shutdown:
-        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._ours = True
-        for number in STOP_SIGNALS:
-            # Whoever started us with `nohup` wants us to live on.
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._on_signal)
-                signal.siginterrupt(number, False)
-                self._taken.append(number)
-        signal.signal(signal.SIGALRM, self._on_signal)
+        self.signals.take()
         self._watches = True
         threading.Thread(target=self._run, name="framework-shutdown", daemon=True).start()
         return self
@@ -104,74 +88,19 @@ class Shutdown:
             self._code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1
         self.ending()
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Python runs this between two instructions of the main thread, or where C code asks for it.
-
-        It leaves the interpreter to the thread for a moment: a long search by `re` would not.
-        """
-        if number == signal.SIGALRM:
-            time.sleep(_LOOK)
-        elif not self._ours:
-            self._tell(number)
-        time.sleep(_TURN)
-        while self._forcing:
-            time.sleep(_TURN)
-
     def attach(self, stop: Callable[[], None]) -> None:
         """From the running event loop: ``stop`` is to be called there when a stop is asked for, or was."""
         self._loop = self.children.loop = asyncio.get_running_loop()
         self._answered_at = time.monotonic()
-        # The loop has taken the signals for itself. What it wants to know is passed on.
-        self._loops = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._ours = True
+        self.signals.attach()
         self._stop = stop
         if self.asked:
             stop()
 
-    async def keep(self) -> None:
-        """Take back what a script, or a library that it uses, has taken for itself: nothing could stop us."""
-        while True:
-            lost = [number.name for number in self._taken if signal.getsignal(number) != self._on_signal]
-            for number in self._taken if lost else ():
-                signal.signal(number, self._on_signal)
-                signal.siginterrupt(number, False)
-            if self._taken and self._ours:
-                pipe = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-                lost += ["set_wakeup_fd"] if pipe != self._writer else []
-            if lost:
-                logger.warning(
-                    "a script or a library has set a signal handler of its own (%s); the server has taken it back, "
-                    "since nothing could stop it otherwise. `Runtime.running()` tells a script of a stop",
-                    ", ".join(lost),
-                    extra={"action": "signals_taken_back"},
-                )
-            await asyncio.sleep(_KEEP)
-
-    def left(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The loop was left by what a script raised, and runs again: it takes the signals for itself once more."""
-        self._ours, self._loops = False, -1
-        loop.call_soon(self._retake)
-
-    def _retake(self) -> None:
-        if self._loop is not None:
-            self._loops = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-            self._ours = True
-
     def detach(self) -> None:
         """The loop is about to end."""
-        if self._loop is not None:
-            self._ours = False
-            signal.set_wakeup_fd(self._loops)
-            self._loops, self._loop = -1, None
-
-    @contextmanager
-    def looping(self) -> Iterator[None]:
-        """An event loop runs in the block, which takes the signals for itself until ``attach``."""
-        self._ours = False
-        try:
-            yield
-        finally:
-            self._ours = True
+        self.signals.detach()
+        self._loop = None
 
     def holds(self, give_back: Callable[[float], None] | None) -> None:
         """How to give back what is in work, from any thread and within so many seconds; None when nothing is held."""
@@ -194,41 +123,21 @@ class Shutdown:
         self._ended_at = self._ended_at or time.monotonic()
         self.children.over()
         self._give_back = None
-        self._tell(0)
+        self.signals.tell(0)
 
     def end(self, code: int, why: str) -> NoReturn:
         """End the process now, whatever still runs in it: no ``finally``, no ``atexit``."""
         logger.error("%s", why, extra={"action": "ended_by_force"})
         self._end(code)
 
-    def _tell(self, number: int) -> None:
-        try:
-            os.write(self._writer, bytes([number]))
-        except OSError:
-            pass  # it is full: the thread has enough to wake up for
-
     # ---- the thread -------------------------------------------------------------------------
 
     def _run(self) -> None:
-        poll = select.poll()
-        poll.register(self._reader, select.POLLIN)
         while True:
             waits = self._asked_at is not None or self._ended_at is not None
-            if poll.poll(_LOOK * 1000 if waits else None):
-                numbers = os.read(self._reader, 4096)
-                self._pass_on(numbers)
-                for number in numbers:
-                    if number in STOP_SIGNALS:
-                        self._signalled(signal.Signals(number))
+            for number in self.signals.arrived(_LOOK if waits else None):
+                self._signalled(number)
             self._look(time.monotonic())
-
-    def _pass_on(self, numbers: bytes) -> None:
-        loops = self._loops
-        if loops >= 0:
-            try:
-                os.write(loops, numbers)
-            except OSError:
-                pass  # it is full, or the loop has just ended
 
     def _signalled(self, number: signal.Signals) -> None:
         if self._asked_at is None:
@@ -274,7 +183,7 @@ class Shutdown:
                 self.children.over()
             over = self._asked_at + self.grace + LAST_WORD + (0.0 if blocked else SETTLING)
             if now > over:
-                self._forcing = True  # the main thread must not go on meanwhile
+                self.signals.held = True  # the main thread must not go on meanwhile
                 self.end(FORCED, f"the process is ended by force: {self._place()} does not end by itself")
 
     def _look_at_threads(self, now: float) -> None:
@@ -318,7 +227,7 @@ class Shutdown:
             faulthandler.dump_traceback_later(seconds + SETTLING + LAST_WORD, exit=True, file=2)
 
     def _end(self, code: int) -> NoReturn:
-        self._forcing = True
+        self.signals.held = True
         give_back, self._give_back = self._give_back, None
         if give_back is not None:
             try:

@@ -171,7 +171,7 @@ def _watched(shutdown: Shutdown, listener: socket.socket | None) -> Iterator[asy
         shutdown.attach(stop.set)
         ending.callback(shutdown.detach)
         ending.callback(shutdown.ending)
-        keeping = asyncio.create_task(shutdown.keep(), name="keep the signals")
+        keeping = asyncio.create_task(shutdown.signals.keep(), name="keep the signals")
         ending.callback(keeping.cancel)
         if listener is not None:
             ending.callback(listener.close)
