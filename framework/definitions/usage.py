@@ -7,15 +7,15 @@ bound once, a call without `*`. A coroutine that is handed on may be awaited the
 from __future__ import annotations
 
 import ast
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from . import awaiting
 from .atom import AtomDefinition
-from .bindings import assigned, binds, own
+from .bindings import own
 from .interfaces import CALLS, Signature, call, interface
-from .names import COMMON_NAMES, MODULES
+from .meaning import Kind, Meaning
+from .names import MODULES
 from .problem import Report, quoted
 from .script import Compiled
 from .seen import asked_lines, guarded_lines
@@ -27,26 +27,12 @@ _COROUTINE = frozenset(
 _WITH_FIELDS = frozenset(("save", "retrieve", "iterate", "count"))
 _WHOLE_MODULES = frozenset(("io", "re", "uuid", "json", "datetime", "copy", "base64", "ipaddress"))
 """Modules that are quick to import and have the same members on every machine."""
+
 # The kinds of nodes that a script may have most of, and that are asked in vain.
 _USE_NOTHING = frozenset((ast.Attribute, ast.Name, ast.Constant))
-_BIND_NOTHING = frozenset((ast.Attribute, ast.Call, ast.Constant, ast.Expr))
-
-_DEEPEST = 24
-"""So many steps an expression is followed, `a.b.c` has three: the time for long chains would grow with the square."""
 _IDENTITY = ("instance", "xid", "xname")
 _OF_CLASSES = frozenset(("key_field", "mro", "definition", "metadata"))
 _BODILY = frozenset(("json", "text", "form", "data", "args", "params", "query_params", "get_json", "cookies"))
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What an expression is, as far as it is known."""
-
-    what: str  # a built-in object, `class`, `instance`, `coroutine`, or `method`: one that gives a coroutine
-    shown: str
-    atom: AtomDefinition | None = None
-    gives: Kind | None = None  # of a coroutine: its result, of a method: its coroutine
-    open: bool = False  # whether it may have more than is known: `self` of a child
 
 
 def check_usage(
@@ -64,33 +50,20 @@ class _Usage:
     classes: Mapping[str, AtomDefinition]
     report: Report
     routing: bool
-    _bound: Counter[str] = field(default_factory=Counter)
-    _values: dict[str, ast.expr] = field(default_factory=dict)
-    _busy: set[str] = field(default_factory=set)
-    _first: str | None = None
-    _depth: int = 0
-    _kinds: dict[ast.expr, Kind | None] = field(default_factory=dict)
+    meaning: Meaning = field(init=False)
     _guarded: Collection[int] = ()
 
     def check(self) -> None:
         nodes = [node for statement in self.compiled.body() for node in walk(statement)]
-        for node in nodes:
-            if type(node) not in _BIND_NOTHING:
-                self._bound.update(binds(node))
-                self._values.update(assigned(node))
+        self.meaning = Meaning.of(self.compiled, self.classes, nodes)
         self._guarded = guarded_lines(self.compiled.tree, "AttributeError") | asked_lines(self.compiled.tree)
-        body = self.compiled.body()
-        if self.compiled.script.owner is not None and len(body) == 1:
-            function = body[0]
-            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and function.args.args:
-                self._first = function.args.args[0].arg
         for node in nodes:
             self._look(node)
         used = [
             use
             for node in nodes
             if type(node) not in _USE_NOTHING
-            for use in awaiting.uses(node, self._bound)
+            for use in awaiting.uses(node, self.meaning.bound)
         ]
         used += [use for value in self._answers() for use in awaiting.answered(value)]
         handed_on = awaiting.handed_on(nodes, used)
@@ -102,96 +75,6 @@ class _Usage:
         for statement in own(self.compiled.body()) if self.routing else ():
             if isinstance(statement, ast.Return) and statement.value is not None:
                 yield statement.value
-
-    # what an expression is
-
-    def kind(self, node: ast.expr) -> Kind | None:
-        if node in self._kinds:
-            return self._kinds[node]
-        self._depth += 1
-        try:
-            found = self._kind(node) if self._depth <= _DEEPEST else None
-        finally:
-            self._depth -= 1
-        if not self._busy:
-            self._kinds[node] = found
-        return found
-
-    def _kind(self, node: ast.expr) -> Kind | None:
-        if isinstance(node, ast.Name):
-            return self._of_name(node.id)
-        if isinstance(node, ast.Attribute):
-            if self._is_builtin(node.value, "atom") and node.attr in self.classes:
-                return Kind("class", f"atom.{node.attr}", self.classes[node.attr])
-            return self._of_method(node)
-        if isinstance(node, ast.Call):
-            return self._of_call(node)
-        if isinstance(node, ast.Await):
-            inner = self.kind(node.value)
-            return inner.gives if inner is not None and inner.what == "coroutine" else None
-        if isinstance(node, ast.NamedExpr):
-            return self.kind(node.value)
-        return None
-
-    def _of_name(self, name: str) -> Kind | None:
-        if name == self._first and self._bound[name] == 1:
-            owner = self.classes.get(self.compiled.script.owner or "")
-            what = "class" if name == "cls" else "instance"
-            return Kind(what, name, owner, open=True) if owner is not None else None
-        if name in ("request", "response") and self._is_parameter(name):
-            return Kind(name, name)
-        if name == "Runtime" and not self._bound[name]:
-            return Kind("Runtime", name)
-        value = self._values.get(name)
-        if value is None or self._bound[name] != 1 or name in self._busy:
-            return None
-        self._busy.add(name)
-        found = self.kind(value)
-        self._busy.discard(name)
-        return replace(found, shown=name) if found is not None else None
-
-    def _is_parameter(self, name: str) -> bool:
-        return name in self.compiled.script.parameters and not self._bound[name]
-
-    def _is_builtin(self, node: ast.expr, name: str) -> bool:
-        if isinstance(node, ast.Name) and self._bound[node.id] == 1:  # another name for it
-            node = self._values.get(node.id, node)
-        return (
-            isinstance(node, ast.Name) and node.id == name and not self._bound[name] and name in COMMON_NAMES
-        )
-
-    def _of_method(self, node: ast.Attribute) -> Kind | None:
-        owner = self.kind(node.value)
-        method = self._signature(owner, node.attr) if owner is not None else None
-        if owner is None or method is None or not method.is_coroutine:
-            return None
-        one = owner.atom is not None and node.attr in ("save", "load")
-        gives = replace(owner, what="instance", shown="it") if one else None
-        shown = f"{owner.shown}.{node.attr}"
-        return Kind("method", shown, gives=Kind("coroutine", f"{shown}(...)", gives=gives))
-
-    def _of_call(self, node: ast.Call) -> Kind | None:
-        for name in ("FIFO", "Cache"):
-            if self._is_builtin(node.func, name):
-                return Kind(name, f"{name}(...)")
-        if self._is_builtin(node.func, "callout"):
-            return Kind("coroutine", "callout(...)")
-        made = self.kind(node.func)
-        if made is not None and made.what == "class":
-            return replace(made, what="instance")
-        return made.gives if made is not None and made.what == "method" else None
-
-    def _signature(self, owner: Kind, name: str) -> Signature | None:
-        if owner.what in ("coroutine", "method"):
-            return None
-        if owner.atom is not None:
-            for method in (*owner.atom.class_methods, *owner.atom.instance_methods):
-                if method.name == name:
-                    return Signature(any_number=True, free=True, is_coroutine=False)
-            return interface("atom").method(name)
-        return interface(owner.what).method(name)
-
-    # what is done with it
 
     def _look(self, node: ast.AST) -> None:
         if isinstance(node, ast.Attribute):
@@ -217,20 +100,20 @@ class _Usage:
             return
         if isinstance(value, ast.Name) and value.id in handed_on and not use.fails:
             return
-        found = self.kind(value)
+        found = self.meaning.kind(value)
         if found is not None and found.what == "coroutine":
             message = f"{quoted(found.shown)} is a coroutine that is not awaited: nothing of it happens"
             hint = f"write `{use.how} ...`"
             self.report.error(self.compiled.location(value), "not-awaited", message, hint=hint)
 
     def _iterated(self, node: ast.For | ast.AsyncFor | ast.comprehension) -> None:
-        found = self.kind(node.iter)
+        found = self.meaning.kind(node.iter)
         if found is not None and found.what == "FIFO":
             message = f"{quoted(found.shown)} is not iterated: it hands out one item at a time"
             hint = "write `async with ... as item`, in a function that is called again"
             self.report.error(self.compiled.location(node.iter), "not-awaited", message, hint=hint)
         is_async = node.is_async if isinstance(node, ast.comprehension) else isinstance(node, ast.AsyncFor)
-        if not is_async and self._gives_many(node.iter):
+        if not is_async and self.meaning.gives_many(node.iter):
             message = "`iterate` gives its instances asynchronously"
             self.report.error(
                 self.compiled.location(node.iter), "not-awaited", message, hint="write `async for`"
@@ -238,30 +121,23 @@ class _Usage:
 
     def _awaits(self, node: ast.Await) -> None:
         """Report an `await` of what is no coroutine."""
-        found = self.kind(node.value)
+        found = self.meaning.kind(node.value)
         if found is not None and found.what == "FIFO":
             what, hint = f"{quoted(found.shown)} cannot be awaited", "write `async with ... as item`"
-        elif self._gives_many(node.value):
+        elif self.meaning.gives_many(node.value):
             what, hint = "`iterate` cannot be awaited", "write `async for`, or `await ....retrieve(...)`"
         else:
             return
         self.report.error(self.compiled.location(node), "not-awaited", what, hint=hint)
 
-    def _gives_many(self, node: ast.expr) -> bool:
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
-            return False
-        owner = self.kind(node.func.value)
-        method = self._signature(owner, node.func.attr) if owner is not None else None
-        return method is not None and method.is_generator
-
     def _entered(self, node: ast.expr) -> None:
-        found = self.kind(node)
+        found = self.meaning.kind(node)
         if found is not None and found.what == "FIFO":
             message = f"{quoted(found.shown)} is entered by `with`, and its items come asynchronously"
             self.report.error(self.compiled.location(node), "not-awaited", message, hint="write `async with`")
 
     def _attribute(self, node: ast.Attribute) -> None:
-        owner = self.kind(node.value)
+        owner = self.meaning.kind(node.value)
         if owner is None:
             self._of_module(node)
         if owner is None or owner.what == "method" or node.attr.startswith("_"):
@@ -299,7 +175,7 @@ class _Usage:
     def _of_module(self, node: ast.Attribute) -> None:
         """Report what a module in scope has not, unless the script asks what there is."""
         name = node.value.id if isinstance(node.value, ast.Name) else ""
-        if name not in _WHOLE_MODULES or self._bound[name] or node.lineno in self._guarded:
+        if name not in _WHOLE_MODULES or self.meaning.bound[name] or node.lineno in self._guarded:
             return
         if isinstance(node.ctx, ast.Load) and not hasattr(MODULES[name], node.attr):
             inner = getattr(MODULES[name], name, None)
@@ -328,18 +204,20 @@ class _Usage:
     def _call(self, node: ast.Call) -> None:
         called = node.func.id if isinstance(node.func, ast.Name) else ""
         for builtin in CALLS:
-            if self._is_builtin(node.func, builtin) or (builtin == called and self._is_parameter(called)):
+            if self.meaning.is_builtin(node.func, builtin) or (
+                builtin == called and self.meaning.is_parameter(called)
+            ):
                 self._arguments(node, call(builtin), f"{builtin}(...)", ())
                 return
-        owner = self.kind(node.func)
+        owner = self.meaning.kind(node.func)
         if owner is not None and owner.what == "class" and owner.atom is not None and not owner.open:
             self._arguments(node, Signature(keywords=_IDENTITY, free=True), owner.shown, _fields(owner.atom))
         if not isinstance(node.func, ast.Attribute):
             return
-        owner = self.kind(node.func.value)
+        owner = self.meaning.kind(node.func.value)
         if owner is None or owner.open:
             return
-        signature = self._signature(owner, node.func.attr)
+        signature = self.meaning.signature(owner, node.func.attr)
         if signature is None:
             return
         if owner.atom is not None and owner.what == "class" and node.func.attr not in _OF_THE_CLASS:
