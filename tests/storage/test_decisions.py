@@ -161,7 +161,9 @@ def test_a_failure_counts_and_holds_back_and_a_stop_does_not(node: Node, clock: 
     assert not node.holds(again.claim)
     clock.now += 10.0
     assert node.refused() == Undelivered("waiting", 20.0)
-    clock.now += 20.0
+    clock.now += 19.5
+    assert node.refused() == Undelivered("waiting", 0.5)
+    clock.now += 0.5
     assert node.take().attempt == 2
 
 
@@ -213,6 +215,17 @@ def test_a_key_that_is_known_puts_nothing_for_a_while(node: Node, clock: Clock) 
     assert node.do(Put("q", "b", 1.0, "k", 60.0)) == first + 1
 
 
+def test_a_put_with_a_key_forgets_what_is_older_and_nothing_else(
+    installation: Installation, node: Node, clock: Clock
+) -> None:
+    node.do(Put("q", "a", 1.0, "old", 60.0))
+    clock.now += 30.0
+    node.do(Put("q", "a", 1.0, "young", 60.0))
+    clock.now += 30.0
+    node.do(Put("q", "a", 1.0, "new", 60.0))
+    assert sorted(key for _, key in installation.memory.tables.keys) == ["new", "young"]
+
+
 # ---- crashes ----------------------------------------------------------------------------------
 
 
@@ -229,6 +242,18 @@ def test_the_item_of_a_dead_process_is_charged_and_buried_in_the_end(
     assert not node.holds(lost)
     [letter] = installation.memory.tables.dead.values()
     assert (letter["reason"], letter["crashes"]) == ("its process died 2 times while it was in work", 2)
+
+
+def test_the_claim_of_a_dead_process_holds_no_more_once_its_item_is_taken_over(
+    installation: Installation, node: Node
+) -> None:
+    node.put("a")
+    other = installation.process()
+    old = other.take().claim
+    other.die()
+    new = node.take().claim
+    assert (new.item_id, new.epoch > old.epoch) == (old.item_id, True)
+    assert (node.holds(old), node.holds(new)) == (False, True)
 
 
 def test_the_item_of_a_dead_process_is_held_where_the_policy_says_so(
