@@ -202,7 +202,7 @@ def test_what_is_buried_can_be_redriven_and_begins_anew(installation: Installati
 
 def test_a_full_fifo_takes_nothing(node: Node) -> None:
     node.do(Put("q", "a", 1.0, max_length=1))
-    with pytest.raises(FifoFull):
+    with pytest.raises(FifoFull, match="holds 1 items"):
         node.do(Put("q", "b", 1.0, max_length=1))
     assert node.do(Purge("q")) == 1
 
@@ -338,6 +338,24 @@ def test_what_is_in_work_is_neither_skipped_nor_dropped_nor_purged(node: Node) -
     node.do(Acknowledge(claim))
     assert node.do(Skip("q", 1.0)) is None
     assert node.do(Forget("q", 10)) is True
+
+
+def test_what_is_skipped_is_a_dead_letter_and_what_a_dead_process_had_is_nobodys(
+    installation: Installation, node: Node
+) -> None:
+    node.do(Pause("q", True))
+    node.do(RecordPolicy("q", "{}"))
+    assert installation.memory.tables.fifos["q"]["policy"] == "{}"
+    node.put("a", "b")
+    node.do(Pause("q", False))
+    other = installation.process()
+    old = other.take().claim
+    other.die()
+    assert node.do(Skip("q", 1.0)) == 1
+    assert [letter["reason"] for letter in installation.memory.tables.dead.values()] == ["skipped"]
+    assert not node.holds(old)
+    assert installation.memory.tables.fifos["q"]["item"] is None
+    assert node.take().payload == "b"
 
 
 def test_the_claims_of_a_fifo_that_was_forgotten_hold_no_more(node: Node) -> None:
