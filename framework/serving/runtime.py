@@ -292,14 +292,10 @@ async def open_runtime(
     runtime = Runtime(definitions, logon_expiry=logon_expiry, folder=folder)
     if address is not None:
         runtime.snapshot.scope["options"].listening(*address)
-    async with open_storage(url, statements=statements) as storage:
-        try:
-            app = await runtime.start(storage, workers=workers, gateway=gateway, limits=limits)
-            if stopping():  # while a module's top level ran, say: no worker has taken anything yet
-                raise Stopping("a stop was asked for during the start")
-            yield runtime, app
-        finally:
-            try:
-                await runtime.stop(grace)
-            finally:
-                await runtime.close()
+    async with open_storage(url, statements=statements) as storage, AsyncExitStack() as ending:
+        ending.push_async_callback(runtime.close)
+        ending.push_async_callback(runtime.stop, grace)
+        app = await runtime.start(storage, workers=workers, gateway=gateway, limits=limits)
+        if stopping():  # while a module's top level ran, say: no worker has taken anything yet
+            raise Stopping("a stop was asked for during the start")
+        yield runtime, app
