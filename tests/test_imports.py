@@ -76,21 +76,11 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 
-class RunTimeOnly(ast.NodeTransformer):
-    """Takes away what is imported for the type checker alone."""
-
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
-
-
-def imports(name: str, *, at_run_time: bool = False) -> Iterator[str]:
+def imports(name: str) -> Iterator[str]:
     """Every module that a module imports, wherever in it and for whatever purpose."""
     path = MODULES[name]
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    tree: ast.AST = ast.parse(path.read_text(encoding="utf-8"))
-    if at_run_time:
-        tree = RunTimeOnly().visit(tree)
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -101,9 +91,9 @@ def imports(name: str, *, at_run_time: bool = False) -> Iterator[str]:
                 yield whole if whole in MODULES else source
 
 
-def graph(*, at_run_time: bool = False) -> dict[str, set[str]]:
+def graph() -> dict[str, set[str]]:
     ours = MODULES.keys() - {"framework"}
-    return {name: ours & {*imports(name, at_run_time=at_run_time)} - {name} for name in MODULES}
+    return {name: ours & {*imports(name)} - {name} for name in MODULES}
 
 
 GRAPH = graph()
@@ -128,8 +118,9 @@ def test_a_module_imports_from_lower_layers_only(name: str) -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Neither at run time nor for the type checker: what is imported under ``TYPE_CHECKING`` counts."""
     try:
-        graphlib.TopologicalSorter(graph(at_run_time=True)).prepare()
+        graphlib.TopologicalSorter(GRAPH).prepare()
     except graphlib.CycleError as error:
         pytest.fail(" <- ".join(error.args[1]))
 

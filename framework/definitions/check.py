@@ -13,7 +13,6 @@ from typing import Any
 
 from .atom import parse_atom
 from .definitions import Definitions
-from .endpoints import generated_routes
 from .fifo import parse_fifo
 from .inheritance import inherited
 from .kinds import KINDS, Kind, kind_of
@@ -130,5 +129,5 @@ def _parse(loaded: Loaded, reading: Reading) -> Definitions:
             found[kind].append(definition)
         else:
             loaded.broken.update(filter(None, (entry.text("name"),)))
-    found["routing"] += generated_routes(found["atom"])
+    found["routing"] += [atom.api.route(atom.name) for atom in found["atom"] if atom.api is not None]
     return Definitions(**{KINDS[kind].field: tuple(those) for kind, those in found.items()})

@@ -6,17 +6,13 @@ that is written by hand: `axis`, unless something else is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 from .location import Location
 from .nodes import MapNode
 from .problem import Report, listed, quoted
 from .routing import RouteDefinition, template_mistake, variables
-
-if TYPE_CHECKING:
-    from .atom import AtomDefinition
 
 _SCOPES = ("external", "internal", "local", "public", "secure")
 """`local` is `internal` by the platform's word, `public` and `secure` are `external`."""
@@ -50,6 +46,23 @@ class EndpointsDefinition:
         """The path of list and instances; its last variable may be empty."""
         return f"{self.path}/{{id}}"
 
+    def route(self, atom: str) -> RouteDefinition:
+        """The route of a class of this name. What a request does is stored whole or not at all."""
+        return RouteDefinition(
+            domain=None,
+            location=self.location,
+            path=self.template,
+            scheme=None,
+            auth_mode=self.auth_mode,
+            target=None,
+            request_script=None,
+            response_script=None,
+            transaction=True,
+            idempotency=True,
+            atom=atom,
+            inside=self.inside,
+        )
+
 
 def parse_endpoints(node: MapNode, name: str, report: Report) -> EndpointsDefinition | None:
     """The endpoints of the class that a mapping defines, if it asks for any."""
@@ -75,26 +88,6 @@ def parse_endpoints(node: MapNode, name: str, report: Report) -> EndpointsDefini
         answers=node.flag("api_auto_response", True),
         inside=_inside(node, report),
     )
-
-
-def generated_routes(atoms: Iterable[AtomDefinition]) -> Iterator[RouteDefinition]:
-    """The routes of the classes that ask for endpoints. What a request does is stored whole or not at all."""
-    for atom in atoms:
-        if atom.api is not None:
-            yield RouteDefinition(
-                domain=None,
-                location=atom.api.location,
-                path=atom.api.template,
-                scheme=None,
-                auth_mode=atom.api.auth_mode,
-                target=None,
-                request_script=None,
-                response_script=None,
-                transaction=True,
-                idempotency=True,
-                atom=atom.name,
-                inside=atom.api.inside,
-            )
 
 
 def _path(keys: MapNode, name: str, report: Report) -> str:
