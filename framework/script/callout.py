@@ -12,7 +12,7 @@ import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from framework.client import contentcoding, tls
@@ -53,8 +53,7 @@ class _Joined:
     client: aiohttp.ClientSession | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Bounds:
+class _Bounds(NamedTuple):
     """How long one try may take to connect and in total, and how large its answer may be; 0 is no limit."""
 
     connect: float  # seconds
@@ -66,8 +65,7 @@ class _Bounds:
             raise FrameworkError(f"callout: max_body is a number of bytes, or 0 for no limit: {self.body!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Tries:
+class _Tries(NamedTuple):
     """When a request is sent, and when it is sent again."""
 
     more: int

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from framework.errors import FrameworkError
@@ -13,8 +12,7 @@ from framework.observing.request_id import HEADER, REQUEST_ID
 from framework.values import jsontext
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A request as it is sent."""
 
     method: str
@@ -22,8 +20,7 @@ class Call:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """The request as a script words it."""
 
     method: str
