@@ -1,7 +1,7 @@
 """What becomes of an item whose block has failed: offered again, held, or put to the dead letters.
 
-The one rule: **only the item's own failures count as its attempts.** A block that a stop of the server ends, or
-an error of the database, gives the item back as it was.
+The one rule: **only the item's own failures count as its attempts.** A block that a stop of the server ends, the loss
+of its claim, or an error of the database, gives the item back as it was.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _OF_A_STOP = (asyncio.CancelledError, Stopping, BrokenExecutor)
 
 def settlement(policy: FifoPolicy, block: Block, error: BaseException, *, stopping: bool) -> Settlement:
     """What to do with the item of a block that ended by an exception."""
-    if stopping and isinstance(error, _OF_A_STOP):
+    if block.disowned or (stopping and isinstance(error, _OF_A_STOP)):
+        # Of a claim that was lost: it is written only if nobody has taken the item over.
         return Release(block.claim, settled=block.acknowledged)
     if isinstance(error, Unavailable) and not block.acknowledged:
         # The database's fault, not the item's: a full disk must not send the orders to the dead letters.
