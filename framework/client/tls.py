@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from framework.errors import FrameworkError
 
 _MOST = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """``ca_certs`` is trusted instead of the system's authorities; ``client_cert`` may hold its key as well."""
 
     validate_cert: bool = True
