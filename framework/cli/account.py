@@ -34,13 +34,18 @@ def account(context: click.Context, database: str) -> None:
 @account.command()
 @verbs.name
 @click.option(
-    "--role", "roles", metavar="ROLE", multiple=True, required=True, help="A role to give it; repeatable."
+    "--role",
+    "roles",
+    metavar="ROLE",
+    multiple=True,
+    required=True,
+    help="A role for the account. Repeatable.",
 )
 @_format
 @verbs.database
 @click.pass_obj
 def add(url: str, name: str, roles: tuple[str, ...], format_: str) -> None:
-    """Make the account NAME and print its key: this once, and alone on the last line."""
+    """Make the account NAME and print its key, only once, and alone on the last line."""
 
     async def work(storage: Storage) -> str:
         from framework.access import accounts
@@ -55,9 +60,9 @@ def add(url: str, name: str, roles: tuple[str, ...], format_: str) -> None:
 @verbs.database
 @click.pass_obj
 def list_(url: str, format_: str) -> None:
-    """List the accounts, by name: their roles, whether they are disabled, when they logged on last.
+    """List the accounts by name, with their roles, whether they are disabled, and their last logon.
 
-    A role that the last start did not find in the definitions is marked: it gives no right.
+    It marks a role that the last start did not find in the definitions. Such a role gives no right.
     """
 
     async def work(storage: Storage) -> tuple[list[Account], set[str]]:
@@ -84,7 +89,7 @@ def list_(url: str, format_: str) -> None:
 @verbs.database
 @click.pass_obj
 def disable(url: str, name: str, format_: str) -> None:
-    """Void the tokens of NAME, and let its key log on no more, until `enable`. Acts within a second."""
+    """Revoke the tokens of NAME and refuse its key, until `enable`. This takes effect within a second."""
 
     async def work(storage: Storage) -> bool:
         from framework.access import accounts
@@ -102,7 +107,7 @@ def disable(url: str, name: str, format_: str) -> None:
 @verbs.database
 @click.pass_obj
 def enable(url: str, name: str, format_: str) -> None:
-    """Let the key of NAME log on again. Tokens that `disable` made void stay void."""
+    """Accept the key of NAME again. Tokens that `disable` revoked stay revoked."""
 
     async def work(storage: Storage) -> bool:
         from framework.access import accounts
@@ -120,7 +125,7 @@ def enable(url: str, name: str, format_: str) -> None:
 @verbs.database
 @click.pass_obj
 def rotate(url: str, name: str, format_: str) -> None:
-    """Give NAME a new key and print it, alone on the last line. The old key and all tokens are void."""
+    """Give NAME a new key and print it, alone on the last line. The old key and all tokens are revoked."""
 
     async def work(storage: Storage) -> str:
         from framework.access import accounts
@@ -136,7 +141,7 @@ def rotate(url: str, name: str, format_: str) -> None:
 @verbs.database
 @click.pass_obj
 def remove(url: str, name: str, format_: str) -> None:
-    """Delete the account NAME for good, with its tokens. Acts within a second."""
+    """Delete the account NAME for good, with its tokens. This takes effect within a second."""
 
     async def work(storage: Storage) -> None:
         from framework.access import accounts
@@ -149,9 +154,11 @@ def remove(url: str, name: str, format_: str) -> None:
 
 @account.command()
 @click.argument("name", required=False)
-@click.option("--set", "to", metavar="ROLE", multiple=True, help="Give it exactly these roles; repeatable.")
-@click.option("--add", metavar="ROLE", multiple=True, help="Give it this role too; repeatable.")
-@click.option("--remove", metavar="ROLE", multiple=True, help="Take this role away; repeatable.")
+@click.option(
+    "--set", "to", metavar="ROLE", multiple=True, help="Give the account exactly these roles. Repeatable."
+)
+@click.option("--add", metavar="ROLE", multiple=True, help="Add this role. Repeatable.")
+@click.option("--remove", metavar="ROLE", multiple=True, help="Remove this role. Repeatable.")
 @_format
 @verbs.database
 @click.pass_obj
@@ -163,9 +170,9 @@ def roles(
     remove: tuple[str, ...],
     format_: str,
 ) -> None:
-    """Show the roles of NAME, one a line, or change them; without NAME, all roles there are and their rights.
+    """Show the roles of NAME, one per line, or change them. Without NAME, show all roles and their rights.
 
-    A change acts on the tokens that are out, within a second.
+    A change applies to issued tokens within a second.
     """
     if name is None and (to or add or remove):
         raise click.UsageError("whose roles? Give the account's NAME")

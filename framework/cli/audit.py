@@ -20,20 +20,22 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     default=100,
     show_default=True,
-    help="The newest so many, the newest last.",
+    help="Print this many of the newest, the newest last.",
 )
-@click.option("--since", type=options.Duration(), help="Only what was done in the last 90s, 15m, 12h or 30d.")
+@click.option("--since", type=options.Duration(), help="Print only records of the last 90s, 15m, 12h or 30d.")
 @options.database
 @options.output_format("For people, or one JSON array of full records.")
 def audit(limit: int, since: float | None, database: str, format_: str) -> None:
-    """Show which verbs changed something: by which user of the system on which host, when, with what arguments.
+    """Show which verbs changed something: by which user of the system, on which host, when, and with which arguments.
 
     \b
     framework audit --since 7d
 
-    The verbs of `fifo`, `account` and `token`, and `migrate --apply`, leave a record with the change itself.
-    It holds no secret and no payload, and is kept for a year (FRAMEWORK_KEEP_AUDIT). A running server logs it.
-    What scripts and statements of the REPL do leaves none. Whoever can write to the database can alter it.
+    The verbs of `fifo`, `account` and `token`, and `migrate --apply`, leave a
+    record with the change itself. It contains no secret and no payload, and is kept
+    for a year (FRAMEWORK_KEEP_AUDIT). A running server logs it. Scripts and
+    statements in the REPL leave no record. A user who can write to the database can
+    alter it.
     """
 
     async def work(storage: Storage) -> list[Entry]:

@@ -12,12 +12,14 @@ from framework.cli import options, streams
 @click.command()
 @click.argument("file", metavar="FILE", type=click.Path())
 @options.database
-@click.option("--force", is_flag=True, help="Write over FILE if it exists; until the end it stays as it is.")
+@click.option(
+    "--force", is_flag=True, help="Replace FILE if it exists. It stays unchanged until the copy is complete."
+)
 def backup(file: str, database: str, force: bool) -> None:
     """Copy the database to FILE, with or without a running server.
 
-    The copy holds everything that was acknowledged before the call; `framework serve` can be started on it.
-    FILE appears whole, with its content on the disk, or not at all.
+    The copy holds everything that was acknowledged before the call. `framework serve` can use it.
+    FILE appears complete, with its content on the disk, or not at all.
     """
     from framework import storage
 

@@ -25,14 +25,14 @@ _ELSEWHERE = (
 @click.command(short_help="Send one request to a running server.")
 @click.argument("method")
 @click.argument("path")
-@click.option("--body", metavar="JSON", help="The request's body; - reads it from standard input.")
+@click.option("--body", metavar="JSON", help="The request's body. - reads it from standard input.")
 @click.option("--url", metavar="URL", help="Where the server listens. Default: the server of --database.")
 @options.database
 @click.option(
     "--token-file",
     metavar="FILE",
-    help=f"A file with the token to call with, - for standard input; or the variable {TOKEN}. Default: none is "
-    "needed for a server of --database on this machine.",
+    help=f"A file with the token, or - for standard input. The variable {TOKEN} can have the token instead. "
+    "Default: none, since a server of --database on this machine needs none.",
 )
 def call(
     method: str, path: str, body: str | None, url: str | None, database: str, token_file: str | None
@@ -44,8 +44,9 @@ def call(
     framework call POST /v1/orders --body '{"name": "first"}'
     framework call GET /v1/orders --url https://orders.example.org --token-file token.txt
 
-    A server of --database is called as the operator, by a socket beside the database that only its owner can open:
-    no token passes a port. Any other server needs a token.
+    The command calls a server of --database as the operator, through a socket
+    beside the database that only its owner can open. So no token goes to a port.
+    Any other server needs a token.
 
     The status goes to standard error. Exit code 0 below status 400, 1 from there on, 2 if no server answered.
     """

@@ -27,8 +27,9 @@ def check(
 ) -> None:
     """Check the definitions in DIR (default: ./definitions) without starting anything.
 
-    Reports every mistake with file, line and column. Opens no database, listens nowhere. --host and --port
-    say where the gateway will stand, to find routes that would forward to themselves.
+    It reports every mistake with file, line and column. It opens no database and
+    listens nowhere. --host and --port say where the gateway will listen, so that
+    the check finds routes that would forward to themselves.
 
     Exit code 0: no mistakes; 1: mistakes; 2: it could not run.
     """

@@ -24,7 +24,7 @@ _ESCAPED = re.compile("[\x7f-\x9f\ud800-\udfff]")
 
 @click.command(short_help="Show what scripts print, as they print it.")
 @options.database
-@options.output_format("The texts alone, or one JSON object a line: time, node, worker, text.")
+@options.output_format("The texts alone, or one JSON object per line: time, node, worker, text.")
 def debug(database: str, format_: str) -> None:
     """Show what workers, routing scripts and modules `qprint`, as they print it, until Ctrl-C.
 
@@ -32,8 +32,9 @@ def debug(database: str, format_: str) -> None:
     framework debug
     framework debug --format json | jq -r 'select(.worker == "Dispatcher") | .text'
 
-    Every process on the database is heard, also one that starts later or again. Nobody waits for this
-    command: when it does not keep up, the oldest texts are dropped, and a line says how many.
+    The command hears every process on the database, even one that starts later or
+    again. No process waits for it. If it does not keep up, the oldest texts are
+    dropped, and a line says how many.
     """
     show = _as_json() if format_ == "json" else _as_text()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 @options.database
 @options.output_format("For people, or one JSON array of findings.")
 def doctor(folder: str | None, database: str, format_: str) -> None:
-    """Look whether everything is as it should be: Python, SQLite, the disk, the database, its processes.
+    """Examine the installation: Python, SQLite, the disk, the database, its processes.
 
-    With DIR also what a start of these definitions would add to the tables, and what would stop it. Makes no
-    database and changes none; to measure the disk it writes a scratch file beside the database for a moment.
+    With DIR the command also says what a start of these definitions would add to
+    the tables, and what would stop it. It creates no database and changes none. To
+    measure the disk it writes a scratch file beside the database for a moment.
 
     Exit code 0: no error (warnings do not count); 1: an error; 2: it could not run.
     """

@@ -24,9 +24,9 @@ _PAGE = 500
 @click.option(
     "--timeout",
     type=options.Duration(),
-    help="Give up the wait after this; the drain stays in force. Default: as long as it takes.",
+    help="Stop waiting after this time. The drain stays in force. Default: as long as it takes.",
 )
-@click.option("--off", is_flag=True, help="End the drain: running servers deliver again.")
+@click.option("--off", is_flag=True, help="End the drain, so that running servers deliver again.")
 @options.output_format("For people, or one JSON object at the end.")
 def drain(database: str, timeout: float | None, off: bool, format_: str) -> None:
     """Stop new deliveries in all servers on the database, and wait until nothing is in work.
@@ -34,12 +34,13 @@ def drain(database: str, timeout: float | None, off: bool, format_: str) -> None
     \b
     framework drain --timeout 10m && systemctl restart orders
 
-    Requests are answered as ever, and items are put and wait. It says on standard error what it waits for. A
-    server that starts later delivers as ever: a restart ends the drain, and so does --off. FIFOs that are
-    paused stay paused. Requests that no FIFO block works on are not waited for: a stop gives them its time.
+    Servers still answer requests, and new items wait. The command says on standard
+    error what it waits for. A server that starts later delivers as usual, so a
+    restart ends the drain, and so does --off. Paused FIFOs stay paused. The command
+    does not wait for requests outside of FIFO blocks. A stop gives them its time.
 
-    Exit code 0: nothing is in work; 1: something still was after --timeout, or Ctrl-C came, and the drain stays
-    in force; 2: it could not run.
+    Exit code 0: nothing is in work; 1: work was left after --timeout, or Ctrl-C
+    came, and the drain stays in force; 2: it could not run.
     """
     if off and timeout is not None:
         raise click.UsageError("--timeout is for the wait of a drain, --off ends one")

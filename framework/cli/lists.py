@@ -12,13 +12,13 @@ T = TypeVar("T")
 
 PAGE = 100  # records; each may hold a payload of a MiB
 
-limit = click.option("--limit", type=click.IntRange(1), help="Only the first so many.")
+limit = click.option("--limit", type=click.IntRange(1), help="Print only this many.")
 after = click.option(
     "--after",
     metavar="ID",
     type=click.IntRange(0),
     default=0,
-    help="Only those behind this id: with --limit, page by page.",
+    help="Print only those after this id. With --limit this gives pages.",
 )
 
 

@@ -19,27 +19,28 @@ if TYPE_CHECKING:
 @click.command()
 @options.folder
 @options.database
-@click.option("--apply", is_flag=True, help="Make the changes. Nobody else may have the database open.")
+@click.option("--apply", is_flag=True, help="Make the changes. No other process may have the database open.")
 @click.option(
     "--drop",
     metavar="NAME",
     multiple=True,
-    help="A class or CLASS.FIELD that is no longer defined, to be dropped with its values; may be repeated.",
+    help="Drop a class or CLASS.FIELD that is no longer defined, with its values. Repeatable.",
 )
-@click.option("--history", is_flag=True, help="What was changed until now, and nothing else.")
+@click.option("--history", is_flag=True, help="Show only the changes until now.")
 @options.output_format("For people, or one JSON object; an array with --history.")
 def migrate(
     folder: str, database: str, apply: bool, drop: tuple[str, ...], history: bool, format_: str
 ) -> None:
-    """Show what must become of the tables for the definitions in DIR, and with --apply do it.
+    """Show how the tables must change for the definitions in DIR, and with --apply change them.
 
     \b
     + is new          ~ is changed
     - is not defined  ! cannot be done
 
-    Without --apply nothing is changed and servers may run. With it everything is done in one transaction, or
-    nothing if there is a `!`. Before values are altered or dropped the database is copied to a file beside it.
-    What is no longer defined is kept unless --drop names it.
+    Without --apply the command changes nothing, and servers may run. With it the
+    command makes all changes in one transaction, or none if there is a `!`. Before
+    it alters or drops values, it copies the database to a file beside it. It keeps
+    a class or field that is no longer defined, unless --drop names it.
 
     Exit code 0: the tables fit, or can be made to, or were made to; 1: the definitions have mistakes, or
     something cannot be done; 2: it could not run.

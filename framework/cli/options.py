@@ -32,14 +32,14 @@ host = click.option(
     default=DEFAULT_HOST,
     show_default=True,
     callback=_one_address,
-    help="Address the gateway listens on.",
+    help="The address on which the gateway listens.",
 )
 port = click.option(
     "--port",
     default=DEFAULT_PORT,
     show_default=True,
     type=click.IntRange(0, 65535),
-    help="Its port; 0 takes a free one.",
+    help="The gateway's port. 0 takes a free one.",
 )
 database = click.option(
     "--database",

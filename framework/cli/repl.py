@@ -23,27 +23,27 @@ _SHOWN = 5  # FIFOs
 @click.option(
     "--url",
     metavar="URL",
-    help="The server to join, or where to start one. Default: any server of the database that runs, else one "
-    f"that is started on http://{options.DEFAULT_HOST}:{options.DEFAULT_PORT}.",
+    help="The server to join, or the address on which to start one. Default: any running server of the "
+    f"database, or a new one on http://{options.DEFAULT_HOST}:{options.DEFAULT_PORT}.",
 )
 @click.option(
     "--workers/--no-workers",
     default=None,
-    help="Whether a server that is started runs the workers. Default: it does, after a question if items wait.",
+    help="Whether a new server runs the workers. Default: it does, and asks first if items wait.",
 )
 def repl(folder: str, database: str, url: str | None, workers: bool | None) -> None:
-    """Converse in Python with what scripts see: atom, model, FIFO, MU, callout, qprint, context and more.
+    """Use Python at a prompt with the names that scripts see: atom, model, FIFO, MU, callout, qprint, context and more.
 
-    `await` may stand anywhere, an empty line ends a block, `help` says what there is, and Ctrl-D leaves.
+    `await` works everywhere, an empty line ends a block, `help` lists the names, and Ctrl-D leaves.
     debug() shows what workers and routing scripts print, in any process.
 
     \b
     framework repl
     framework repl < script.txt
 
-    The classes act on the database, callout goes to a server of the same database: one that runs, or one that
-    is started and ends with the session. From a pipe, a script runs up to the first statement that raises; then
-    the exit code is 1.
+    The classes act on the database. callout goes to a server of the same database:
+    a running one, or one that starts and ends with the session. A script from a
+    pipe runs up to the first statement that raises, and then the exit code is 1.
     """
     from framework.cli import surroundings
     from framework.errors import FrameworkError

@@ -34,8 +34,8 @@ logger = logging.getLogger("framework.server")
 @options.database
 @options.host
 @options.port
-@click.option("--no-workers", is_flag=True, help="Serve the API only; another process runs the workers.")
-@click.option("--no-gateway", is_flag=True, help="Run the workers only; another process serves the API.")
+@click.option("--no-workers", is_flag=True, help="Serve only the API. Another process runs the workers.")
+@click.option("--no-gateway", is_flag=True, help="Run only the workers. Another process serves the API.")
 @click.option(
     "--logon-expires",
     type=options.Duration(least="1m", most="30d"),
@@ -52,23 +52,21 @@ logger = logging.getLogger("framework.server")
     show_envvar=True,
     default="8s",
     show_default=True,
-    help="How long work in progress may take at a stop before it is cancelled; 0: as long as it takes.",
+    help="How long work in progress may take at a stop before it is cancelled. 0 means as long as it takes.",
 )
 @click.option(
     "--stop-at-eof",
     is_flag=True,
-    help="Stop when standard input ends: whoever starts a server takes it along, even when killed.",
+    help="Stop when standard input ends, and so with the program that started the server, even if that is killed.",
 )
 @click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="Log lines for people, or one JSON object a line.",
+    help="Log lines for people, or one JSON object per line.",
 )
-@click.option(
-    "--no-access-log", is_flag=True, help="Do not log each request; errors are logged all the same."
-)
+@click.option("--no-access-log", is_flag=True, help="Do not log each request. Errors are still logged.")
 def serve(
     folder: str,
     database: str,
@@ -84,11 +82,11 @@ def serve(
 ) -> None:
     """Serve the definitions in DIR (default: ./definitions).
 
-    Checks them first; a mistake stops the start. Definitions are trusted code: they run with the rights of
-    this process.
+    The command checks them first, and does not start if there is a mistake. Definitions are trusted
+    code: they run with the rights of this process.
 
-    SIGTERM, Ctrl-C, SIGHUP and SIGQUIT stop it: nothing new is begun, and work in progress gets --stop-timeout to
-    end. A second signal stops at once.
+    SIGTERM, Ctrl-C, SIGHUP and SIGQUIT stop it: the server begins nothing new, and
+    gives work in progress --stop-timeout to end. A second signal stops at once.
 
     Exit code 0: stopped as asked; 1: mistakes, an error, or the stop had to be forced; 2: it could not start;
     130: stopped by a second signal.

@@ -17,15 +17,16 @@ from framework.cli import loading, options, streams
     default="stubs",
     show_default=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the files are written; it is made if it is not there.",
+    help="The folder for the files. It is created if it is missing.",
 )
-@click.option("--check", "check_only", is_flag=True, help="Write nothing; tell which files are stale.")
+@click.option("--check", "check_only", is_flag=True, help="Write nothing, and name the stale files.")
 def stubs(folder: str, out: Path, check_only: bool) -> None:
     """Write .pyi files for the definitions in DIR (default: ./definitions).
 
-    They tell an editor and mypy the names that scripts see: `atom`, `model`, `context` and the built-in
-    objects, with the fields and methods of each class. Use them for Python that is kept in `.py` files.
-    Files of an earlier run that are needed no more are removed; other files in the folder stay.
+    They give editors and mypy the names that scripts see: `atom`, `model`,
+    `context` and the built-in objects, with the fields and methods of each class.
+    Use them for Python in `.py` files. The command removes files of an earlier run
+    that are no longer needed. Other files in the folder stay.
 
     Exit code 0: written, or with --check all up to date; 1: mistakes in the definitions, or stale files.
     """

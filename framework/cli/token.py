@@ -25,10 +25,10 @@ def token(context: click.Context, database: str, expires: float, header: bool) -
     
     framework token --header | curl -H @- http://127.0.0.1:9099/v1/orders
 
-    With --header it is passed on without standing on a command line, which all users of a machine can read.
+    With --header you can pass it on without a command line, which all users of a machine can read.
 
-    It is shown this once and stored as a hash. A running server accepts it at once. `token list` shows what
-    tokens there are, and `token revoke` makes one void.
+    It is shown only once, and stored as a hash. A running server accepts it at
+    once. `token list` shows all tokens, and `token revoke` revokes one.
     """
     context.obj = database
     if context.invoked_subcommand is None:
@@ -42,7 +42,7 @@ def token(context: click.Context, database: str, expires: float, header: bool) -
 @click.option("--database", metavar="URL", default=None, help="The database, if not given before `list`.")
 @click.pass_context
 def list_(context: click.Context, format_: str, database: str | None) -> None:
-    """List the tokens there are, by number; the secrets are not kept."""
+    """List all tokens by number. The secrets are not stored."""
     records = options.run(_list(database or context.obj))
     if format_ == "json":
         options.print_json(records)
@@ -61,7 +61,7 @@ def list_(context: click.Context, format_: str, database: str | None) -> None:
 @click.option("--database", metavar="URL", default=None, help="The database, if not given before `revoke`.")
 @click.pass_context
 def revoke(context: click.Context, number: int, database: str | None) -> None:
-    """Make token NUMBER void; running servers refuse it within a second. See `token list` for numbers."""
+    """Revoke token NUMBER. Running servers refuse it within a second. See `token list` for numbers."""
     if not options.run(_revoke(database or context.obj, number)):
         click.echo(f"framework: there is no token {number}; see `framework token list`", err=True)
         raise SystemExit(1)

@@ -34,7 +34,7 @@ def dead() -> None:
 def list_(url: str, name: str | None, limit: int | None, after: int, format_: str) -> None:
     """List the dead letters of one FIFO or of all, in the order of their death.
 
-    Any number of them: they are printed as they are read.
+    It can print any number of them, since it prints them as it reads them.
     """
 
     async def work(storage: Storage) -> None:
@@ -61,7 +61,7 @@ def list_(url: str, name: str | None, limit: int | None, after: int, format_: st
 @verbs.database
 @click.pass_obj
 def show(url: str, dead_id: int, format_: str) -> None:
-    """Show all of one dead letter, its traceback included."""
+    """Show everything of one dead letter, with its traceback."""
 
     async def work(storage: Storage) -> dict[str, Any]:
         return records.dead_record(await _letter(storage, dead_id))
@@ -79,10 +79,10 @@ def show(url: str, dead_id: int, format_: str) -> None:
 @verbs.database
 @click.pass_obj
 def redrive(url: str, dead_id: int | None, name: str | None) -> None:
-    """Put one dead letter, or all of a FIFO, to the tail: a new id, attempt 0, the original times kept.
+    """Put one dead letter, or all of a FIFO, at the tail, with a new id, no attempts, and the original times.
 
-    Many are put there in portions, in their order; other items may come between two portions. One that dies
-    again meanwhile is not taken again.
+    Many go there in portions, in their order. Other items may come between two
+    portions. The command does not redrive an item that dies again meanwhile.
     """
     _require_one(dead_id, name)
     progress = large.Progress("dead letters")
@@ -127,16 +127,18 @@ def redrive(url: str, dead_id: int | None, name: str | None) -> None:
 @dead.command()
 @number
 @every
-@click.option("--yes", is_flag=True, help="Really delete; without it, only say how many it would be.")
+@click.option("--yes", is_flag=True, help="Really delete. Without it, only print the number.")
 @click.option(
-    "--older", type=options.Duration(), help="With --all: only those that died longer ago: 12h, 30d."
+    "--older",
+    type=options.Duration(),
+    help="With --all, delete only those that died longer ago than this: 12h, 30d.",
 )
 @verbs.database
 @click.pass_obj
 def purge(url: str, dead_id: int | None, name: str | None, yes: bool, older: float | None) -> None:
-    """Delete one dead letter, or all of a FIFO, for good; many in portions.
+    """Delete one dead letter, or all of a FIFO, for good. Many are deleted in portions.
 
-    --older counts by the machine's clock and by the database's own, so that a wrong clock deletes nothing.
+    --older uses the machine's clock and the database's own, so a wrong clock deletes nothing.
     """
     _require_one(dead_id, name)
     if older is not None and name is None:

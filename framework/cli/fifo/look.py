@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 @verbs.database
 @click.pass_obj
 def list_(url: str, format_: str) -> None:
-    """List the FIFOs: how long, how many dead letters, and what each one does now.
+    """List the FIFOs, with their lengths, their dead letters, and what each one does now.
 
-    In JSON one array with a record as `show` gives it for each FIFO.
+    In JSON it prints one array with the record of `show` for each FIFO.
     """
     rows = text.FifoTable()
 
@@ -57,9 +57,9 @@ async def _all(storage: Storage) -> AsyncIterator[dict[str, Any]]:
 @verbs.database
 @click.pass_obj
 def show(url: str, name: str, format_: str) -> None:
-    """Show all of one FIFO: what it does now and why it does not move, its policy, its head's last error.
+    """Show everything of one FIFO: what it does now and why it does not move, its policy, and its head's last error.
 
-    What is in work for longer than the policy's slow_after is marked SLOW.
+    An item in work for longer than the policy's slow_after is marked SLOW.
     """
 
     async def work(storage: Storage) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def show(url: str, name: str, format_: str) -> None:
 @verbs.database
 @click.pass_obj
 def peek(url: str, name: str, number: int, after: int, format_: str) -> None:
-    """Look at the first items of a FIFO, in order, the one in work included; they stay where they are."""
+    """Show the first items of a FIFO, in order, with the one in work. They stay in the queue."""
 
     async def work(storage: Storage) -> None:
         state = await access.known(storage, name)

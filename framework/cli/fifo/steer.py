@@ -23,18 +23,20 @@ _KEYS_AT_ONCE = 10_000
 @verbs.name
 @click.argument("item", metavar="JSON")
 @click.option(
-    "--key", help="Seen in the policy's last key_window seconds: nothing is put, the first id printed."
+    "--key",
+    help="If a put had this key in the policy's last key_window seconds, put nothing and print the first id.",
 )
 @verbs.database
 @click.pass_obj
 def put(url: str, name: str, item: str, key: str | None) -> None:
-    """Put an item to the tail of a FIFO and print its id; - reads the item from standard input.
+    """Put an item at the tail of a FIFO and print its id. - reads the item from standard input.
 
     \b
     framework fifo put orders '{"orderId": 7}'
 
-    The policy that the last start recorded holds: max_item_bytes, max_length, key_window. The first put makes
-    the FIFO; standard error says so, in case the name was misspelt.
+    The policy that the last start recorded applies: max_item_bytes, max_length,
+    key_window. The first put creates the FIFO. Standard error says so, in case the
+    name is misspelt.
     """
     value = _parsed(item)
 
@@ -77,7 +79,7 @@ def _parsed(item: str) -> Any:
 @verbs.database
 @click.pass_obj
 def pause(url: str, name: str) -> None:
-    """Deliver nothing new from a FIFO, also after a restart; an item in work ends normally."""
+    """Stop deliveries from a FIFO, even across a restart. An item in work ends normally."""
     from framework.storage.operations import Pause
 
     _change(url, "pause", name, Pause(name, True))
@@ -89,7 +91,7 @@ def pause(url: str, name: str) -> None:
 @verbs.database
 @click.pass_obj
 def resume(url: str, name: str) -> None:
-    """Deliver again."""
+    """Start deliveries again."""
     from framework.storage.operations import Pause
 
     _change(url, "resume", name, Pause(name, False))
@@ -113,7 +115,7 @@ def retry(url: str, name: str) -> None:
 @verbs.database
 @click.pass_obj
 def skip(url: str, name: str) -> None:
-    """Send a FIFO's head to the dead letters, with the reason `skipped`. Refused while it is in work."""
+    """Send a FIFO's head to the dead letters, with the reason `skipped`. An item in work is refused."""
     from framework.storage.operations import Skip
 
     item_id = _change(url, "skip", name, Skip(name, time.time()), _needed(f"FIFO {name} is empty"))
@@ -126,7 +128,7 @@ def skip(url: str, name: str) -> None:
 @verbs.database
 @click.pass_obj
 def drop(url: str, name: str, item_id: int) -> None:
-    """Delete one waiting item for good. Refused while it is in work."""
+    """Delete one waiting item for good. An item in work is refused."""
     from framework.storage.operations import Drop
 
     _change(
@@ -137,13 +139,13 @@ def drop(url: str, name: str, item_id: int) -> None:
 
 @click.command()
 @verbs.name
-@click.option("--yes", is_flag=True, help="Really delete; without it, only say how many it would be.")
+@click.option("--yes", is_flag=True, help="Really delete. Without it, only print the number.")
 @verbs.database
 @click.pass_obj
 def purge(url: str, name: str, yes: bool) -> None:
-    """Delete all waiting items of a FIFO for good; one in work stays.
+    """Delete all waiting items of a FIFO for good. An item in work stays.
 
-    Many are deleted in portions, the first ones first, while others go on writing. What is put meanwhile stays.
+    Many are deleted in portions, the oldest first, while others can write. Items that are put meanwhile stay.
     """
     progress = large.Progress("items")
 
@@ -178,10 +180,10 @@ def purge(url: str, name: str, yes: bool) -> None:
 @verbs.database
 @click.pass_obj
 def forget(url: str, name: str) -> None:
-    """Take an empty FIFO out of the list, with its pause and its recorded policy. Refused while it holds anything.
+    """Remove an empty FIFO from the list, with its pause and its recorded policy. A FIFO with content is refused.
 
-    The next put makes it again, and a running server goes on with its policy. FIFOs that nobody uses vanish by
-    themselves in time.
+    The next put creates it again, and a running server goes on with its policy.
+    Servers remove unused FIFOs in time.
     """
 
     async def work(storage: Storage) -> None:
