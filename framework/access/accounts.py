@@ -77,7 +77,7 @@ async def add(storage: Storage, name: str, roles: Collection[str]) -> str:
     """A new account; its key, shown this once. ``AccountError`` for its name, or a role that is not there."""
     if not _NAME.fullmatch(name):
         raise AccountError(
-            f"{name!r} is no name for an account: letters, digits and . _ @ + - only, "
+            f"{name!r} is not a valid name for an account: letters, digits and . _ @ + - only, "
             f"a letter or digit first, {LONGEST_NAME} characters at most"
         )
     await _require_roles(storage, roles)
@@ -221,7 +221,7 @@ async def _require_roles(storage: Storage, roles: Iterable[str]) -> None:
             )
             raise AccountError(
                 f"there is no role {role!r}{_similar(role, known) or there}. "
-                "Roles stand in the definitions, and `framework serve` makes them known when it starts"
+                "The definitions have the roles, and `framework serve` records them when it starts"
             )
 
 

@@ -28,7 +28,7 @@ def text(model: Model, name: str, value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ValidationError(model.name, name, value, "type", f"it takes text, not {type(value).__name__}")
     if value is not None and not value.isascii() and _SURROGATE.search(value):
-        raise ValidationError(model.name, name, value, "text", "it takes no half of a surrogate pair")
+        raise ValidationError(model.name, name, value, "text", "it does not take half of a surrogate pair")
     return value
 
 

@@ -52,7 +52,7 @@ def add(url: str, name: str, roles: tuple[str, ...], format_: str) -> None:
 
         return await accounts.add(storage, name, roles)
 
-    _show_key(verbs.run(url, work), name, f"account {name} is made", format_)
+    _show_key(verbs.run(url, work), name, f"account {name} is created", format_)
 
 
 @account.command("list")
@@ -132,7 +132,7 @@ def rotate(url: str, name: str, format_: str) -> None:
 
         return await accounts.rotate(storage, name)
 
-    _show_key(verbs.run(url, work), name, f"the old key of {name} and its tokens are void", format_)
+    _show_key(verbs.run(url, work), name, f"{name}'s old key and tokens are revoked", format_)
 
 
 @account.command()
@@ -220,7 +220,7 @@ def _show_key(key: str, name: str, done: str, format_: str) -> None:
     if format_ == "json":
         options.print_json({"name": name, "key": key})
     else:
-        click.echo(f"{done}; its key is shown this once, and kept as a hash:", err=True)
+        click.echo(f"{done}. New key, shown only once and stored as a hash:", err=True)
         click.echo(key)
 
 

@@ -59,7 +59,7 @@ def call(
     try:
         response, where = options.run(_send(method, path, content, url, database, token))
     except ValueError as error:
-        options.cannot_run(f"this is no HTTP request: {error}")
+        options.cannot_run(f"this is not a valid HTTP request: {error}")
     if response.code == 599:
         options.cannot_run(
             f"no answer from {where}: {response.body.decode()}. Is `framework serve` running there?"
@@ -112,7 +112,7 @@ async def _join(callout: Callout, servers: Servers, url: str | None, database: s
         )
     if token is None:
         raise CannotOpen(
-            f"what listens on {url} is no server of {database}, so it gets no token: {_ELSEWHERE}"
+            f"what listens on {url} is not a server of {database}, so it gets no token: {_ELSEWHERE}"
         )
     callout.join(url, token)
     return url

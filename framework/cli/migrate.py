@@ -93,7 +93,7 @@ def _show(plan: Plan, copy: str | None, done: bool) -> None:
     if plan.changes:
         click.echo()
     if plan.refused:
-        click.echo("nothing was changed: what is marked with ! is in the way")
+        click.echo("nothing was changed: the lines with ! are in the way")
     elif not plan.made:
         click.echo(f"the tables fit the definitions: there is nothing to do.{_droppable(plan)}")
     elif done:

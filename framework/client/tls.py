@@ -72,8 +72,8 @@ def _made(choice: Choice) -> ssl.SSLContext:
             context.load_cert_chain(choice.client_cert, choice.client_key, password=lambda: b"")
         except (ssl.SSLError, OSError):
             raise FrameworkError(
-                f"callout: client_cert={choice.client_cert!r} and client_key={choice.client_key!r} are no "
-                "certificate and its key in PEM format, without a password"
+                f"callout: client_cert={choice.client_cert!r} and client_key={choice.client_key!r} are not "
+                "a certificate and its key in PEM format, without a password"
             ) from None
     return context
 

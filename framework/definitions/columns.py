@@ -100,7 +100,9 @@ class ColumnReader:
     def _length(self) -> int | None:
         length = self.node.integer("field_length")
         if length is not None and self.base != "string" and self.base not in _OF_CLASSES:
-            message = f"{quoted(self.name)} is no string: `field_length` is the most characters of one"
+            message = (
+                f"{quoted(self.name)} is not a string, and `field_length` limits the characters of a string"
+            )
             self.report.warning(
                 self.node.value_location("field_length"), "field-length", message, hint="nothing comes of it"
             )
@@ -138,7 +140,7 @@ class ColumnReader:
             message = f"a column of the type {quoted(written)} does not give the values of {quoted(self.name)} back: "
             message += reason
         else:
-            message = f"{quoted(written)} is no type for the column of a field of type {self.base}"
+            message = f"{quoted(written)} is not a column type for a field of type {self.base}"
         near = nearest(type_, allowed) if reason is None else None
         hint = f"did you mean `{near}`?" if near else f"write {listed(allowed)}, or nothing"
         self._error("field_dbtype", "field-dbtype", message, hint)
@@ -154,7 +156,7 @@ class ColumnReader:
             self._error("field_metadata", "field-metadata", message)
         elif self.base in _OF_JSON:
             message = f"{quoted(self.name)} cannot have an index: nothing is looked for by JSON"
-            hint = "keep what is looked for in a field of its own"
+            hint = "keep a value to filter by in a field of its own"
             self._error("field_metadata", "field-metadata", message, hint)
 
     def _unstored(self, indexed: bool, identifier: bool) -> None:
@@ -163,7 +165,7 @@ class ColumnReader:
         if identifier:
             reason = "it tells the rows apart"
         elif indexed:
-            reason = "only what is stored can be unique or have an index"
+            reason = "only a stored field can be unique or have an index"
         elif not node.flag("field_nullable", True) and node.get("field_default") is None:
             reason = "it is not nullable and has no default: a loaded instance would have no value"
         if reason is not None:

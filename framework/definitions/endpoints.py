@@ -74,7 +74,7 @@ def parse_endpoints(node: MapNode, name: str, report: Report) -> EndpointsDefini
         return None
     location = node.value_location("api_generation")
     if node.flag("abstract", False):
-        message = f"{quoted(name)} is abstract: there are no instances for which endpoints could be"
+        message = f"{quoted(name)} is abstract: it has no instances, so it cannot have endpoints"
         report.warning(location, "api", message, hint="write it in the classes that extend this one")
         return None
     path = _path(keys, name, report) if keys is not None else f"/{name}"
@@ -131,7 +131,7 @@ def _inside(node: MapNode, report: Report) -> bool:
         report.error(node.value_location("scope"), "api", message, hint=hint)
     keys = node.map("api")
     if scope == "secure" and keys is not None and keys.text("auth_mode") == "none":
-        message = "the scope `secure` asks every caller for a token, and `auth_mode: none` asks nobody"
+        message = "the scope `secure` asks every caller for a token, and `auth_mode: none` requires none"
         hint = "write `scope: public`, or `auth_mode: axis`"
         report.error(keys.value_location("auth_mode"), "api", message, hint=hint)
     return scope in ("internal", "local")

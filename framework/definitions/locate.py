@@ -185,7 +185,7 @@ class _Builder:
             raise _Stop
         found = self._anchors[name]
         if found is None:
-            self._error(start, "yaml-alias", f"the alias `*{name}` stands inside what it stands for")
+            self._error(start, "yaml-alias", f"the alias `*{name}` is inside its own anchor")
             raise _Stop
         node, size, height = found
         self._expanded += size
@@ -212,7 +212,7 @@ class _Builder:
                 self.report.error(
                     key.location,
                     "duplicate-key",
-                    f"the key {quoted(key.value)} stands twice in this mapping, first on line {first.line}",
+                    f"the key {quoted(key.value)} is in this mapping twice, first on line {first.line}",
                     hint="remove one of the two",
                     related=(first,),
                 )
@@ -240,7 +240,7 @@ class _Builder:
         else:
             value = self._tagged(event.tag, text, start)
         if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-            self._error(start, "yaml", "half of a surrogate pair is no character")
+            self._error(start, "yaml", "half of a surrogate pair is not a character")
             value = ""
         return ScalarNode(self.source, start, _index(event, end=True), value, style, text)
 

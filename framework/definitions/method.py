@@ -151,7 +151,7 @@ class _MethodReader:
             return functions[0]
         told = f"{len(body)} statements" if len(body) != 1 else "another statement"
         message = f"a method's body must be one function and nothing else, not {told}"
-        hint = "write one whole `def` or `async def`; an import can stand inside it"
+        hint = "write one whole `def` or `async def`; an import can be inside it"
         self._error(scalar.location, message, hint)
         return None
 

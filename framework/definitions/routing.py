@@ -254,7 +254,9 @@ def _target(node: MapNode, known: tuple[str, ...], reading: Reading) -> Target |
             reading.report.error(location, "path", f"the target's path {quoted(path)} {mistake}")
         for name in variables(path) if not mistake else ():
             if name not in known:
-                message = f"the target's path uses {quoted(name)}, which is no variable of the route's path"
+                message = (
+                    f"the target's path uses {quoted(name)}, which is not a variable of the route's path"
+                )
                 reading.report.error(location, "path", message, hint=did_you_mean(name, known))
     return Target(path, scheme, tuple(filter(None, authorities)))
 
@@ -278,7 +280,7 @@ def _authority(scalar: ScalarNode, scheme: str | None, reading: Reading) -> str 
         fine = False
     if not fine or re.search(r"[\s\\]", url) or not _HOST.fullmatch(urlsplit(url).netloc):
         message = f"{quoted(text)} is not the URL of a host"
-        hint = "write scheme://host:port, as in `http://localhost:8080`; the path stands in `target.path`"
+        hint = "write scheme://host:port, as in `http://localhost:8080`; the path belongs in `target.path`"
         variable = re.search(r"\$([A-Za-z_][A-Za-z0-9_]*)", text)
         if variable is not None:
             hint = f"write `${{{variable[1]}}}` for the variable of the environment"

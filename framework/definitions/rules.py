@@ -99,7 +99,7 @@ class Rules:
                         f"{quoted(route.path)}, made for {quoted(route.atom)}, "
                         f"takes the same paths as {quoted(first.path)}"
                     )
-                    hint = "give one of them another path: that of generated endpoints stands in `api.path`"
+                    hint = "give one of them another path: `api.path` sets that of generated endpoints"
                 related = (first.location,)
                 self.report.error(route.location, "duplicate-path", message, hint=hint, related=related)
 

@@ -213,7 +213,7 @@ def _check_words(node: MapNode, report: Report) -> None:
     for key in node.entries:
         if key not in _KEYWORDS and not key.startswith("x-"):
             meant = None if key in _OF_OTHERS else did_you_mean(key, _KEYWORDS)
-            message = f"{quoted(key)} is no keyword of JSON Schema (draft 2020-12): nothing comes of it"
+            message = f"{quoted(key)} is not a keyword of JSON Schema (draft 2020-12), and has no effect"
             tell = report.warning if meant is None else report.error
             tell(node.key_location(key), "schema-keyword", message, hint=meant or _OF_OTHERS.get(key))
     draft = node.text("$schema")
@@ -300,7 +300,7 @@ def _check_names(node: MapNode, variables: tuple[str, ...], report: Report) -> N
     named += [(str(item.value), item.location) for item in schema.texts("required")] if schema else []
     for name, place in named:
         if name not in variables:
-            message = f"{quoted(name)} is no variable of the route's path"
+            message = f"{quoted(name)} is not a variable of the route's path"
             report.error(place, "json-schema", message, hint=did_you_mean(name, variables))
 
 

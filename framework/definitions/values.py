@@ -218,7 +218,7 @@ def _json(value: object) -> object:
 
 
 def _inspect(value: object, depth: int) -> bool:
-    """Whether a JSON value must be rebuilt to be plain. Raises `_Inside` if it is no JSON value."""
+    """Whether a JSON value must be rebuilt to be plain. Raises `_Inside` if it is not a JSON value."""
     plain = type(value)
     if plain is str:
         if not value.isascii():  # type: ignore[attr-defined]

@@ -101,7 +101,7 @@ def _ended_block(source: Source, error: yaml.YAMLError, report: Report) -> bool:
         if inside < indent:
             if _KEY.fullmatch(text):
                 return False
-            message = "this line stands too far left for the script or text around it, and ends it"
+            message = "this line is indented less than the script or text around it, and ends it"
             hint = f"indent it by at least {indent} spaces, a comment too"
             report.error(Location(source.path, number, inside + 1), "yaml", message, hint=hint)
             return True

@@ -109,7 +109,9 @@ def make(code: Any, body: Any, headers: Mapping[str, Any] | None = None) -> Resp
     raw: list[tuple[bytes, bytes]] = []
     if headers is not None:
         if not isinstance(headers, Mapping):
-            raise BadAnswer(f"a script returned headers that are no mapping but a {type(headers).__name__}")
+            raise BadAnswer(
+                f"a script returned headers that are not a mapping but a {type(headers).__name__}"
+            )
         raw = [line for line in written(headers) if line[0] not in _FRAMING]
     if content_type and not any(name == b"content-type" for name, _ in raw):
         raw.append((b"content-type", content_type.encode("ascii")))

@@ -102,7 +102,7 @@ class _Section:
     def violations(self, value: Any, *, whole: bool = True) -> Iterator[Violation]:
         """What of the value does not fit: everything; of one that is not to be told ``whole``, one thing."""
         if not whole and self._has_branches:
-            yield self._violation((), "schema", "does not fit; of a body this large no more is told")
+            yield self._violation((), "schema", "does not fit; details are left out for a body this large")
             return
         errors = self.validator.iter_errors(value) if whole else _first(self.validator, value)
         for error in errors:
@@ -143,7 +143,7 @@ _LIMITS = {
     "maxProperties": "must have at most {} members",
 }
 _PLAIN = {
-    "anyOf": "fits none of the forms that it may have",
+    "anyOf": "does not match any of the allowed forms",
     "oneOf": "must fit exactly one of the forms that it may have",
     "not": "has the one form that it must not have",
     "contains": "has too few or too many items of the form that is asked for",

@@ -290,8 +290,8 @@ def foreign_code(folder: str) -> str | None:
     if os.geteuid() != _ROOT or owner == _ROOT or is_trusted(folder):
         return None
     return (
-        f"root runs the definitions in {folder}, which belong to {user(owner)}: whoever can change them can do "
-        "what root can. Run the server as that user, or give the folder to root"
+        f"root runs the definitions in {folder}, which belong to {user(owner)}: a user who can change them "
+        "gets the rights of root. Run the server as that user, or give the folder to root"
     )
 
 
@@ -358,7 +358,7 @@ def _require_place(folder: str) -> None:
             raise Refused(_open_folder(str(one)))
         if one != one.parent and _is_open(str(one.parent)) and found.st_uid not in (_ROOT, os.geteuid()):
             raise Refused(
-                f"{one} belongs to {user(found.st_uid)}, who made it in a folder where everybody may: use "
+                f"{one} belongs to {user(found.st_uid)}, who made it in a folder that everyone can write to: use "
                 f"another folder, or name it in {TRUSTED}"
             )
 

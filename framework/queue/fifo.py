@@ -70,7 +70,7 @@ class Fifo:
 
         A ``key`` seen in the last ``key_window`` seconds gives the first item's id and queues nothing.
         With ``conn``, or in a ``transaction: true`` script, it is stored with the other writes; there its
-        id may not be known before the end (``None``). Raises ``ItemRefused`` for what is no JSON value or
+        id may not be known before the end (``None``). Raises ``ItemRefused`` for what is not a JSON value or
         too large, ``FifoFull`` beyond ``max_length``.
         """
         [item_id] = await self._session.write([self._put(item, key)], conn)

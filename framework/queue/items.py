@@ -37,14 +37,14 @@ def checked_key(key: object) -> str | None:
 
 
 def payload(fifo: str, item: object, most_bytes: int) -> str:
-    """The item as JSON text; ``ItemRefused`` for what is no JSON value, or has more than ``most_bytes``."""
+    """The item as JSON text; ``ItemRefused`` for what is not a JSON value, or has more than ``most_bytes``."""
     if item is None:
         raise ItemRefused(f"FIFO {fifo!r}: None cannot be put; it is what an empty FIFO gives", item)
     try:
         _require_text_keys(item, MAX_ITEM_DEPTH)
         text = jsontext.encode(item)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ItemRefused(f"FIFO {fifo!r}: the item is no JSON value: {error}", item) from None
+        raise ItemRefused(f"FIFO {fifo!r}: the item is not a JSON value: {error}", item) from None
     size = len(text) if text.isascii() else len(text.encode())
     if size > most_bytes:
         raise ItemRefused(

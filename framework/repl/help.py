@@ -19,7 +19,7 @@ _OBJECTS = (
     ("MU", "a mapping whose keys are attributes too"),
     ("callout", 'a request to the server: await callout(path="/…", method=POST, body={…})'),
     ("context", "context.settings.NAME, and your modules by their names"),
-    ("qprint(x)", "print to everybody who is in debug mode"),
+    ("qprint(x)", "print to everyone in debug mode"),
     ("debug()", "show here what scripts qprint, in any process; debug(False) ends it"),
     ("traceon()", "show each statement that goes to the database from here; traceoff() ends it"),
     ("profon()", "profile what runs; profoff() shows where the time went"),
@@ -64,7 +64,10 @@ class Help:
                 self._write(str(error).partition("\n")[0])
 
     def _overview(self) -> str:
-        lines = ["Python, with what scripts see. `await` may stand anywhere; an empty line ends a block.", ""]
+        lines = [
+            "Python, with the names that scripts see. `await` works everywhere, and an empty line ends a block.",
+            "",
+        ]
         lines += [f"  {name:<14} {what}" for name, what in _OBJECTS]
         for title, names in (
             ("Your classes", [_head(found) for found in self._snapshot.atoms]),

@@ -32,9 +32,9 @@ class Profile:
     def on(self) -> None:
         """Profile what runs from now on."""
         if self._running is not None:
-            self._write("profiling already; profoff() shows what was found")
+            self._write("profiling already; profoff() shows the result")
             return
-        self._write("profiling: profoff() ends it and shows what was found")
+        self._write("profiling: profoff() ends it and shows the result")
         self._running = cProfile.Profile()
         self._running.enable()
 

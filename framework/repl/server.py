@@ -93,7 +93,7 @@ async def outlook(database: str, url: str | None, tables: Sequence[Table]) -> Ou
     server = min(found, key=lambda one: (one.port != address.port, one.port), default=None)
     if server is None and await listens(address):
         raise CannotOpen(
-            f"what listens on {address.url} is no server of {database}: name that server's database with "
+            f"what listens on {address.url} is not a server of {database}: name that server's database with "
             "--database, or another address with --url"
         )
     if not storage.exists(database):

@@ -239,7 +239,9 @@ class Callout:
             except contentcoding.Malformed as error:
                 return _no_answer(str(error))
             except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):  # whose texts are the URL alone
-                return _no_answer(f"{url!r} is no URL of a server: http://HOST/PATH or https://HOST/PATH")
+                return _no_answer(
+                    f"{url!r} is not the URL of a server: http://HOST/PATH or https://HOST/PATH"
+                )
             except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
                 return _no_answer(_reason(error))
 

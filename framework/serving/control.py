@@ -45,7 +45,9 @@ class Address:
     @classmethod
     def parse(cls, url: str) -> Address:
         """``CannotOpen`` says what a URL must look like."""
-        wrong = CannotOpen(f"{url!r} is no server's URL: write http://HOST:PORT, as in http://127.0.0.1:9099")
+        wrong = CannotOpen(
+            f"{url!r} is not the URL of a server: write http://HOST:PORT, as in http://127.0.0.1:9099"
+        )
         try:
             parts = urlsplit(url)
             port = parts.port or 80

@@ -224,7 +224,7 @@ class Session:
         """``TransactionHeld`` if this task holds a transaction, which ``what`` would wait for."""
         joined, begun = JOINED.get(), BEGUN.get()
         if (begun is not None and not begun.ended) or (joined is not None and joined.holding):
-            raise TransactionHeld(f"{what} would wait for the transaction that it stands in: do it outside")
+            raise TransactionHeld(f"{what} would wait for the transaction that it is in: do it outside")
 
     def _joined(self) -> Place | None:
         begun = BEGUN.get()

@@ -375,7 +375,7 @@ class Connection:
         joined, begun = JOINED.get(), BEGUN.get()
         if (joined is not None and joined.holding) or (begun is not None and not begun.ended):
             raise TransactionHeld(
-                "a second transaction would wait for the one that it stands in: end that one before"
+                "a second transaction would wait for the one that it is in: end that one first"
             )
 
 

@@ -15,7 +15,7 @@ def seconds(text: str, *, zero: bool = False, least: str | None = None, most: st
     """
     match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)", text.strip(), re.ASCII)
     if not match or (float(match[1]) == 0 and not zero):
-        raise ValueError(f"{text!r} is no duration; write 90s, 15m, 12h or 30d")
+        raise ValueError(f"{text!r} is not a duration; write 90s, 15m, 12h or 30d")
     found = float(match[1]) * _UNITS[match[2] or "s"]
     if found > LONGEST:
         raise ValueError(f"{text!r} is longer than 10 years (3650d), which is the most")

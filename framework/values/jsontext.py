@@ -39,7 +39,7 @@ def _plain(value: object) -> object:
         return dict(value)
     if isinstance(value, datetime.datetime):
         return value.isoformat()
-    raise TypeError(f"a value of the type {type(value).__name__} is no JSON value")
+    raise TypeError(f"a value of the type {type(value).__name__} is not a JSON value")
 
 
 class RepeatedKey(ValueError):

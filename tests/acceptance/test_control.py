@@ -226,7 +226,7 @@ def test_an_impostor_on_the_servers_port_learns_nothing(orders: Server, command:
         )
         done = ask("--url", impostor.url)
         assert done.code == 2
-        assert "is no server of sqlite:///orders.db" in done.err
+        assert "is not a server of sqlite:///orders.db" in done.err
         assert b"token" not in impostor.heard.lower()
         assert b"/v1/orders" not in impostor.heard
         assert b"HTTP" not in impostor.heard  # not even a question

@@ -59,7 +59,7 @@ def test_a_key_is_printed_alone_and_hints_go_elsewhere(roles: Database) -> None:
     assert result.code == 0
     key = result.out.splitlines()[-1]
     assert result.out == f"{key}\n"
-    assert "shown this once" in result.err
+    assert "shown only once" in result.err
     assert key not in result.err
     assert logs_on(roles, key)
     again = do(roles, "rotate", "alice")

@@ -129,7 +129,7 @@ def test_a_damaged_database_gives_no_copy(database: Database) -> None:
     database.file.write_bytes(b"no database at all, but long enough to be read as one" * 100)
     result = database.run("backup", "copy.db")
     assert result.code == 2
-    assert "no backup copy.db was made: the file is no SQLite database" in result.err
+    assert "no backup copy.db was made: the file is not an SQLite database" in result.err
     assert not (database.folder / "copy.db").exists()
     assert not left_over(database.folder)
 

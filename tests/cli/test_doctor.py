@@ -134,7 +134,10 @@ def test_what_a_killed_process_left_is_told_and_not_written_back(database: Datab
     assert found["files"]["data"]["wal"] > 0
     [process] = found["processes"]["data"]["processes"]
     assert (process["alive"], process["in_work"]) == (False, [{"fifo": "orders", "item": 1}])
-    assert "is dead; item 1 of orders will be taken over by who asks next" in found["processes"]["message"]
+    assert (
+        "is dead; item 1 of orders will be taken over by the next process that asks"
+        in found["processes"]["message"]
+    )
 
 
 def test_a_running_server_is_named(database: Database, work: Work) -> None:

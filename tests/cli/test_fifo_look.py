@@ -73,7 +73,7 @@ def test_ls_says_of_each_fifo_what_it_does(database: Database) -> None:
     assert (found["ready"]["length"], found["spent"]["length"], found["spent"]["dead"]) == (2, 0, 1)
     assert re.match(r"item \d+ is waiting \d+ s more after attempt 4 of 5$", found["waiting"]["why"])
     assert re.match(r"item \d+ is held after 1 attempt: `framework fifo retry held`", found["held"]["why"])
-    assert "which died: who asks next takes it over" in found["gone"]["why"]
+    assert "which died: the next process that asks takes it over" in found["gone"]["why"]
     assert found["gone"]["in_work"]["alive"] is False
     assert found["paused"]["paused"] is True
     head = found["waiting"]["head"]

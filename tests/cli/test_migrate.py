@@ -224,7 +224,8 @@ def test_what_is_to_be_dropped_must_be_undefined(shop: Shop) -> None:
         result = shop.migrate("--drop", name)
         assert result.code == 2
         assert (
-            f"{name} is no table or column that is no longer defined: there is nothing to drop" in result.err
+            f"{name} is not a table or column that is no longer defined: there is nothing to drop"
+            in result.err
         )
     shop.define(AFTER)
     assert "what can be dropped is Tea.shelf" in shop.migrate("--drop", "Tea.shelv", "--apply").err

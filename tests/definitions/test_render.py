@@ -24,7 +24,7 @@ def put(text: str, name: str = "a.yaml") -> None:
 def test_text_keeps_the_caret_under_wide_letters_and_tabs(folder: str) -> None:
     put("fifo: a\nx-a: {注文: é, e\u0301: '\t', on: 1, on: 2}\n")
     assert render(check(folder), "text").splitlines()[:3] == [
-        "d/a.yaml:2:30: error duplicate-key: the key `on` stands twice in this mapping, first on line 2",
+        "d/a.yaml:2:30: error duplicate-key: the key `on` is in this mapping twice, first on line 2",
         "    x-a: {注文: é, e\u0301: '\t', on: 1, on: 2}",
         "    " + " " * 19 + "\t" + " " * 10 + "^",
     ]
@@ -60,7 +60,7 @@ def test_json(folder: str) -> None:
                 "column": 1,
                 "severity": "error",
                 "code": "duplicate-key",
-                "message": "the key `fifo` stands twice in this mapping, first on line 1",
+                "message": "the key `fifo` is in this mapping twice, first on line 1",
                 "hint": "remove one of the two",
                 "related": [{"path": "d/a.yaml", "line": 1, "column": 1}],
             },

@@ -233,7 +233,7 @@ async def test_no_answer_is_599(serving: Serving, backend: Backend, what: str) -
 @pytest.mark.parametrize("url", ["localhost:9099/orders", "ftp://127.0.0.1/", "orders"])
 async def test_what_is_no_url_of_a_server_is_599_and_says_so(serving: Serving, url: str) -> None:
     answer = (await called(serving, f"url='{url}'")).json()
-    told = f"'{url}' is no URL of a server: http://HOST/PATH or https://HOST/PATH"
+    told = f"'{url}' is not the URL of a server: http://HOST/PATH or https://HOST/PATH"
     assert (answer["code"], answer["body"]) == (599, told)
 
 

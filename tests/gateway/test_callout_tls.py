@@ -139,7 +139,7 @@ async def test_a_server_without_tls_is_599(callout: Callout) -> None:
         ({"client_cert": "nowhere.pem"}, "callout: client_cert='nowhere.pem': No such file or directory"),
         ({"client_key": "key.pem"}, "callout: client_key needs client_cert"),
         ({"ca_certs": __file__}, "has no certificates in PEM format"),
-        ({"client_cert": __file__}, "are no certificate and its key in PEM format"),
+        ({"client_cert": __file__}, "are not a certificate and its key in PEM format"),
     ],
 )
 async def test_a_file_that_cannot_be_used_is_a_mistake_of_the_script(

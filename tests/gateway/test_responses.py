@@ -188,11 +188,11 @@ async def test_a_list_is_several_lines_of_one_header(serving: Serving) -> None:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        ("{1, 2}", "the type set is no JSON value"),
-        ("200, {'a': {1}}", "the type set is no JSON value"),
+        ("{1, 2}", "the type set is not a JSON value"),
+        ("200, {'a': {1}}", "the type set is not a JSON value"),
         ("{'a': 1}, 202", "write `return 202, body`"),
         ("{'a': 1}, 202, {}", "write `return 202, body`"),
-        ("object()", "the type object is no JSON value"),
+        ("object()", "the type object is not a JSON value"),
         ("True, 'a'", "the status True"),
         ("700, 'a'", "the status 700"),
         ("202, 'a', {}, 1", "not 4 values"),

@@ -105,7 +105,7 @@ def test_a_server_with_another_database_is_refused(serve: Serve, tmp_path: Path)
     done = ask(tmp_path, server.url, database="sqlite:///other.db")
     assert done.code == 2
     assert done.err == (
-        f"framework: what listens on {server.url} is no server of sqlite:///other.db: "
+        f"framework: what listens on {server.url} is not a server of sqlite:///other.db: "
         "name that server's database with --database, or another address with --url\n"
     )
     assert done.out == ""
@@ -116,7 +116,7 @@ def test_a_copy_of_the_database_is_another_one(serve: Serve, tmp_path: Path) -> 
     assert run("backup", "copy.db", "--database", DATABASE, cwd=tmp_path).code == 0
     done = ask(tmp_path, server.url, database="sqlite:///copy.db")
     assert done.code == 2
-    assert "is no server of sqlite:///copy.db" in done.err
+    assert "is not a server of sqlite:///copy.db" in done.err
 
 
 def test_no_database_is_made_beside_that_of_the_server(serve: Serve, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_no_database_is_made_beside_that_of_the_server(serve: Serve, tmp_path: P
     elsewhere.mkdir()
     done = ask(elsewhere, server.url)
     assert done.code == 2
-    assert "is no server of sqlite:///orders.db" in done.err
+    assert "is not a server of sqlite:///orders.db" in done.err
     assert list(elsewhere.iterdir()) == []
 
 
@@ -155,7 +155,7 @@ def test_something_else_that_listens_is_refused(stranger: str, tmp_path: Path) -
     done = ask(tmp_path, stranger)
     assert done.code == 2
     assert done.err == (
-        f"framework: what listens on {stranger} is no server of {DATABASE}: "
+        f"framework: what listens on {stranger} is not a server of {DATABASE}: "
         "name that server's database with --database, or another address with --url\n"
     )
 
@@ -166,7 +166,7 @@ def test_something_else_that_listens_is_refused(stranger: str, tmp_path: Path) -
 def test_a_url_that_is_none_is_explained(url: str, tmp_path: Path) -> None:
     done = ask(tmp_path, url)
     assert done.code == 2
-    assert "is no server's URL: write http://HOST:PORT" in done.err
+    assert "is not the URL of a server: write http://HOST:PORT" in done.err
 
 
 # ---- starting one ---------------------------------------------------------------------------

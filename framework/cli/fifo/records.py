@@ -56,7 +56,8 @@ def _in_work(fifo: FifoState, work: InWorkState, policy: FifoPolicy, now: float)
     owner = f"{work.host}:{work.pid}" + (f" worker {work.worker}" if work.worker else "")
     if not work.alive:
         paused = ", once the FIFO is resumed" if fifo.paused else ""
-        why = f"item {work.item_id} was in work by {owner}, which died: who asks next takes it over{paused}"
+        died = f"item {work.item_id} was in work by {owner}, which died"
+        why = f"{died}: the next process that asks takes it over{paused}"
         return Standing("abandoned", why)
     took = max(now - (work.since or now), 0.0)
     why = f"item {work.item_id} is in work for {lasting(took)} by {owner}"

@@ -71,7 +71,7 @@ def _parsed(item: str) -> Any:
     try:
         return json.loads(streams.read_input() if item == "-" else item)
     except (ValueError, RecursionError) as error:
-        options.cannot_run(f"the item is no JSON: {error}. A text needs quotes of its own: '\"text\"'")
+        options.cannot_run(f"the item is not JSON: {error}. A text needs quotes of its own: '\"text\"'")
 
 
 @click.command()

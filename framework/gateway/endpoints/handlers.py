@@ -211,7 +211,7 @@ class Endpoints:
         for name in model.relations.keys() & body.keys():
             many = body[name] if isinstance(body[name], list) else [body[name]]
             if any(isinstance(each, dict) for each in many):
-                told = "it takes the key of what it refers to: that has a path of its own"
+                told = "give the key of the instance that it refers to, which has a path of its own"
                 raise ValidationError(model.name, name, None, "type", told)
         return body
 

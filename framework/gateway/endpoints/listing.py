@@ -106,7 +106,7 @@ def _value(name: str, type_: str, text: str) -> Any:
         raise HTTPError(400, f"`{name}` cannot be a filter: its type is {type_}")
     value = read(text)
     if value is None:
-        raise HTTPError(400, f"`{name}` is of type {type_}, and what stands in the query is not")
+        raise HTTPError(400, f"`{name}` is of type {type_}, and the value in the query is not")
     return value
 
 

@@ -166,5 +166,5 @@ def remaining(now: float, not_before: float, delay: float) -> float:
 
 def _lost(claim: Claim) -> ClaimLost:
     return ClaimLost(
-        f"item {claim.item_id} of FIFO {claim.fifo!r} is no longer ours to work on; nothing was changed"
+        f"item {claim.item_id} of FIFO {claim.fifo!r} no longer belongs to this process; nothing was changed"
     )

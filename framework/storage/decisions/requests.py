@@ -32,7 +32,7 @@ def end_request(op: EndRequest, process: Process) -> Decision[None]:
     if response is None:
         yield steps.UNMARK_REQUEST, ours
     elif not (yield steps.ANSWER_REQUEST, (*ours, response.status, response.headers, response.body)):
-        raise ClaimLost("the request is no longer ours to answer; nothing was changed")
+        raise ClaimLost("the request no longer belongs to this process; nothing was changed")
 
 
 def _same(request: RequestKey) -> tuple[str, str, str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class InWorkState:
     """The item in work: by which process and worker, and since when (seconds since 1970).
 
-    A process that is not ``alive`` left it: who asks next takes it over.
+    A process that is not ``alive`` left it: the next process that asks takes it over.
     """
 
     item_id: int

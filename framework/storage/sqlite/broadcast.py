@@ -107,7 +107,7 @@ class SqliteSender:
             ) as error:  # no more files or threads, or a folder that is not ours
                 if not self._warned:
                     self._warned = True
-                    logger.warning("who listens may not hear what scripts print here: %s", error)
+                    logger.warning("listeners may miss what scripts print here: %s", error)
                 return
             for name in self._links.keys() - names:
                 self._links.pop(name).close()

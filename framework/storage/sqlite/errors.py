@@ -21,7 +21,7 @@ _UNAVAILABLE = {
     sqlite3.SQLITE_LOCKED: "another process holds the database",
     sqlite3.SQLITE_CANTOPEN: "a file of the database cannot be opened",
     sqlite3.SQLITE_CORRUPT: "the database file is damaged",
-    sqlite3.SQLITE_NOTADB: "the file is no SQLite database",
+    sqlite3.SQLITE_NOTADB: "the file is not an SQLite database",
     sqlite3.SQLITE_PERM: "a file of the database may not be accessed",
     sqlite3.SQLITE_PROTOCOL: "the database's lock protocol failed",
 }

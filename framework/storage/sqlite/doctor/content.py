@@ -119,7 +119,7 @@ def _processes(connection: sqlite3.Connection, locks: Locks) -> Finding:
         if alive:
             told.append(f"{host}:{pid}" + (f" (working on {items})" if items else ""))
         elif items:
-            told.append(f"{host}:{pid} is dead; {items} will be taken over by who asks next")
+            told.append(f"{host}:{pid} is dead; {items} will be taken over by the next process that asks")
     suspects = [{"fifo": fifo, "item": item} for fifo, item in connection.execute(_SUSPECTS)]
     data = {"processes": processes, "suspects": suspects}
     if suspects:

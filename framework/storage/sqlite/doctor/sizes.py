@@ -61,7 +61,7 @@ def _why_large(readers: Sequence[int]) -> str:
         )
     if sys.platform == "linux":
         return (
-            "somebody read in one transaction for a long time, and does so no more. A server on this database "
+            "a program read in one transaction for a long time, and has ended. A server on this database "
             "truncates it within a minute; without one, the next start and stop does"
         )
     return (

@@ -77,7 +77,7 @@ def _plan(
     if unknown:
         can = undefined(found.changes)
         hint = f"what can be dropped is {', '.join(can)}" if can else "there is nothing to drop"
-        raise CannotOpen(f"{', '.join(unknown)} is no table or column that is no longer defined: {hint}")
+        raise CannotOpen(f"{', '.join(unknown)} is not a table or column that is no longer defined: {hint}")
     return found
 
 
