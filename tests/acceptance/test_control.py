@@ -265,7 +265,7 @@ def test_a_url_names_a_server_by_the_address_that_it_listens_on(serve: Serve, tm
     assert asked(server, *GET, "--url", f"http://127.0.0.2:{port}").code == 0
     for other in (f"http://127.0.0.1:{port}", f"http://192.0.2.1:{port}", "http://127.0.0.2:1"):
         done = asked(server, *GET, "--url", other)
-        assert (done.code, "is no server of" in done.err) == (2, True), done.err
+        assert (done.code, "is not a server of" in done.err) == (2, True), done.err
 
 
 @pytest.mark.anyio

@@ -76,7 +76,7 @@ async def test_a_key_is_256_random_bits_and_never_shown_again(storage: Storage, 
 async def test_a_name_that_could_be_mistaken_for_something_else_is_refused(
     storage: Storage, name: str
 ) -> None:
-    with pytest.raises(AccountError, match="no name for an account"):
+    with pytest.raises(AccountError, match="not a valid name for an account"):
         await accounts.add(storage, name, ["reader"])
     assert await accounts.listed(storage) == []
 
@@ -103,7 +103,7 @@ async def test_a_role_that_no_start_has_recorded_is_refused(storage: Storage, ro
 
 async def test_without_any_recorded_role_it_is_said_how_to_go_on(storage: Storage) -> None:
     await accounts.record_roles(storage, [])
-    with pytest.raises(AccountError, match=r"recorded no roles.*`framework serve` makes them known"):
+    with pytest.raises(AccountError, match=r"recorded no roles.*`framework serve` records them"):
         await accounts.add(storage, "alice", ["reader"])
 
 

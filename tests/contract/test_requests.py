@@ -102,7 +102,7 @@ async def test_a_mark_that_is_taken_away_leaves_the_request_to_everybody(
 async def test_a_response_to_a_request_that_is_not_ours_is_an_error_and_changes_nothing(
     storage: Storage, another: Another
 ) -> None:
-    with pytest.raises(ClaimLost, match="the request is no longer ours"):
+    with pytest.raises(ClaimLost, match="the request no longer belongs"):
         await one(storage, EndRequest(KEY, RESPONSE))
     await one(storage, BEGIN)
     other = await another()
