@@ -63,10 +63,10 @@ PARTS = (
         "queue",
         (
             "framework/queue/fifo.py",
-            "framework/queue/block.py",
             "framework/queue/items.py",
             "framework/queue/outcome.py",
             "framework/queue/policies.py",
+            "framework/transactions/block.py",
             "framework/transactions/looks.py",
             "framework/storage/decisions/fifos.py",
             "framework/storage/decisions/steering.py",
@@ -95,7 +95,10 @@ PARTS = (
     Part(
         "transactions",
         (
+            "framework/transactions/connection.py",
+            "framework/transactions/context.py",
             "framework/transactions/transaction.py",
+            "framework/transactions/run.py",
             "framework/transactions/result.py",
             "framework/transactions/session.py",
             "framework/storage/sqlite/transaction.py",

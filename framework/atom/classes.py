@@ -17,8 +17,8 @@ from framework.atom import Atom, Memory, connect, did_you_mean, propagation, tra
 from framework.atom.model import Model
 from framework.definitions import AtomDefinition, Location, Method
 from framework.definitions.rewriting import ROOT_OF
+from framework.transactions.connection import Connection
 from framework.transactions.session import Session
-from framework.transactions.transaction import Connection
 
 
 class Atoms:

@@ -28,8 +28,8 @@ from framework.gateway.routing import Routes
 from framework.gateway.wire.limits import DEFAULTS
 from framework.script.callout import NO_ANSWER
 from framework.script.callout import Response as CalloutResponse
+from framework.transactions.context import entered
 from framework.transactions.session import Session
-from framework.transactions.transaction import JOINED
 
 _VERSIONS = ("1.1", "1.0")
 _ASCII = "".join(map(chr, range(128)))
@@ -94,18 +94,17 @@ class Gateway:
             return {"type": "http.request", "body": body, "more_body": False}
 
         self._session.require_free("a callout to this gateway")
-        token = JOINED.set(None)  # the called script has a transaction of its own, or none
         try:
-            response = await self._respond(scope, receive, inside=True)
-            if isinstance(response, Forwarded):
-                response = await response.read(max_body or None, deadline=None)
-            elif isinstance(response, Page):
-                response = await response.read()
+            with entered(transaction=None):  # the called script has a transaction of its own, or none
+                response = await self._respond(scope, receive, inside=True)
+                if isinstance(response, Forwarded):
+                    response = await response.read(max_body or None, deadline=None)
+                elif isinstance(response, Page):
+                    response = await response.read()
         except TargetFailed as error:
             return CalloutResponse(NO_ANSWER, str(error).encode(), {})
         finally:
             self._in_flight.leave(scope)
-            JOINED.reset(token)
         return CalloutResponse(response.code, response.body, response.headers)
 
     # ---- the pipeline -----------------------------------------------------------------------

@@ -20,7 +20,8 @@ from framework.gateway.idempotency import Idempotency
 from framework.gateway.requests import ClientGone
 from framework.gateway.responses import Response, from_result, make, readable, remade
 from framework.gateway.routing import Route, Script
-from framework.transactions.session import SCRIPT, Session
+from framework.transactions.context import entered
+from framework.transactions.session import Session
 
 logger = logging.getLogger("framework.gateway")
 
@@ -128,18 +129,16 @@ class Dispatcher:
 
         route = call.route
         limit = asyncio.timeout_at(call.deadline)
-        name = SCRIPT.set(route.path)
         try:
-            async with limit:
-                result = await script(
-                    call.request, call.resources, call.parameters, route, finish, call.session, *more
-                )
+            with entered(script=route.path):
+                async with limit:
+                    result = await script(
+                        call.request, call.resources, call.parameters, route, finish, call.session, *more
+                    )
         except TimeoutError as error:
             if limit.expired():
                 raise failures.TooSlow(route.definition.request_timeout) from error
             raise
-        finally:
-            SCRIPT.reset(name)
         if finished:
             return finished[0]
         place = None

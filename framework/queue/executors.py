@@ -19,7 +19,7 @@ from typing import Any
 import uvloop
 
 from framework.observing import trace
-from framework.queue.block import BLOCKS
+from framework.transactions import context
 
 _ASYNCIO = os.path.dirname(asyncio.__file__) + os.sep
 
@@ -30,7 +30,7 @@ class HandsOver:
     _pool: Executor | None = None
 
     def run_in_executor(self, executor: Executor | None, func: Callable[..., Any], *args: Any) -> Any:
-        blocks = BLOCKS.get()
+        blocks = context.current().blocks
         if not blocks:
             return super().run_in_executor(executor, func, *args)  # type: ignore[misc]
         submitting = _Noting(executor or self._default())
@@ -42,7 +42,7 @@ class HandsOver:
 
     def create_task(self, coro: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = super().create_task(coro, **options)  # type: ignore[misc]
-        blocks = BLOCKS.get()
+        blocks = context.current().blocks
         if blocks:
             place = _own_place()
             if place is not None:

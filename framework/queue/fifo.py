@@ -23,7 +23,6 @@ from framework.definitions import FifoPolicy
 from framework.errors import ClaimLost, ItemRefused, Nested, NotInBlock
 from framework.observing.request_id import REQUEST_ID
 from framework.queue import outcome
-from framework.queue.block import BLOCKS, Block
 from framework.queue.items import checked_key, checked_name, payload
 from framework.queue.policies import Policies
 from framework.queue.settlements import Settlements
@@ -39,7 +38,10 @@ from framework.storage.operations import (
     Release,
     Undelivered,
 )
-from framework.transactions.session import CLAIMS, RUN, Charge, Session
+from framework.transactions import context
+from framework.transactions.block import Block
+from framework.transactions.run import Charge
+from framework.transactions.session import Session
 from framework.transactions.transaction import Place
 from framework.values import jsontext
 from framework.values.mu import wrap
@@ -116,22 +118,23 @@ class Fifo:
     # ---- working off ------------------------------------------------------------------------
 
     async def __aenter__(self) -> Any:
-        if any(block.claim.fifo == self.name for block in BLOCKS.get()):
+        if any(block.claim.fifo == self.name for block in context.current().blocks):
             raise Nested(
                 f"FIFO {self.name!r} is entered inside a block of itself: at most one of its items is in "
                 "work at a time, so the inner block could never get one"
             )
         delivery = await self._next()
-        run = RUN.get()
+        run = context.current().run
         if run:
             run.fifos.add(self.name)
         if delivery is None:
             self._entered.append((asyncio.current_task(), None))
             return None
         item = self._decoded(delivery)
-        self._entered.append(
-            (asyncio.current_task(), Block(delivery, self._policy, self._session.storage.disowned))
-        )
+        policy, disowned = self._policy, self._session.storage.disowned
+        block = Block(delivery, disowned, slow_after=policy.slow_after, timeout=policy.timeout)
+        context.enter_block(block)
+        self._entered.append((asyncio.current_task(), block))
         return item
 
     def _decoded(self, delivery: Delivery) -> Any:
@@ -149,9 +152,10 @@ class Fifo:
         block = self._leave()
         if block is None:
             return
+        context.leave_block(block)
         ended = block.leave(error)
         failed = ended or error
-        run = RUN.get()
+        run = context.current().run
         if failed is None:
             self._settlements.hand_in(Acknowledge(block.claim, settled=block.acknowledged))
             if run:
@@ -168,7 +172,7 @@ class Fifo:
         """The head, claimed; None after ``FIFO_WAIT`` without one, at once when the runtime stops."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + FIFO_WAIT
-        run = RUN.get()
+        run = context.current().run
         look = run.looks.begin(self.name) if run else None
         others = look.others if look else ()
         with self._session.storage.watch([self.name, *others]) as signal:
@@ -204,7 +208,7 @@ class Fifo:
     async def _deliver(self) -> Delivery | Undelivered:
         policy = self._policy
         owed = self._settlements.take(self.name)
-        run = RUN.get()
+        run = context.current().run
         deliver = Deliver(
             self.name,
             time.time(),
@@ -226,7 +230,7 @@ class Fifo:
         except Exception as error:
             if owed is not None:
                 self._settlements.hand_in(owed)  # alone it fails for its own reason, and says so
-                if isinstance(error, ClaimLost) and not CLAIMS.get():
+                if isinstance(error, ClaimLost) and not context.claims():
                     return Undelivered("busy")
             raise
         answer: Delivery | Undelivered = answers[-1]
@@ -266,11 +270,11 @@ class Fifo:
         """
         block = self._in_block()
         await self._session.write([Acknowledge(block.claim)], conn)
-        block.acknowledge()
+        block.acknowledged = True
 
     def _in_block(self) -> Block:
         own = [block for _, block in self._entered]
-        block = next((block for block in reversed(BLOCKS.get()) if block in own), None)
+        block = next((block for block in reversed(context.current().blocks) if block in own), None)
         if block is None:
             raise NotInBlock(f"FIFO {self.name!r}: only inside its block is there an item")
         return block

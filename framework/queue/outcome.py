@@ -14,10 +14,10 @@ from concurrent.futures import BrokenExecutor
 from framework.definitions import FifoPolicy
 from framework.errors import Reject, Retry, Stopping, Unavailable
 from framework.observing import trace
-from framework.queue.block import Block
 from framework.queue.policies import backoff
 from framework.queue.settlements import Settlement
 from framework.storage.operations import Bury, Failure, Release
+from framework.transactions.block import Block
 
 logger = logging.getLogger("framework.fifo")
 

@@ -15,8 +15,8 @@ from functools import partial
 from typing import Any
 
 from framework.errors import ClaimLost
-from framework.queue.block import Beside, Block
 from framework.storage.operations import Acknowledge, Bury, Claim, Release
+from framework.transactions.block import Beside, Block
 from framework.transactions.session import Session
 
 logger = logging.getLogger("framework.fifo")

@@ -16,10 +16,9 @@ from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
 
-from framework.queue.block import BLOCKS, Block
 from framework.repl.statement import Statement, is_input
-from framework.transactions.session import CLAIMS, RUN
-from framework.transactions.transaction import BEGUN, JOINED
+from framework.transactions import context
+from framework.transactions.block import Block
 
 _PATIENCE = 0.1  # seconds that a write which is handed over may take to come to its next await
 
@@ -94,13 +93,13 @@ class Execution:
 
     async def _tidy(self) -> None:
         """End what a statement began and did not end: an item in work, an open transaction."""
-        for block in self._context.get(BLOCKS, ()):
+        standing = self._context.run(context.current)
+        for block in standing.blocks:
             block.leave(None)
             await self._give_back(block)
-        begun = self._context.get(BEGUN)
-        if begun is not None and not begun.ended:
-            await begun.end(Interrupted("the statement has ended"))
-        self._context.run(_forget)
+        if standing.begun is not None:
+            await standing.begun.end(Interrupted("the statement has ended"))
+        self._context.run(context.forget)
 
     # ---- Ctrl-C -----------------------------------------------------------------------------
 
@@ -158,11 +157,3 @@ def _running(frame: FrameType | None) -> tuple[bool, bool]:
             handing_over = True
         frame = frame.f_back
     return False, False
-
-
-def _forget() -> None:
-    BLOCKS.set(())
-    CLAIMS.set(())
-    BEGUN.set(None)
-    JOINED.set(None)
-    RUN.set(None)

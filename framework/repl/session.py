@@ -19,7 +19,6 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from framework.errors import CannotOpen
-from framework.queue.block import Block
 from framework.queue.executors import StandardLoop
 from framework.repl import server, terminal
 from framework.repl.completion import Names
@@ -35,6 +34,7 @@ from framework.repl.tracing import Tracing
 from framework.script.debug import follow, printable
 from framework.serving.runtime import Runtime, open_runtime
 from framework.storage.statements import Statements
+from framework.transactions.block import Block
 
 logger = logging.getLogger("framework.repl")
 

@@ -26,7 +26,7 @@ from framework.observing import trace
 from framework.observing.outbox import Outbox, Reader
 from framework.storage import Storage
 from framework.storage.broadcast import Broadcast, Heard, Sender
-from framework.transactions.session import SCRIPT
+from framework.transactions import context
 from framework.values.mu import MU
 
 logger = logging.getLogger("framework.debug")
@@ -170,7 +170,7 @@ class DebugChannel:
         if not self._outbox.read and not self._listeners:
             return
         text = rendered(value)
-        self._outbox.put((time.time(), SCRIPT.get(), text), len(text) + _OVERHEAD)
+        self._outbox.put((time.time(), context.current().script, text), len(text) + _OVERHEAD)
         for listener in list(self._listeners):
             try:
                 listener(text)

@@ -20,7 +20,8 @@ from framework.script.cache import CacheStore
 from framework.script.callout import Callout
 from framework.script.debug import DebugChannel
 from framework.script.settings import Options, Settings
-from framework.transactions.session import Session, script_of
+from framework.transactions.context import entered
+from framework.transactions.session import Session
 from framework.values.mu import MU
 
 
@@ -65,7 +66,7 @@ class Context:
         )
         self._modules[name] = module  # before it runs: two modules may know each other
         try:
-            with script_of(name):
+            with entered(script=name):
                 definition.script.run(module.__dict__)
         except BaseException:
             del self._modules[name]

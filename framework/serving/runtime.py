@@ -25,7 +25,6 @@ from framework.gateway.forwarding.failover import Forwarding
 from framework.gateway.wire.limits import DEFAULTS, Limits
 from framework.process.shutdown import GRACE
 from framework.process.watchdog import Watchdog
-from framework.queue.block import Block
 from framework.queue.fifo import Fifos
 from framework.queue.policies import Policies, to_json
 from framework.script.callout import Callout
@@ -38,6 +37,7 @@ from framework.storage import Storage, open_storage
 from framework.storage.holds import Hold
 from framework.storage.operations import BeginStop, RecordPolicy, Release
 from framework.storage.statements import Statements
+from framework.transactions.block import Block
 from framework.transactions.session import Session
 from framework.values import jsontext
 from framework.workers.reflector import Reflector

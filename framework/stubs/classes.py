@@ -39,7 +39,7 @@ def model_stub(atoms: Iterable[AtomDefinition]) -> str:
     tables = "".join(f"{name}: _Table\n" for name in stored)
     return (
         "from contextlib import AbstractAsyncContextManager as _AbstractAsyncContextManager\n\n"
-        "from framework.transactions.transaction import Connection as _Connection\n"
+        "from framework.transactions.connection import Connection as _Connection\n"
         "from sqlalchemy import Table as _Table\n\n"
         f"{tables}\ndef aiodb() -> _AbstractAsyncContextManager[_Connection]: ...\n"
     )

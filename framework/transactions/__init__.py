@@ -1,1 +1,1 @@
-"""The storage as scripts use it: sessions and transactions."""
+"""The storage as scripts use it: what a script runs in, its blocks, its session and its transactions."""

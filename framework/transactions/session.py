@@ -7,10 +7,8 @@ carries the block's claims too. One who has lost a claim changes nothing: ``Clai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, Table
@@ -19,63 +17,12 @@ from framework.errors import TransactionHeld, Unavailable
 from framework.process.homeloop import HomeLoop
 from framework.storage.contract import Orphaned, Storage
 from framework.storage.gathering import Gathering, Row
-from framework.storage.operations import Claim, Operation
-from framework.transactions.looks import Looks
-from framework.transactions.transaction import BEGUN, JOINED, Collected, Connection, Place, Undo
-
-_FOR_UPDATE = "for_update needs the transaction that is to hold the rows: conn="
+from framework.storage.operations import Operation
+from framework.transactions.connection import Connection
+from framework.transactions.context import ScriptContext, claims, current, entered
+from framework.transactions.transaction import Collected, Place, Undo
 
 T = TypeVar("T")
-
-CLAIMS: ContextVar[tuple[Claim, ...]] = ContextVar("claims", default=())
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """An error that left a FIFO block: it counts against the block's item, and against nothing else."""
-
-    error: BaseException
-    fate: str  # what becomes of the item
-    request_id: str | None  # of the item
-
-
-@dataclass(slots=True)
-class Run:
-    """One call of a worker's function: what it looked into, and which errors were charged to items."""
-
-    worker: str
-    looks: Looks = field(default_factory=Looks)  # of all calls
-    fifos: set[str] = field(default_factory=set)
-    finished: bool = False  # a block with an item ended well
-    charges: list[Charge] = field(default_factory=list)
-
-    def charge(self, error: BaseException | None) -> Charge | None:
-        """The charge that an error is, is made of or was caused by; None if there is more to it."""
-        if error is None:
-            return None
-        for charge in self.charges:
-            if charge.error is error:
-                return charge
-        if isinstance(error, BaseExceptionGroup):
-            inner = [self.charge(one) for one in error.exceptions]
-            return inner[0] if all(inner) else None
-        return self.charge(error.__cause__)
-
-
-RUN: ContextVar[Run | None] = ContextVar("run", default=None)
-
-# Whose script runs: a worker's name, a route's path, a module's name; empty for none of them.
-SCRIPT: ContextVar[str] = ContextVar("script", default="")
-
-
-@contextmanager
-def script_of(name: str) -> Iterator[None]:
-    """What runs in the block is this worker's, route's or module's script."""
-    token = SCRIPT.set(name)
-    try:
-        yield
-    finally:
-        SCRIPT.reset(token)
 
 
 class Session:
@@ -131,12 +78,13 @@ class Session:
         ``undo`` is called when the transaction that it was written in is not stored after all.
         """
         self._home.require()
-        place = conn or self._joined()
+        context = current()
+        place = conn or _written_to(context)
         if place is not None:
             return await place.write(operations, undo)
         if not operations:
             return []
-        return await self.storage.write(operations, fences=CLAIMS.get())
+        return await self.storage.write(operations, fences=context.claims)
 
     def load(
         self,
@@ -149,11 +97,9 @@ class Session:
     ) -> Awaitable[Row | None]:
         """One row by a unique column, or ``None``; sees what ``conn`` or the script's transaction wrote."""
         self._home.require()
-        place = conn or JOINED.get()
+        place = _read_from(conn, for_update)
         if place is not None:
             return place.load(table, key_column, key, for_update=for_update)
-        if for_update:
-            raise TransactionHeld(_FOR_UPDATE)
         return self.storage.load(table, key_column, key)
 
     async def select(
@@ -166,11 +112,9 @@ class Session:
     ) -> list[Row]:
         """The rows of a statement; sees what ``conn`` or the script's transaction wrote."""
         self._home.require()
-        place = conn or JOINED.get()
+        place = _read_from(conn, for_update)
         if place is not None:
             return await place.select(statement, parameters, for_update=for_update)
-        if for_update:
-            raise TransactionHeld(_FOR_UPDATE)
         return await self.storage.select(statement, parameters)
 
     async def gather(
@@ -178,26 +122,32 @@ class Session:
     ) -> T:
         """What a gathering comes to; sees what ``conn`` or the script's transaction wrote."""
         self._home.require()
-        place = conn or JOINED.get()
+        place = _read_from(conn, for_update)
         if place is not None:
             return await place.gather(gathering, for_update=for_update)
-        if for_update:
-            raise TransactionHeld(_FOR_UPDATE)
         return await self.storage.gather(gathering)
 
     async def deliver(self, operations: Sequence[Operation], orphaned: Orphaned) -> list[Any]:
         """A delivery: a unit by itself always, since its claim must be seen by everybody."""
         self._home.require()
-        begun = BEGUN.get()
-        if JOINED.get() is not None or (begun is not None and not begun.ended):
+        context = current()
+        if context.joined is not None or context.begun is not None:
             raise TransactionHeld(
                 "a FIFO block inside a transaction: enter the FIFO first, and begin the transaction in its block"
             )
-        return await self.storage.write(operations, fences=CLAIMS.get(), orphaned=orphaned)
+        return await self.storage.write(operations, fences=context.claims, orphaned=orphaned)
 
-    def collected(self) -> AbstractAsyncContextManager[None]:
-        """A block whose writes are one transaction, stored at its end."""
-        return Collected(self.storage, CLAIMS.get)
+    @asynccontextmanager
+    async def collected(self) -> AsyncIterator[None]:
+        """A block whose writes are one transaction: all stored at its end, none when it raises."""
+        transaction = Collected(self.storage, claims)
+        try:
+            with entered(transaction=transaction):
+                yield
+        except BaseException as error:
+            await transaction.end(error)
+            raise
+        await transaction.end(None)
 
     @asynccontextmanager
     async def whole(self) -> AsyncIterator[None]:
@@ -206,11 +156,11 @@ class Session:
         In `conn.begin()` they are stored or not with that, as everything there.
         """
         self._home.require()
-        joined, begun = JOINED.get(), BEGUN.get()
-        if joined is not None:
-            with joined.part():
+        context = current()
+        if context.joined is not None:
+            with context.joined.part():
                 yield
-        elif begun is not None and not begun.ended:
+        elif context.begun is not None:
             yield
         else:
             async with self.collected():
@@ -218,19 +168,27 @@ class Session:
 
     def connection(self) -> Connection:
         """A connection for explicit transactions."""
-        return Connection(self.storage, CLAIMS.get, self._home)
+        return Connection(self.storage, self._home)
 
     def require_free(self, what: str) -> None:
         """``TransactionHeld`` if this task holds a transaction, which ``what`` would wait for."""
-        joined, begun = JOINED.get(), BEGUN.get()
-        if (begun is not None and not begun.ended) or (joined is not None and joined.holding):
-            raise TransactionHeld(f"{what} would wait for the transaction that it is in: do it outside")
+        if current().holding:
+            raise TransactionHeld(f"{what} would wait for the transaction that it stands in: do it outside")
 
-    def _joined(self) -> Place | None:
-        begun = BEGUN.get()
-        if begun is not None and not begun.ended:
-            raise TransactionHeld(
-                "a save, destroy or put without conn= inside `conn.begin()` would wait for the very transaction "
-                "that it stands in: give it conn=conn, or do it outside the block"
-            )
-        return JOINED.get()
+
+def _written_to(context: ScriptContext) -> Place | None:
+    """The transaction that a write without ``conn=`` belongs to, if there is one."""
+    if context.begun is not None:
+        raise TransactionHeld(
+            "a save, destroy or put without conn= inside `conn.begin()` would wait for the very transaction "
+            "that it stands in: give it conn=conn, or do it outside the block"
+        )
+    return context.joined
+
+
+def _read_from(conn: Place | None, for_update: bool) -> Place | None:
+    """The transaction that a read belongs to, if there is one."""
+    place = conn or current().joined
+    if place is None and for_update:
+        raise TransactionHeld("for_update needs the transaction that is to hold the rows: conn=")
+    return place

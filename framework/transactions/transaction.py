@@ -1,9 +1,4 @@
-"""Transactions of scripts: the collected one of ``transaction: true``, and the explicit one of ``model.aiodb()``.
-
-    async with model.aiodb() as conn:
-        async with conn.begin() as tran:
-            await order.save(conn=conn)
-            await FIFO("orders").put(order.localfields(), conn=conn)
+"""Transactions of scripts: the collected one of ``transaction: true``, and the explicit one of a connection.
 
 The one rule: **whoever holds the writer makes everybody else wait.** So a collected transaction hands its
 writes over together at the end, and takes the writer earlier only for a read that follows a write; and one
@@ -14,21 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from contextvars import ContextVar
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Executable, Select, Table
+from sqlalchemy import Select, Table
 
-from framework.errors import TransactionEnded, TransactionHeld
+from framework.errors import TransactionEnded
 from framework.observing import trace
-from framework.process.homeloop import HomeLoop
 from framework.storage.contract import Storage, Transaction
 from framework.storage.gathering import Gathering, Row
-from framework.storage.operations import Claim, Execute, Operation
-from framework.transactions.result import Result
+from framework.storage.operations import Claim, Operation
 
 logger = logging.getLogger("framework.transaction")
 
@@ -52,13 +43,6 @@ class Place(Protocol):
     ) -> list[Row]: ...
 
     async def gather(self, gathering: Gathering[T], *, for_update: bool = False) -> T: ...
-
-
-# The transaction that a write without `conn=` joins by itself.
-JOINED: ContextVar[Collected | None] = ContextVar("joined", default=None)
-
-# The explicit transaction that this task, or the task that started it, has begun.
-BEGUN: ContextVar[Begun | None] = ContextVar("begun", default=None)
 
 
 class _Holder:
@@ -151,7 +135,7 @@ async def _leave(manager: AbstractAsyncContextManager[Transaction], error: BaseE
 
 
 class Collected(_Holder):
-    """A block whose writes are one transaction: all stored at its end, none when it raises."""
+    """The transaction of a script or of a part of it: all writes are stored at its end, or none."""
 
     def __init__(self, storage: Storage, claims: Callable[[], Sequence[Claim]]) -> None:
         super().__init__(storage, claims)
@@ -207,14 +191,8 @@ class Collected(_Holder):
             return await (await self._flush()).gather(gathering, for_update=for_update)
         return await self._storage.gather(gathering)
 
-    async def __aenter__(self) -> None:
-        self._token = JOINED.set(self)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def end(self, error: BaseException | None) -> None:
         """Store everything that was collected, or nothing; an error of a collected write comes here."""
-        JOINED.reset(self._token)
         if error is not None or self._failed is not None or self._held is not None:
             await self._end(error or self._failed)
             if error is None and self._failed is not None:
@@ -265,118 +243,6 @@ class Begun(_Holder):
     async def end(self, error: BaseException | None) -> None:
         """Commit, or roll back when there is an error."""
         await self._end(error)
-
-
-class Connection:
-    """``conn`` of the scripts: what is given it takes part in its transaction, once one was begun.
-
-    Where none was begun, each write is one by itself. A task that outlives the transaction in which it
-    was started gets ``TransactionEnded``.
-    """
-
-    def __init__(self, storage: Storage, claims: Callable[[], Sequence[Claim]], home: HomeLoop) -> None:
-        self._storage = storage
-        self._claims = claims
-        self._home = home
-        self._begun: Begun | None = None
-        self._closed = False
-
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Self]:
-        """A transaction: committed at the end of the block, rolled back when it raises."""
-        self._home.require()
-        self._require_free()
-        if self._begun is not None:
-            raise TransactionHeld(
-                "a transaction inside a transaction would wait for it: end the first one before"
-            )
-        if JOINED.get() is not None:
-            raise TransactionHeld(
-                "the script is one transaction already (`transaction: true`): begin none inside it"
-            )
-        begun = self._begun = Begun(self._storage, self._claims)
-        before = BEGUN.get()
-        BEGUN.set(begun)
-        try:
-            yield self
-        except BaseException as error:
-            await begun.end(error)
-            raise
-        else:
-            await begun.end(None)
-        finally:
-            self._begun = None
-            # By value: an abandoned block is closed in another context, where a token would fail.
-            if BEGUN.get() is begun:
-                BEGUN.set(before)
-
-    def close(self) -> None:
-        """The block of ``aiodb()`` has ended."""
-        self._closed = True
-
-    async def write(self, operations: Sequence[Operation], undo: Undo | None = None) -> list[Any]:
-        """Run operations in the transaction, or by themselves where none was begun."""
-        begun = self._current()
-        if begun is not None:
-            return await begun.write(operations, undo)
-        self._require_free()
-        return await self._storage.write(operations, fences=self._claims())
-
-    async def load(self, table: Table, key_column: str, key: Any, *, for_update: bool = False) -> Row | None:
-        """One row, with what the transaction wrote; ``for_update`` keeps others from writing until its end."""
-        held = await self._reading(for_update)
-        if held is None:
-            return await self._storage.load(table, key_column, key)
-        return await held.load(table, key_column, key, for_update=for_update)
-
-    async def select(
-        self, statement: Select[Any], parameters: Mapping[str, Any] | None = None, *, for_update: bool = False
-    ) -> list[Row]:
-        """Rows, with what the transaction wrote."""
-        held = await self._reading(for_update)
-        if held is None:
-            return await self._storage.select(statement, parameters)
-        return await held.select(statement, parameters, for_update=for_update)
-
-    async def gather(self, gathering: Gathering[T], *, for_update: bool = False) -> T:
-        """What a gathering comes to, with what the transaction wrote."""
-        held = await self._reading(for_update)
-        if held is None:
-            return await self._storage.gather(gathering)
-        return await held.gather(gathering, for_update=for_update)
-
-    async def execute(self, statement: Executable) -> Result:
-        """Run a SQLAlchemy Core statement; its rows, or how many it touched."""
-        begun = self._current()
-        if isinstance(statement, Select) and not (begun and begun.holding):
-            return Result(await self._storage.rows(statement))
-        [executed] = await self.write([Execute(statement)])
-        return Result(executed)
-
-    async def _reading(self, for_update: bool) -> Transaction | None:
-        """Where a read goes: to the transaction once it holds the writer, else (None) past it."""
-        begun = self._current()
-        if for_update and begun is None:
-            raise TransactionHeld("for_update needs a transaction: `async with conn.begin()`")
-        return await begun.hold() if begun and (for_update or begun.holding) else None
-
-    def _current(self) -> Begun | None:
-        """The transaction that the caller stands in; ``TransactionEnded`` for one who has outlived it."""
-        self._home.require()
-        inherited = BEGUN.get()
-        if self._closed or (inherited is not None and inherited.ended):
-            raise TransactionEnded
-        return self._begun
-
-    def _require_free(self) -> None:
-        """``TransactionHeld`` if the caller would wait for a transaction that it stands in itself."""
-        if self._closed:
-            raise TransactionEnded
-        joined, begun = JOINED.get(), BEGUN.get()
-        if (joined is not None and joined.holding) or (begun is not None and not begun.ended):
-            raise TransactionHeld(
-                "a second transaction would wait for the one that it is in: end that one first"
-            )
 
 
 def _too_long(task: asyncio.Task[Any] | None) -> str:

@@ -21,11 +21,12 @@ from framework.observing import trace
 from framework.observing.request_id import REQUEST_ID
 from framework.process.shutdown import GRACE, LAST_WORD
 from framework.process.supervision import Supervised
-from framework.queue.block import BLOCKS
 from framework.storage.holds import Hold
 from framework.storage.operations import RecordProblem
+from framework.transactions import context
 from framework.transactions.looks import Looks
-from framework.transactions.session import CLAIMS, RUN, SCRIPT, Charge, Run, Session, script_of
+from framework.transactions.run import Charge, Run
+from framework.transactions.session import Session
 
 logger = logging.getLogger("framework.reflector")
 
@@ -95,13 +96,12 @@ class Reflector:
             "__name__": worker.name,
             "logger": logging.getLogger(f"framework.script.{worker.name}"),
         }
-        with script_of(worker.name):
+        with context.entered(script=worker.name):
             worker.script.run(namespace)
         function: Callable[[], Awaitable[Any]] = namespace[worker.function]
         return function
 
     async def _run(self, worker: WorkerDefinition, function: Callable[[], Awaitable[Any]]) -> None:
-        SCRIPT.set(worker.name)  # this task is its alone
         async with self._place(worker) as hold:
             record = {"action": "worker_start", "worker": worker.name}
             logger.info("worker %s runs", worker.name, extra=record)
@@ -132,15 +132,14 @@ class Reflector:
         wait = ERROR_WAIT_FIRST
         while self._session.running and (hold is None or hold.lost is None):
             run = Run(worker.name, looks)
-            token = RUN.set(run)
             # Nothing of the last call is carried over, not even of a block that was left in another context.
-            CLAIMS.set(())
+            context.forget()
             REQUEST_ID.set(None)
-            BLOCKS.set(())
             # Watched from before the call: what changes between its last look and our wait is not missed.
             with self._session.storage.watch(known) as signal:
                 try:
-                    await function()
+                    with context.entered(script=worker.name, run=run):
+                        await function()
                 except BaseException as error:
                     if _from_outside(error):
                         raise
@@ -152,8 +151,6 @@ class Reflector:
                         await self._session.sleep(wait)
                         wait = min(wait * 2, ERROR_WAIT_LAST)
                         continue
-                finally:
-                    RUN.reset(token)
                 if run.finished:
                     wait = ERROR_WAIT_FIRST
                 if run.fifos <= known and self._session.running:

@@ -24,6 +24,7 @@ from framework.errors import (
 )
 from framework.storage import Storage
 from framework.storage.operations import Execute, Insert, Update
+from framework.transactions import context
 from framework.transactions.session import Session
 from framework.values import jsontext
 from framework.values.mu import MU
@@ -505,9 +506,7 @@ async def test_for_update_holds_the_writer(atom: Atoms, model: Models, session: 
 
 async def _outside(atom: Atoms, session: Session) -> None:
     """Another script: it has begun no transaction."""
-    from framework.transactions.transaction import BEGUN
-
-    BEGUN.set(None)
+    context.forget()
     async with session.connection().begin() as conn:
         loaded = await atom.Team.load("t", conn=conn, for_update=True)
         await loaded.save(conn=conn, title=loaded.title + "!")

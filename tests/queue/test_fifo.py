@@ -19,7 +19,9 @@ from framework.storage.contract import Orphaned
 from framework.storage.operations import Claim, Insert, Operation, Release, Undelivered
 from framework.storage.signals import Signal
 from framework.storage.tables import RowNumber
-from framework.transactions.session import RUN, Run, Session
+from framework.transactions.context import entered
+from framework.transactions.run import Run
+from framework.transactions.session import Session
 from framework.values.mu import MU
 from tests.conftest import Recorder
 
@@ -409,8 +411,8 @@ async def test_the_state_names_the_worker_that_has_the_item(filled: Fifos, stora
             return state.in_work.worker, before <= state.in_work.since <= time.time()
 
     assert await in_work_by() == (None, True), "no worker reads it"
-    RUN.set(Run("worker"))
-    assert await in_work_by() == ("worker", True)
+    with entered(run=Run("worker")):
+        assert await in_work_by() == ("worker", True)
 
 
 @pytest.mark.parametrize("name", ["id", "attempt", "put_at", "epoch"])

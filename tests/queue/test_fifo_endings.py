@@ -14,12 +14,13 @@ import pytest
 from framework.definitions import Backoff, FifoPolicy, Location
 from framework.errors import Nested, Reject, Retry, Stopping, Unavailable
 from framework.observing.request_id import REQUEST_ID
-from framework.queue.block import BLOCKS
 from framework.queue.fifo import Fifos
 from framework.queue.policies import Policies
 from framework.storage import Storage
 from framework.storage.operations import RetryNow
-from framework.transactions.session import CLAIMS, RUN, Run, Session
+from framework.transactions.context import entered, forget
+from framework.transactions.run import Run
+from framework.transactions.session import Session
 
 pytestmark = pytest.mark.anyio
 
@@ -84,8 +85,7 @@ async def test_a_block_in_a_generator_that_another_task_closes(fifos: Fifos, sto
     await asyncio.create_task(generator.aclose())  # type: ignore[attr-defined]
     await asyncio.wait_for(fifos.settlements.settle(), 2)
     assert await in_work(storage) is None
-    CLAIMS.set(())
-    BLOCKS.set(())
+    forget()
 
 
 async def test_two_blocks_of_a_fifo_that_end_in_the_same_turn_of_the_loop(
@@ -225,36 +225,36 @@ async def test_the_error_of_a_block_is_charged_to_its_item_with_what_becomes_of_
     """The worker that reads the charge says so in the log, and does not blame itself."""
     fifos = Fifos(session, Policies([FifoPolicy("q", Location("q.yaml", 1, 1), **policy)]))
     run = Run("worker")
-    RUN.set(run)
-    REQUEST_ID.set("request-1")
-    await fifos("q").put(1)
-    REQUEST_ID.set(None)
-    with pytest.raises(type(error)):
-        async with fifos("q"):
-            raise error
-    await fifos.settlements.settle()
-    [charge] = run.charges
-    assert charge.error is error
-    assert charge.request_id == "request-1"
-    assert re.search(fate, charge.fate)
-    assert run.fifos == {"q"}
-    assert not run.finished
+    with entered(run=run):
+        REQUEST_ID.set("request-1")
+        await fifos("q").put(1)
+        REQUEST_ID.set(None)
+        with pytest.raises(type(error)):
+            async with fifos("q"):
+                raise error
+        await fifos.settlements.settle()
+        [charge] = run.charges
+        assert charge.error is error
+        assert charge.request_id == "request-1"
+        assert re.search(fate, charge.fate)
+        assert run.fifos == {"q"}
+        assert not run.finished
 
 
 async def test_an_early_acknowledgement_is_named_in_the_fate(fifos: Fifos) -> None:
     run = Run("worker")
-    RUN.set(run)
-    await fifos("q").put_many([1, 2])
-    fifo = fifos("q")
-    with pytest.raises(KeyError):
+    with entered(run=run):
+        await fifos("q").put_many([1, 2])
+        fifo = fifos("q")
+        with pytest.raises(KeyError):
+            async with fifo:
+                await fifo.ack()
+                raise KeyError
+        [charge] = run.charges
+        assert "acknowledged before" in charge.fate
         async with fifo:
-            await fifo.ack()
-            raise KeyError
-    [charge] = run.charges
-    assert "acknowledged before" in charge.fate
-    async with fifo:
-        pass
-    assert run.finished
+            pass
+        assert run.finished
 
 
 async def test_a_database_that_cannot_be_written_is_not_counted_against_the_item(

@@ -14,7 +14,7 @@ import pytest
 from framework.observing import outbox
 from framework.script.debug import DebugChannel, Message, Missed, follow, printable, rendered
 from framework.storage import Storage
-from framework.transactions.session import script_of
+from framework.transactions.context import entered
 from framework.values.mu import MU
 
 
@@ -174,7 +174,7 @@ async def test_who_follows_hears_what_is_printed_with_when_where_and_by_whom(sto
     began = time.time()
     async with follow(storage) as messages:
         channel.qprint({"a": 1})
-        with script_of("Dispatcher"):
+        with entered(script="Dispatcher"):
             channel.qprint("two\nlines\x1b\ud800")
         async with asyncio.timeout(20):
             first, second = await anext(messages), await anext(messages)

@@ -10,8 +10,9 @@ import pytest
 
 from framework.errors import Retry
 from framework.queue.fifo import Fifos
+from framework.transactions.context import entered
 from framework.transactions.looks import Look, Looks
-from framework.transactions.session import RUN, Run
+from framework.transactions.run import Run
 
 pytestmark = pytest.mark.anyio
 
@@ -106,14 +107,14 @@ async def test_an_empty_fifo_does_not_hold_up_the_next_one(
         await fifos("a").put(3)
 
     monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", 0.01)
-    RUN.set(Run("worker"))
-    await fifos("b").put_many([1, 2])
-    assert await take("a") is None
-    monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", 60.0)
-    assert [await take("b"), await take("a"), await take("b"), await take("a")] == [1, None, 2, None]
-    asyncio.get_running_loop().call_later(0.05, lambda: putting.append(asyncio.ensure_future(put())))
-    assert await take("b") is None, "it makes room for the other one, which has an item now"
-    assert await take("a") == 3
+    with entered(run=Run("worker")):
+        await fifos("b").put_many([1, 2])
+        assert await take("a") is None
+        monkeypatch.setattr("framework.queue.fifo.FIFO_WAIT", 60.0)
+        assert [await take("b"), await take("a"), await take("b"), await take("a")] == [1, None, 2, None]
+        asyncio.get_running_loop().call_later(0.05, lambda: putting.append(asyncio.ensure_future(put())))
+        assert await take("b") is None, "it makes room for the other one, which has an item now"
+        assert await take("a") == 3
 
 
 async def test_a_look_into_an_empty_fifo_lasts_until_anothers_back_off_ends(
@@ -126,15 +127,15 @@ async def test_a_look_into_an_empty_fifo_lasts_until_anothers_back_off_ends(
         async with asyncio.timeout(10), fifos(name) as item:
             return item
 
-    RUN.set(Run("worker"))
-    await fifos("a").put("item")
-    with pytest.raises(Retry):
-        async with fifos("a"):
-            raise Retry(after=0.5)
-    await fifos.settlements.settle()
-    assert await take("a", 0.0) is None
-    assert await take("b", 60.0) is None
-    assert await take("a", 0.0) == "item"
+    with entered(run=Run("worker")):
+        await fifos("a").put("item")
+        with pytest.raises(Retry):
+            async with fifos("a"):
+                raise Retry(after=0.5)
+        await fifos.settlements.settle()
+        assert await take("a", 0.0) is None
+        assert await take("b", 60.0) is None
+        assert await take("a", 0.0) == "item"
 
 
 @pytest.fixture

@@ -13,7 +13,10 @@ from framework.errors import ClaimLost, Unavailable
 from framework.storage import Storage
 from framework.storage.operations import Deliver, Delivery, Put, Release
 from framework.storage.tables import ITEM
-from framework.transactions.session import CLAIMS, Charge, Run, Session
+from framework.transactions import context
+from framework.transactions.block import Block
+from framework.transactions.run import Charge, Run
+from framework.transactions.session import Session
 
 pytestmark = pytest.mark.anyio
 
@@ -100,7 +103,7 @@ async def test_a_delivery_that_nobody_waits_for_any_more_is_told(session: Sessio
 async def test_who_has_lost_its_item_gets_no_other_one(session: Session) -> None:
     await session.write([Put("q", "1", 1.0), Put("r", "1", 1.0)])
     [delivery] = await session.deliver([Deliver("q", 10.0)], lambda *_: None)
-    CLAIMS.set((delivery.claim,))
+    context.enter_block(Block(delivery, asyncio.Future(), slow_after=60.0, timeout=None))
     await session.storage.write([Release(delivery.claim)])
     with pytest.raises(ClaimLost):
         await session.deliver([Deliver("r", 10.0)], lambda *_: None)

@@ -23,9 +23,9 @@ from framework.queue.fifo import Fifos
 from framework.storage import Storage
 from framework.storage.gathering import Chosen, Gathering
 from framework.storage.operations import Execute, Put, Release
+from framework.transactions import context
 from framework.transactions import transaction as transaction_module
-from framework.transactions.session import CLAIMS, Session
-from framework.transactions.transaction import JOINED
+from framework.transactions.session import Session
 from tests.locking import Locking
 
 pytestmark = pytest.mark.anyio
@@ -124,7 +124,7 @@ async def test_a_read_that_does_not_say_for_update_holds_nobody_up(world: World)
         await read(conn)
         await world.session.storage.write([Put("q", "1", 1.0)])
     async with world.session.collected():
-        joined = JOINED.get()
+        joined = context.current().joined
         assert joined is not None
         await read(joined)
         assert not joined.holding
@@ -376,7 +376,7 @@ async def test_who_has_lost_its_item_writes_nothing_wherever_it_writes(world: Wo
     await world.Thing(thingId="there").save()
     await world.fifo("q").put(1)
     async with world.fifo("q"):
-        [claim] = CLAIMS.get()
+        [claim] = context.claims()
         await world.session.storage.write([Release(claim)])  # somebody takes it away
         with pytest.raises(ClaimLost):
             await writing(world, place)
@@ -434,9 +434,9 @@ async def test_a_part_that_fails_after_a_read_undoes_all(world: World) -> None:
 
 
 async def test_an_error_of_a_block_reaches_its_end_as_it_was_raised(world: World) -> None:
-    for context in (world.session.collected(), world.session.connection().begin()):
+    for block in (world.session.collected(), world.session.connection().begin()):
         with pytest.raises(ZeroDivisionError) as caught:
-            async with context:
+            async with block:
                 await world.Thing.retrieve()
                 raise ZeroDivisionError("by zero")
         assert caught.value.args == ("by zero",)
@@ -551,7 +551,7 @@ async def test_the_error_of_a_block_is_not_hidden_by_a_database_that_had_ended_t
         async with world.session.collected():
             await world.Thing(thingId="c").save()
             await world.Thing.retrieve()  # takes the writer
-            held = JOINED.get()
+            held = context.current().joined
             assert held is not None
             with pytest.raises(Unavailable):
                 await held.write([Execute(again)])

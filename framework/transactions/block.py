@@ -1,4 +1,4 @@
-"""A FIFO's block in work: its claim in the context, its time-out, and the warning that it takes long."""
+"""A FIFO's block in work: its claim, its time-out, and the warning that it takes long."""
 
 from __future__ import annotations
 
@@ -6,22 +6,15 @@ import asyncio
 import concurrent.futures
 import logging
 import weakref
-from contextvars import ContextVar
 from typing import Any
 
-from framework.definitions import FifoPolicy
 from framework.errors import ClaimLost
 from framework.observing import trace
 from framework.observing.request_id import REQUEST_ID
 from framework.storage.holds import Hold
 from framework.storage.operations import Claim, Delivery
-from framework.transactions.session import CLAIMS
 
 logger = logging.getLogger("framework.fifo")
-
-# The blocks around the caller, innermost last.
-BLOCKS: ContextVar[tuple[Block, ...]] = ContextVar("blocks", default=())
-
 
 # What a block has begun beside itself: work in a thread or a process, or a task.
 Beside = concurrent.futures.Future[Any] | asyncio.Task[Any]
@@ -33,34 +26,36 @@ class Block:
     ``disowned`` is the storage's: done when this process has lost its claims, which cancels the block.
     """
 
-    def __init__(self, delivery: Delivery, policy: FifoPolicy, disowned: asyncio.Future[str]) -> None:
+    def __init__(
+        self,
+        delivery: Delivery,
+        disowned: asyncio.Future[str],
+        *,
+        slow_after: float,
+        timeout: float | None,
+    ) -> None:
         self.delivery = delivery
         self.claim: Claim = delivery.claim
-        self.acknowledged = False
+        self.acknowledged = False  # once it is, the claim fences nothing any more
         # Each with the line that began it. Weak: what has ended is forgotten, however many there were.
         self.begun: weakref.WeakKeyDictionary[Beside, str | None] = weakref.WeakKeyDictionary()
-        self._policy = policy
+        self._slow_after = slow_after
+        self._timeout = timeout
         self._overdue = False
-        CLAIMS.set((*CLAIMS.get(), delivery.claim))
-        BLOCKS.set((*BLOCKS.get(), self))
         self._outer = REQUEST_ID.get()
         REQUEST_ID.set(delivery.request_id)
         loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._hold = Hold(disowned)
         self._began = loop.time()
-        self._slow = loop.call_later(policy.slow_after, self._warn)
-        self._limit = loop.call_later(policy.timeout, self._expire) if policy.timeout is not None else None
+        self._slow = loop.call_later(slow_after, self._warn)
+        self._limit = loop.call_later(timeout, self._expire) if timeout is not None else None
 
     @property
     def left_running(self) -> dict[Beside, str | None]:
         """What it has begun and has not ended, each with its line; not the task that asks."""
         asking = asyncio.current_task()
         return {work: place for work, place in self.begun.items() if not work.done() and work is not asking}
-
-    def acknowledge(self) -> None:
-        self.acknowledged = True
-        CLAIMS.set(tuple(claim for claim in CLAIMS.get() if claim != self.claim))
 
     @property
     def disowned(self) -> bool:
@@ -72,9 +67,6 @@ class Block:
         self._slow.cancel()
         if self._limit is not None:
             self._limit.cancel()
-        # By value: a block may be left in another context than it was entered in, where a token would fail.
-        CLAIMS.set(tuple(claim for claim in CLAIMS.get() if claim != self.claim))
-        BLOCKS.set(tuple(block for block in BLOCKS.get() if block is not self))
         REQUEST_ID.set(self._outer)
         lost = self._hold.leave(error)
         if not self._overdue:
@@ -82,7 +74,7 @@ class Block:
         # Take our own cancellation back, as asyncio.timeout does: the task itself is to go on.
         task = self._task
         if task is not None and task.uncancel() == 0 and isinstance(error, asyncio.CancelledError):
-            return TimeoutError(f"the block took longer than its time-out of {self._policy.timeout:g} s")
+            return TimeoutError(f"the block took longer than its time-out of {self._timeout:g} s")
         return None
 
     def _expire(self) -> None:
@@ -101,4 +93,4 @@ class Block:
             f", at {place}" if place else "",
             extra={"action": "slow", "fifo": self.claim.fifo, "request_id": self.delivery.request_id},
         )
-        self._slow = loop.call_later(self._policy.slow_after, self._warn)
+        self._slow = loop.call_later(self._slow_after, self._warn)

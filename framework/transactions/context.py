@@ -1,0 +1,100 @@
+"""What a script runs in: its name, the call of its worker, the FIFO blocks around it, and its transaction.
+
+It is one value in one context variable. A task that a script starts begins with its parent's value, and what
+either of them enters later is its own.
+
+The one rule: **what is left is taken out by itself, wherever it is left.** An async generator may be closed in
+another context than the one it was entered in. So leaving restores what was entered, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from framework.storage.operations import Claim
+from framework.transactions.block import Block
+from framework.transactions.run import Run
+from framework.transactions.transaction import Begun, Collected
+
+
+class ScriptContext(NamedTuple):
+    """What a script runs in. A named tuple, since each request makes one."""
+
+    script: str = ""  # a worker's name, a route's path, a module's name; empty for none of them
+    run: Run | None = None  # the call of the worker's function
+    blocks: tuple[Block, ...] = ()  # the innermost is the last
+    transaction: Collected | Begun | None = None  # a task may outlive the one that it was started in
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """What fences the writes: the claims of the blocks, until their items are acknowledged."""
+        return tuple(block.claim for block in self.blocks if not block.acknowledged) if self.blocks else ()
+
+    @property
+    def joined(self) -> Collected | None:
+        """The transaction that reads and writes without ``conn=`` belong to."""
+        return self.transaction if isinstance(self.transaction, Collected) else None
+
+    @property
+    def begun(self) -> Begun | None:
+        """The explicit transaction that the script stands in."""
+        transaction = self.transaction
+        return transaction if isinstance(transaction, Begun) and not transaction.ended else None
+
+    @property
+    def outlived(self) -> bool:
+        """Has the explicit transaction ended in which this task was started?"""
+        return isinstance(self.transaction, Begun) and self.transaction.ended
+
+    @property
+    def holding(self) -> bool:
+        """Would a write outside of the transaction wait for it?"""
+        return self.begun is not None or (self.joined is not None and self.joined.holding)
+
+
+_NOTHING = ScriptContext()
+_CURRENT: ContextVar[ScriptContext] = ContextVar("script_context", default=_NOTHING)
+
+current = _CURRENT.get
+
+
+def claims() -> tuple[Claim, ...]:
+    """What fences a write of the caller."""
+    return current().claims
+
+
+@contextmanager
+def entered(**changes: Any) -> Iterator[None]:
+    """What runs in this block runs in a context with these fields changed."""
+    outer = current()
+    inner = outer._replace(**changes)
+    _CURRENT.set(inner)
+    try:
+        yield
+    finally:
+        now = current()
+        if now is inner:
+            _CURRENT.set(outer)
+        else:
+            own = [name for name, value in changes.items() if getattr(now, name) is value]
+            _CURRENT.set(now._replace(**{name: getattr(outer, name) for name in own}))
+
+
+def enter_block(block: Block) -> None:
+    """The caller works on the item of this block from now on."""
+    now = current()
+    _CURRENT.set(now._replace(blocks=(*now.blocks, block)))
+
+
+def leave_block(block: Block) -> None:
+    """The caller works on it no longer."""
+    now = current()
+    _CURRENT.set(now._replace(blocks=tuple(one for one in now.blocks if one is not block)))
+
+
+def forget() -> None:
+    """The caller runs in nothing from now on."""
+    _CURRENT.set(_NOTHING)
