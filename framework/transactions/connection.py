@@ -127,5 +127,5 @@ class Connection:
             raise TransactionEnded
         if current().holding:
             raise TransactionHeld(
-                "a second transaction would wait for the one that it stands in: end that one before"
+                "a second transaction would wait for the one that it is in: end that one first"
             )

@@ -173,7 +173,7 @@ class Session:
     def require_free(self, what: str) -> None:
         """``TransactionHeld`` if this task holds a transaction, which ``what`` would wait for."""
         if current().holding:
-            raise TransactionHeld(f"{what} would wait for the transaction that it stands in: do it outside")
+            raise TransactionHeld(f"{what} would wait for the transaction that it is in: do it outside")
 
 
 def _written_to(context: ScriptContext) -> Place | None:
