@@ -35,11 +35,9 @@ LAYERS = (
         "access",
         "atom",
         "queue",
-    ),
-    (
-        "script",
         "workers",
     ),
+    ("script",),
     ("gateway",),
     ("serving",),
     ("repl",),
