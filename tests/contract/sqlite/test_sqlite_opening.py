@@ -46,7 +46,7 @@ async def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
 async def test_a_file_that_is_no_database_is_left_as_it_was(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "q.db"
     path.write_bytes(content)
-    assert "no SQLite database" in await refused(path)
+    assert "not an SQLite database" in await refused(path)
     assert path.read_bytes() == content
 
 
