@@ -9,8 +9,6 @@ another context than the one it was entered in. So leaving restores what was ent
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -66,21 +64,47 @@ def claims() -> tuple[Claim, ...]:
     return current().claims
 
 
-@contextmanager
-def entered(**changes: Any) -> Iterator[None]:
-    """What runs in this block runs in a context with these fields changed."""
-    outer = current()
-    inner = outer._replace(**changes)
-    _CURRENT.set(inner)
-    try:
-        yield
-    finally:
-        now = current()
+class _Entered:
+    """A block in a context of its own. A class, since each request enters two of them."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, outer: ScriptContext, inner: ScriptContext) -> None:
+        self._outer = outer
+        self._inner = inner
+
+    def __enter__(self) -> None:
+        _CURRENT.set(self._inner)
+
+    def __exit__(self, *_: object) -> None:
+        outer, inner, now = self._outer, self._inner, current()
         if now is inner:
             _CURRENT.set(outer)
         else:
-            own = [name for name, value in changes.items() if getattr(now, name) is value]
+            own = [
+                name
+                for name in ScriptContext._fields
+                if getattr(inner, name) is not getattr(outer, name)
+                and getattr(now, name) is getattr(inner, name)
+            ]
             _CURRENT.set(now._replace(**{name: getattr(outer, name) for name in own}))
+
+
+_SAME: Any = object()
+
+
+def entered(
+    *, script: str = _SAME, run: Run = _SAME, transaction: Collected | Begun | None = _SAME
+) -> _Entered:
+    """``with`` this, what runs in the block runs in a context with these fields changed."""
+    outer = current()
+    inner = ScriptContext(
+        outer.script if script is _SAME else script,
+        outer.run if run is _SAME else run,
+        outer.blocks,
+        outer.transaction if transaction is _SAME else transaction,
+    )
+    return _Entered(outer, inner)
 
 
 def enter_block(block: Block) -> None:

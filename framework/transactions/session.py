@@ -137,17 +137,9 @@ class Session:
             )
         return await self.storage.write(operations, fences=context.claims, orphaned=orphaned)
 
-    @asynccontextmanager
-    async def collected(self) -> AsyncIterator[None]:
+    def collected(self) -> _CollectedBlock:
         """A block whose writes are one transaction: all stored at its end, none when it raises."""
-        transaction = Collected(self.storage, claims)
-        try:
-            with entered(transaction=transaction):
-                yield
-        except BaseException as error:
-            await transaction.end(error)
-            raise
-        await transaction.end(None)
+        return _CollectedBlock(Collected(self.storage, claims))
 
     @asynccontextmanager
     async def whole(self) -> AsyncIterator[None]:
@@ -174,6 +166,23 @@ class Session:
         """``TransactionHeld`` if this task holds a transaction, which ``what`` would wait for."""
         if current().holding:
             raise TransactionHeld(f"{what} would wait for the transaction that it is in: do it outside")
+
+
+class _CollectedBlock:
+    """The transaction of a block, and the context in which the block writes to it."""
+
+    __slots__ = ("_entered", "_transaction")
+
+    def __init__(self, transaction: Collected) -> None:
+        self._transaction = transaction
+
+    async def __aenter__(self) -> None:
+        self._entered = entered(transaction=self._transaction)
+        self._entered.__enter__()
+
+    def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> Awaitable[None]:
+        self._entered.__exit__()
+        return self._transaction.end(error)
 
 
 def _written_to(context: ScriptContext) -> Place | None:
