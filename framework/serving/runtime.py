@@ -188,9 +188,9 @@ class Runtime:
         return {} if self._reflector is None else self._reflector.problems
 
     @property
-    def deaf(self) -> bool:
+    def stuck(self) -> bool:
         """Did a worker not end although it was cancelled, or its thread? Then only the end of the process ends it."""
-        return self._left_running or (self._reflector is not None and self._reflector.deaf)
+        return self._left_running or (self._reflector is not None and self._reflector.stuck)
 
     def ask_to_stop(self) -> None:
         """``Runtime.running()`` turns false and everybody who waits wakes; nothing is cancelled yet."""

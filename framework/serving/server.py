@@ -209,7 +209,7 @@ async def _stop(runtime: Runtime, server: _Serving | None, shutdown: Shutdown) -
         code = server.code(asked=asked)
     else:
         await runtime.stop(shutdown.grace)
-    if runtime.deaf or (server is not None and server.deaf):
+    if runtime.stuck or (server is not None and server.stuck):
         # While the storage is open: what is in work is given back, and nothing can work on it any more.
         shutdown.end(FORCED, "the process is ended by force: a script does not end by itself")
     return code
@@ -221,7 +221,7 @@ class _Serving:
     def __init__(self, server: uvicorn.Server, listener: socket.socket) -> None:
         self.uvicorn = server
         self.task = asyncio.create_task(server.serve(sockets=[listener]), name="gateway")
-        self.deaf = False  # some request's script did not end when it was cancelled
+        self.stuck = False  # some request's script did not end when it was cancelled
 
     async def ended(self) -> None:
         """Wait for the last request, those that were cancelled at the end of the grace included."""
@@ -230,8 +230,8 @@ class _Serving:
             await self.uvicorn.shutdown()  # it has left its sockets open
         cancelled = set(self.uvicorn.server_state.tasks)
         if cancelled:
-            _, deaf = await asyncio.wait(cancelled, timeout=LAST_WORD)
-            self.deaf = bool(deaf)
+            _, stuck = await asyncio.wait(cancelled, timeout=LAST_WORD)
+            self.stuck = bool(stuck)
 
     def code(self, *, asked: bool) -> int:
         """0 if it has ended because it was asked to; 1, with a word in the log, if not."""

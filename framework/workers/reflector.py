@@ -48,7 +48,7 @@ class Reflector:
         self._scope = scope
         self._running: list[Supervised] = []
         self._telling: set[asyncio.Task[None]] = set()
-        self.deaf = False  # some script did not end when it was cancelled: the process has to be ended
+        self.stuck = False  # some script did not end when it was cancelled: the process has to be ended
 
     def start(self) -> None:
         """Run each worker's top level once, then its function in a task of its own.
@@ -85,10 +85,10 @@ class Reflector:
             logger.warning("%s is still at work after %g s and is cancelled", task.get_name(), grace)
             task.cancel()
         if late:
-            _, deaf = await asyncio.wait(late, timeout=LAST_WORD)
-            for task in deaf:
+            _, stuck = await asyncio.wait(late, timeout=LAST_WORD)
+            for task in stuck:
                 logger.error("%s does not end; its item is offered again at the next start", task.get_name())
-                self.deaf = True
+                self.stuck = True
 
     def _prepare(self, worker: WorkerDefinition) -> Callable[[], Awaitable[Any]]:
         namespace = {
