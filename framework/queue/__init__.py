@@ -1,1 +1,1 @@
-"""FIFO: durable queues, their blocks, and how items in work end."""
+"""FIFO: durable queues, and how items in work end."""

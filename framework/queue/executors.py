@@ -1,10 +1,10 @@
 """What a FIFO block begins beside itself: tasks, and work in a thread or a process.
 
 The one rule: **a block that failed is not over before what it has begun is.** A thread cannot be stopped, and
-``asyncio.gather`` leaves the other calls alone when one fails: they still call the back end, and the next attempt
-must not do the same beside them. A task counts when a script's own line has made it, by whatever function of
-asyncio: what a library keeps running in the background is its own affair. Work that a script starts past the event
-loop (``threading.Thread``, ``pool.submit``) is not known here.
+``asyncio.gather`` does not stop the other calls when one fails: they still call the back end, and the next
+attempt must not do so beside them. A task counts if a script's own line has made it, with any function of
+asyncio. A library's background tasks do not count. A block does not know the work that a script starts without
+the event loop (``threading.Thread``, ``pool.submit``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ASYNCIO = os.path.dirname(asyncio.__file__) + os.sep
 
 
 class HandsOver:
-    """A part of an event loop: each block knows what it has begun."""
+    """A part of an event loop that tells each block what it has begun."""
 
     _pool: Executor | None = None
 
@@ -62,7 +62,7 @@ class HandsOver:
 
 
 class _Noting(Executor):
-    """Hands work on to an executor, and keeps what will tell its end."""
+    """Passes work on to an executor, and keeps the future that tells its end."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -75,7 +75,7 @@ class _Noting(Executor):
 
 
 def _place() -> str | None:
-    """The definitions' line that hands the work over; walking is cheaper than a whole stack."""
+    """The definitions' line that submits the work. Walking the frames is cheaper than a whole stack."""
     frame = sys._getframe(2)
     while frame is not None and not frame.f_code.co_filename.endswith(trace.ENDINGS):
         frame = frame.f_back  # type: ignore[assignment]

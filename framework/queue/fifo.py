@@ -7,7 +7,7 @@
 
 The one rule: **at most one item of a FIFO is in work at any moment, in the whole installation.** Leaving
 a block hands in its acknowledgement; if the same FIFO is entered again before the task next suspends,
-acknowledging and delivering the next are one transaction, else the acknowledgement is written at once.
+acknowledging and delivering the next are one transaction, and otherwise the acknowledgement is written at once.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ FIFO_WAIT = 1.0  # seconds that entering a block waits for an item before it giv
 
 
 class Fifo:
-    """One FIFO by its name; what scripts make by ``FIFO(name)``. Cheap: it holds nothing open."""
+    """One FIFO by its name. Scripts make it with ``FIFO(name)``. It is cheap, since it holds nothing open."""
 
     def __init__(self, name: str, *, session: Session, settlements: Settlements, policies: Policies) -> None:
         self.name = checked_name(name)
@@ -68,7 +68,7 @@ class Fifo:
     # ---- filling ----------------------------------------------------------------------------
 
     async def put(self, item: Any, key: str | None = None, conn: Place | None = None) -> int | None:
-        """Put any JSON value but ``None`` to the tail; its id. Durable when this returns.
+        """Put any JSON value except ``None`` at the tail, and return its id. It is durable when this returns.
 
         A ``key`` seen in the last ``key_window`` seconds gives the first item's id and queues nothing.
         With ``conn``, or in a ``transaction: true`` script, it is stored with the other writes; there its
@@ -79,7 +79,7 @@ class Fifo:
         return None if item_id is None else int(item_id)
 
     async def put_many(self, items: Iterable[Any], conn: Place | None = None) -> list[int | None]:
-        """Put several items, in order and together: all of them, or none. Their ids."""
+        """Put several items in order, all of them or none, and return their ids."""
         puts = [self._put(item, None) for item in items]
         return list(await self._session.write(puts, conn)) if puts else []
 
@@ -98,21 +98,21 @@ class Fifo:
     # ---- looking and steering ---------------------------------------------------------------
 
     async def length(self) -> int:
-        """How many items there are, the one in work included."""
+        """The number of items, with the one in work."""
         state = await self._session.storage.fifo_state(self.name)
         return state.length if state else 0
 
     async def peek(self, n: int = 1) -> list[Any]:
-        """The first ``n`` items, in order, the one in work included; they stay where they are."""
+        """The first ``n`` items in order, with the one in work. They stay in the queue."""
         items = await self._session.storage.peek(self.name, max(n, 0))
         return [wrap(jsontext.decode(item.payload)) for item in items]
 
     async def pause(self) -> None:
-        """Deliver nothing new from now on, also after a restart; an item in work ends normally."""
+        """Stop deliveries, even across a restart. An item in work ends normally."""
         await self._session.write([Pause(self.name, True)])
 
     async def resume(self) -> None:
-        """Deliver again."""
+        """Start deliveries again."""
         await self._session.write([Pause(self.name, False)])
 
     # ---- working off ------------------------------------------------------------------------
@@ -138,7 +138,7 @@ class Fifo:
         return item
 
     def _decoded(self, delivery: Delivery) -> Any:
-        """The item; one that cannot be read must not stay in work, nor come again."""
+        """Decode the item. An item that cannot be decoded must neither stay in work nor come again."""
         try:
             return wrap(jsontext.decode(delivery.payload))
         except (ValueError, RecursionError) as error:
@@ -169,7 +169,7 @@ class Fifo:
             raise ended from error
 
     async def _next(self) -> Delivery | None:
-        """The head, claimed; None after ``FIFO_WAIT`` without one, at once when the runtime stops."""
+        """Claim the head. Return None after ``FIFO_WAIT`` without one, or at once when the runtime stops."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + FIFO_WAIT
         run = context.current().run
@@ -219,7 +219,7 @@ class Fifo:
         operations: list[Operation] = [deliver] if owed is None else [owed, deliver]
 
         def orphaned(answers: list[Any] | None, error: BaseException | None) -> None:
-            """The task was cancelled while the writer worked: nobody would ever end what it got."""
+            """Give the delivery back if the task was cancelled while the writer worked. Nobody else would."""
             if answers and isinstance(answers[-1], Delivery):
                 self._settlements.hand_in(Release(answers[-1].claim))
             elif error is not None and owed is not None:
@@ -245,12 +245,12 @@ class Fifo:
 
     @property
     def epoch(self) -> int:
-        """The fencing number of this delivery: larger for every owner that came later."""
+        """The fencing token of this delivery. It is larger for every later owner."""
         return self._in_block().claim.epoch
 
     @property
     def attempt(self) -> int:
-        """The how-manieth attempt at this item this is, from 1."""
+        """Which attempt at this item this is, from 1."""
         return self._in_block().delivery.attempt
 
     @property
@@ -264,9 +264,9 @@ class Fifo:
         return self._in_block().delivery.request_id
 
     async def ack(self, conn: Place | None = None) -> None:
-        """Acknowledge now, in the transaction of ``conn``: with its rows, exactly once.
+        """Acknowledge now. In the transaction of ``conn`` this happens together with its rows, exactly once.
 
-        What the block writes after that is no longer fenced by this claim.
+        This claim no longer fences what the block writes after that.
         """
         block = self._in_block()
         await self._session.write([Acknowledge(block.claim)], conn)
@@ -282,7 +282,7 @@ class Fifo:
     def _leave(self) -> Block | None:
         """The block that the caller leaves, if it got an item.
 
-        An async generator may be closed by another task than ran it; then it is the last one entered.
+        Another task may close an async generator. Then it is the last block that was entered.
         """
         if not self._entered:
             return None

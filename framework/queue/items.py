@@ -1,4 +1,4 @@
-"""What may be put into a FIFO, under which name and key: what goes in comes back as it was, or is refused."""
+"""Items, names and keys that a FIFO accepts. A value comes back as it went in, or is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_ITEM_DEPTH = 200  # as deep as the JSON of a field; what is much deeper coul
 
 
 def checked_name(name: object) -> str:
-    """The name of a FIFO; ``ItemRefused`` for what can be none."""
+    """The name of a FIFO. Raises ``ItemRefused`` for an invalid name."""
     if not isinstance(name, str) or not name:
         raise ItemRefused(f"a FIFO's name is a text that is not empty, not {name!r:.60}", name)
     if len(name) > MAX_NAME_LENGTH:
@@ -24,7 +24,7 @@ def checked_name(name: object) -> str:
 
 
 def checked_key(key: object) -> str | None:
-    """The key of an item, or None; ``ItemRefused`` for what can be none."""
+    """The key of an item, or None. Raises ``ItemRefused`` for an invalid key."""
     if key is None:
         return None
     if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
@@ -37,7 +37,7 @@ def checked_key(key: object) -> str | None:
 
 
 def payload(fifo: str, item: object, most_bytes: int) -> str:
-    """The item as JSON text; ``ItemRefused`` for what is not a JSON value, or has more than ``most_bytes``."""
+    """The item as JSON text. Raises ``ItemRefused`` for a value that is not JSON, or has more than ``most_bytes``."""
     if item is None:
         raise ItemRefused(f"FIFO {fifo!r}: None cannot be put; it is what an empty FIFO gives", item)
     try:
@@ -56,7 +56,7 @@ def payload(fifo: str, item: object, most_bytes: int) -> str:
 
 
 def _require_text_keys(value: object, depth: int) -> None:
-    """JSON would turn the key 1 into "1": what goes in would not come back as it was."""
+    """Refuse other keys than text. JSON would turn the key 1 into "1", so the value would not come back unchanged."""
     if isinstance(value, str | int | float) or value is None:
         return
     if depth == 0:

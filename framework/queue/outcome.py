@@ -1,7 +1,7 @@
-"""What becomes of an item whose block has failed: offered again, held, or put to the dead letters.
+"""What happens to an item whose block has failed: it is offered again, held, or becomes a dead letter.
 
-The one rule: **only the item's own failures count as its attempts.** A block that a stop of the server ends, the loss
-of its claim, or an error of the database, gives the item back as it was.
+The one rule: **only the item's own failures count as its attempts.** If a stop of the server, the loss of the
+claim or an error of the database ends a block, the item goes back unchanged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OF_A_STOP = (asyncio.CancelledError, Stopping, BrokenExecutor)
 
 
 def settlement(policy: FifoPolicy, block: Block, error: BaseException, *, stopping: bool) -> Settlement:
-    """What to do with the item of a block that ended by an exception."""
+    """What to do with the item of a block that ended with an exception."""
     if block.disowned or (stopping and isinstance(error, _OF_A_STOP)):
         # Of a claim that was lost: it is written only if nobody has taken the item over.
         return Release(block.claim, settled=block.acknowledged)

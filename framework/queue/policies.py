@@ -1,4 +1,4 @@
-"""Which policy holds for a FIFO: the one of the definitions, or the one recorded at the last start.
+"""Which policy applies to a FIFO: the one of the definitions, or the one that the last start recorded.
 
 A FIFO needs no policy; the defaults are those of ``framework.definitions.FifoPolicy``.
 """
@@ -16,17 +16,17 @@ _NOWHERE = Location("(defaults)", 1, 1)
 
 
 class Policies:
-    """The policies by FIFO name; every other FIFO has the defaults."""
+    """The policies by FIFO name. Every other FIFO has the defaults."""
 
     def __init__(self, policies: Iterable[FifoPolicy] = ()) -> None:
         self._policies = {policy.name: policy for policy in policies}
 
     def of(self, fifo: str) -> FifoPolicy:
-        """The policy of a FIFO, the defaults where it has none of its own."""
+        """The policy of a FIFO, or the defaults if it has none."""
         return self._policies.get(fifo) or FifoPolicy(name=fifo, location=_NOWHERE)
 
     def adopt(self, policies: Mapping[str, FifoPolicy]) -> None:
-        """Take over those that running servers have, for FIFOs that have none here."""
+        """Adopt the policies of running servers for FIFOs that have none here."""
         self._policies = {**policies, **self._policies}
 
     def __iter__(self) -> Iterator[FifoPolicy]:
@@ -41,9 +41,9 @@ def to_json(policy: FifoPolicy) -> str:
 
 
 def from_json(fifo: str, text: str | None) -> FifoPolicy:
-    """A recorded policy; the defaults where none was recorded.
+    """A recorded policy, or the defaults if none was recorded.
 
-    A server of another version may have recorded it: a key that is not known here is passed over.
+    A server of another version may have recorded it, so unknown keys are skipped.
     """
     values = _known(FifoPolicy, json.loads(text or "{}"))
     if "backoff" in values:
@@ -57,7 +57,7 @@ def _known(kind: type[FifoPolicy] | type[Backoff], values: Mapping[str, Any]) ->
 
 
 def backoff(policy: FifoPolicy, attempt: int) -> float:
-    """Seconds that the head is held back after its failed attempt number ``attempt``."""
+    """The back-off of the head in seconds after failed attempt number ``attempt``."""
     try:
         return min(policy.backoff.initial * policy.backoff.factor ** (attempt - 1), policy.backoff.max)
     except OverflowError:

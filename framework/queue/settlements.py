@@ -1,6 +1,6 @@
 """How items in work end: acknowledgements and releases that are owed to the storage.
 
-The one rule: **what is owed is written until it succeeds.** An item whose block has ended must not stay
+The one rule: **a settlement is tried until it is written.** An item whose block has ended must not stay
 in work because the disk was full for a moment.
 """
 
@@ -32,7 +32,7 @@ Settlement = Acknowledge | Release | Bury
 
 
 class Settlements:
-    """What one process owes; at most one settlement a FIFO, since one item of it is in work."""
+    """The settlements that one process owes. There is at most one per FIFO, since one item of it is in work."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -41,7 +41,7 @@ class Settlements:
         self._waiting: set[asyncio.Task[None]] = set()
 
     def hand_in(self, settlement: Settlement) -> None:
-        """Owe it; it is written as soon as the event loop turns, unless ``take`` comes first."""
+        """Owe a settlement. It is written as soon as the event loop turns, unless ``take`` comes first."""
         fifo = settlement.claim.fifo
         if other := self._owed.get(fifo):
             self._start(fifo, other)  # of an item that was acknowledged before its block ended
@@ -84,17 +84,17 @@ class Settlements:
         self.hand_in(settlement)
 
     async def join(self, timeout: float | None) -> bool:
-        """Wait for what blocks have left running, about so many seconds at most; has all of it ended?"""
+        """Wait about this many seconds for the work that blocks have left running. Return whether all has ended."""
         if self._waiting:
             await asyncio.wait(self._waiting, timeout=None if timeout is None else max(timeout, _PROMPT))
         return not self._waiting
 
     def take(self, fifo: str) -> Settlement | None:
-        """What is owed to this FIFO, now the caller's to write or to hand in again."""
+        """The settlement that is owed to this FIFO. The caller must write it or hand it in again."""
         return self._owed.pop(fifo, None)
 
     async def settle(self) -> None:
-        """Wait until nothing is owed any more."""
+        """Wait until no settlement is owed."""
         while self._owed or self._tasks:
             for fifo, settlement in list(self._owed.items()):
                 self._start(fifo, settlement)
@@ -103,7 +103,7 @@ class Settlements:
             await asyncio.sleep(0)  # a task that is done leaves the set by a callback, which needs its turn
 
     async def abandon(self) -> None:
-        """Give up what could not be written; it is offered again at the next start."""
+        """Give up the settlements that could not be written. Their items are offered again at the next start."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -127,7 +127,7 @@ class Settlements:
             raise
 
     async def _written(self, settlement: Settlement, retries: _Retries) -> bool:
-        """Try once; False when it must be tried again."""
+        """Try once. Return False if it must be tried again."""
         claim = settlement.claim
         try:
             await self._session.storage.write([settlement])
@@ -142,7 +142,7 @@ class Settlements:
 
 
 class _Retries:
-    """What the log says about a settlement that cannot be written: at once, then less and less often, then the end."""
+    """Logs a settlement that cannot be written: at once, then less and less often, and at last how it ended."""
 
     def __init__(self, claim: Claim) -> None:
         self._claim = claim

@@ -1,4 +1,4 @@
-"""A FIFO's block in work: its claim, its time-out, and the warning that it takes long."""
+"""The block of an item in work: its claim, its time-out, and the warning that it takes long."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ Beside = concurrent.futures.Future[Any] | asyncio.Task[Any]
 
 
 class Block:
-    """Begins where it is made, in the task that works; ``leave`` must be called in the same task.
+    """A block begins when it is made, in the task that works. The same task must call ``leave``.
 
-    ``disowned`` is the storage's: done when this process has lost its claims, which cancels the block.
+    ``disowned`` comes from the storage. It is done when this process has lost its claims, which cancels the
+    block.
     """
 
     def __init__(
@@ -53,17 +54,17 @@ class Block:
 
     @property
     def left_running(self) -> dict[Beside, str | None]:
-        """What it has begun and has not ended, each with its line; not the task that asks."""
+        """The work that it has begun and that has not ended, each with its line, without the calling task."""
         asking = asyncio.current_task()
         return {work: place for work, place in self.begun.items() if not work.done() and work is not asking}
 
     @property
     def disowned(self) -> bool:
-        """Has the claim been lost while the block ran?"""
+        """Whether the claim was lost while the block ran."""
         return self._hold.lost is not None
 
     def leave(self, error: BaseException | None) -> TimeoutError | ClaimLost | None:
-        """End the block; the error of a block that its own time-out cancelled, or the loss of its claim."""
+        """End the block. Return the error if its own time-out cancelled it, or if its claim was lost."""
         self._slow.cancel()
         if self._limit is not None:
             self._limit.cancel()

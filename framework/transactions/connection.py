@@ -27,10 +27,10 @@ T = TypeVar("T")
 
 
 class Connection:
-    """``conn`` of the scripts: what is given it takes part in its transaction, once one was begun.
+    """``conn`` of the scripts. Calls that get it take part in its transaction, once one has begun.
 
-    Where none was begun, each write is one by itself. A task that outlives the transaction in which it
-    was started gets ``TransactionEnded``.
+    Without a transaction, each write is one of its own. A task that outlives the transaction in which it was
+    started gets ``TransactionEnded``.
     """
 
     def __init__(self, storage: Storage, home: HomeLoop) -> None:
@@ -69,7 +69,7 @@ class Connection:
         self._closed = True
 
     async def write(self, operations: Sequence[Operation], undo: Undo | None = None) -> list[Any]:
-        """Run operations in the transaction, or by themselves where none was begun."""
+        """Run operations in the transaction, or by themselves if none has begun."""
         begun = self._current()
         if begun is not None:
             return await begun.write(operations, undo)
@@ -77,7 +77,7 @@ class Connection:
         return await self._storage.write(operations, fences=claims())
 
     async def load(self, table: Table, key_column: str, key: Any, *, for_update: bool = False) -> Row | None:
-        """One row, with what the transaction wrote; ``for_update`` keeps others from writing until its end."""
+        """One row, as the transaction sees it. ``for_update`` keeps others from writing until its end."""
         held = await self._reading(for_update)
         if held is None:
             return await self._storage.load(table, key_column, key)
@@ -86,21 +86,21 @@ class Connection:
     async def select(
         self, statement: Select[Any], parameters: Mapping[str, Any] | None = None, *, for_update: bool = False
     ) -> list[Row]:
-        """Rows, with what the transaction wrote."""
+        """Rows, as the transaction sees them."""
         held = await self._reading(for_update)
         if held is None:
             return await self._storage.select(statement, parameters)
         return await held.select(statement, parameters, for_update=for_update)
 
     async def gather(self, gathering: Gathering[T], *, for_update: bool = False) -> T:
-        """What a gathering comes to, with what the transaction wrote."""
+        """The result of a gathering, as the transaction sees it."""
         held = await self._reading(for_update)
         if held is None:
             return await self._storage.gather(gathering)
         return await held.gather(gathering, for_update=for_update)
 
     async def execute(self, statement: Executable) -> Result:
-        """Run a SQLAlchemy Core statement; its rows, or how many it touched."""
+        """Run a SQLAlchemy Core statement. The result has its rows, or the number of rows that it touched."""
         begun = self._current()
         if isinstance(statement, Select) and not (begun and begun.holding):
             return Result(await self._storage.rows(statement))
@@ -108,21 +108,21 @@ class Connection:
         return Result(executed)
 
     async def _reading(self, for_update: bool) -> Transaction | None:
-        """Where a read goes: to the transaction once it holds the writer, else (None) past it."""
+        """Where a read goes: to the transaction once it holds the writer, and otherwise (None) to the storage."""
         begun = self._current()
         if for_update and begun is None:
             raise TransactionHeld("for_update needs a transaction: `async with conn.begin()`")
         return await begun.hold() if begun and (for_update or begun.holding) else None
 
     def _current(self) -> Begun | None:
-        """The transaction that the caller stands in; ``TransactionEnded`` for one who has outlived it."""
+        """The transaction of the caller. Raises ``TransactionEnded`` in a task that has outlived it."""
         self._home.require()
         if self._closed or current().outlived:
             raise TransactionEnded
         return self._begun
 
     def _require_free(self) -> None:
-        """``TransactionHeld`` if the caller would wait for a transaction that it stands in itself."""
+        """Raise ``TransactionHeld`` if the caller would wait for its own transaction."""
         if self._closed:
             raise TransactionEnded
         if current().holding:

@@ -1,10 +1,10 @@
 """What a script runs in: its name, the call of its worker, the FIFO blocks around it, and its transaction.
 
-It is one value in one context variable. A task that a script starts begins with its parent's value, and what
-either of them enters later is its own.
+It is one value in one context variable. A task begins with the value of the task that started it. Later changes
+in either of them do not affect the other.
 
-The one rule: **what is left is taken out by itself, wherever it is left.** An async generator may be closed in
-another context than the one it was entered in. So leaving restores what was entered, and nothing else.
+The one rule: **leaving restores what was entered, and nothing else, wherever it happens.** An async generator may
+be closed in another context than the one it was entered in. So leaving compares values instead of using a token.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ScriptContext(NamedTuple):
 
     @property
     def claims(self) -> tuple[Claim, ...]:
-        """What fences the writes: the claims of the blocks, until their items are acknowledged."""
+        """The claims that fence the writes: those of the blocks, until their items are acknowledged."""
         return tuple(block.claim for block in self.blocks if not block.acknowledged) if self.blocks else ()
 
     @property
@@ -38,18 +38,18 @@ class ScriptContext(NamedTuple):
 
     @property
     def begun(self) -> Begun | None:
-        """The explicit transaction that the script stands in."""
+        """The explicit transaction that the script is in."""
         transaction = self.transaction
         return transaction if isinstance(transaction, Begun) and not transaction.ended else None
 
     @property
     def outlived(self) -> bool:
-        """Has the explicit transaction ended in which this task was started?"""
+        """Whether the explicit transaction has ended in which this task was started."""
         return isinstance(self.transaction, Begun) and self.transaction.ended
 
     @property
     def holding(self) -> bool:
-        """Would a write outside of the transaction wait for it?"""
+        """Whether a write outside of the transaction would wait for it."""
         return self.begun is not None or (self.joined is not None and self.joined.holding)
 
 
@@ -60,7 +60,7 @@ current = _CURRENT.get
 
 
 def claims() -> tuple[Claim, ...]:
-    """What fences a write of the caller."""
+    """The claims that fence a write of the caller."""
     return current().claims
 
 
@@ -96,7 +96,7 @@ _SAME: Any = object()
 def entered(
     *, script: str = _SAME, run: Run = _SAME, transaction: Collected | Begun | None = _SAME
 ) -> _Entered:
-    """``with`` this, what runs in the block runs in a context with these fields changed."""
+    """Code in a ``with`` block of this runs in a context with these fields changed."""
     outer = current()
     inner = ScriptContext(
         outer.script if script is _SAME else script,
@@ -108,17 +108,17 @@ def entered(
 
 
 def enter_block(block: Block) -> None:
-    """The caller works on the item of this block from now on."""
+    """Add a block to the caller's context."""
     now = current()
     _CURRENT.set(now._replace(blocks=(*now.blocks, block)))
 
 
 def leave_block(block: Block) -> None:
-    """The caller works on it no longer."""
+    """Remove a block from the caller's context."""
     now = current()
     _CURRENT.set(now._replace(blocks=tuple(one for one in now.blocks if one is not block)))
 
 
 def forget() -> None:
-    """The caller runs in nothing from now on."""
+    """Empty the caller's context."""
     _CURRENT.set(_NOTHING)

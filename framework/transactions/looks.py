@@ -1,8 +1,8 @@
-"""What a worker knows of the FIFOs that it reads: in which one an item may be, and when a back-off ends.
+"""What a worker knows of the FIFOs that it reads: which of them may have an item, and when a back-off ends.
 
-The rule: **a FIFO that has nothing never holds up another.** A worker that reads several of them one after
-another waits in none of them while the next one may have an item, nor beyond the end of the next one's back-off.
-All times are those of the event loop's clock.
+The rule: **an empty FIFO never delays another.** A worker that reads several FIFOs in turn does not wait in one
+of them while the next one may have an item, nor beyond the end of the next one's back-off. All times are those
+of the event loop's clock.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Looks:
         return Look(self._due, fifo, others)
 
     def pause(self, fifos: Iterable[str], longest: float) -> float:
-        """How long nothing can be in these FIFOs, unless somebody tells of a change."""
+        """For how long these FIFOs can have no item, unless a change is signalled."""
         due = min((self._due.get(name, 0.0) for name in fifos), default=math.inf)
         return min(longest, due - asyncio.get_running_loop().time())
 
@@ -59,10 +59,10 @@ class Look:
         self._due[self._fifo] = 0.0
 
     def nothing(self, due: float | None) -> float:
-        """There is nothing before ``due``; when another FIFO is worth a look."""
+        """Note that there is no item before ``due``. Return when another FIFO may have one."""
         self._due[self._fifo] = math.inf if due is None else due
         return min((self._due.get(name, 0.0) for name in self.others), default=math.inf)
 
     def rung(self) -> None:
-        """Somebody told of a change, perhaps in one of the others."""
+        """A change was signalled, perhaps in one of the others."""
         self._due.update(dict.fromkeys(self.others, 0.0))

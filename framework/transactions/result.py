@@ -1,4 +1,4 @@
-"""What a statement of a script's own answers."""
+"""The result of a script's own statement."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from framework.storage.operations import Executed
 
 
 class Result:
-    """The rows of ``conn.execute``; iterate it, or take them with ``fetchall``, ``first``, ``scalar``."""
+    """The rows of ``conn.execute``. Iterate over it, or use ``fetchall``, ``first``, ``scalar``."""
 
     def __init__(self, executed: Executed) -> None:
         self.columns = executed.columns

@@ -1,4 +1,4 @@
-"""One call of a worker's function: what it read, and which of its errors belong to items."""
+"""A call of a worker's function: the FIFOs that it has read, and its errors that belong to items."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Charge:
 
 @dataclass(slots=True)
 class Run:
-    """One call of a worker's function: what it looked into, and which errors were charged to items."""
+    """One call of a worker's function, with the FIFOs that it has entered and the errors that count for items."""
 
     worker: str
     looks: Looks = field(default_factory=Looks)  # of all calls
@@ -27,7 +27,7 @@ class Run:
     charges: list[Charge] = field(default_factory=list)
 
     def charge(self, error: BaseException | None) -> Charge | None:
-        """The charge that an error is, is made of or was caused by; None if there is more to it."""
+        """The charge behind an error: its own, its cause's, or those of all members of its group; else None."""
         if error is None:
             return None
         for charge in self.charges:

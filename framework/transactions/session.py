@@ -1,7 +1,8 @@
 """The storage as scripts use it: every write carries the claims of the FIFO blocks it was begun in.
 
-Which block a write belongs to is known by the context (``contextvars``), so a task started in a block
-carries the block's claims too. One who has lost a claim changes nothing: ``ClaimLost``.
+The context (``contextvars``) tells which block a write belongs to, so a task that was started in a block
+carries the block's claims too. An owner that has lost a claim can change nothing: its writes raise
+``ClaimLost``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 
 class Session:
-    """One open storage, and whether the runtime still runs. Bound by the runtime, which closes it."""
+    """One open storage, and whether the runtime still runs. The runtime binds and closes it."""
 
     def __init__(self) -> None:
         self._storage: Storage | None = None
@@ -41,7 +42,7 @@ class Session:
 
     @property
     def storage(self) -> Storage:
-        """The storage, for the event loop that it was opened on; ``WrongLoop`` for another one."""
+        """The storage. Raises ``WrongLoop`` on another event loop than the one that it was opened on."""
         self._home.require()
         if self._storage is None:
             raise Unavailable(
@@ -51,15 +52,15 @@ class Session:
 
     @property
     def running(self) -> bool:
-        """False from the moment a stop was asked for."""
+        """False as soon as a stop was requested."""
         return self._storage is not None and not self._stop.is_set()
 
     def stop(self) -> None:
-        """Ask everybody to come to an end; who sleeps in ``sleep`` wakes."""
+        """Request a stop. Everyone who waits in ``sleep`` wakes."""
         self._stop.set()
 
     async def stopped(self) -> None:
-        """Return when a stop is asked for."""
+        """Return when a stop is requested."""
         await self._stop.wait()
 
     async def sleep(self, seconds: float) -> None:
@@ -73,9 +74,9 @@ class Session:
     async def write(
         self, operations: Sequence[Operation], conn: Place | None = None, undo: Undo | None = None
     ) -> list[Any]:
-        """In ``conn``, else in the script's transaction, else one unit by itself.
+        """Write in ``conn``, or in the script's transaction, or as a unit of its own.
 
-        ``undo`` is called when the transaction that it was written in is not stored after all.
+        ``undo`` is called if the transaction of the write is not stored after all.
         """
         self._home.require()
         context = current()
@@ -95,7 +96,7 @@ class Session:
         *,
         for_update: bool = False,
     ) -> Awaitable[Row | None]:
-        """One row by a unique column, or ``None``; sees what ``conn`` or the script's transaction wrote."""
+        """One row by a unique column, or ``None``, as ``conn`` or the script's transaction sees it."""
         self._home.require()
         place = _read_from(conn, for_update)
         if place is not None:
@@ -110,7 +111,7 @@ class Session:
         *,
         for_update: bool = False,
     ) -> list[Row]:
-        """The rows of a statement; sees what ``conn`` or the script's transaction wrote."""
+        """The rows of a statement, as ``conn`` or the script's transaction sees them."""
         self._home.require()
         place = _read_from(conn, for_update)
         if place is not None:
@@ -120,7 +121,7 @@ class Session:
     async def gather(
         self, gathering: Gathering[T], conn: Place | None = None, *, for_update: bool = False
     ) -> T:
-        """What a gathering comes to; sees what ``conn`` or the script's transaction wrote."""
+        """The result of a gathering, as ``conn`` or the script's transaction sees it."""
         self._home.require()
         place = _read_from(conn, for_update)
         if place is not None:
@@ -128,7 +129,7 @@ class Session:
         return await self.storage.gather(gathering)
 
     async def deliver(self, operations: Sequence[Operation], orphaned: Orphaned) -> list[Any]:
-        """A delivery: a unit by itself always, since its claim must be seen by everybody."""
+        """Deliver. A delivery is always a unit of its own, since all processes must see its claim."""
         self._home.require()
         context = current()
         if context.joined is not None or context.begun is not None:
@@ -145,7 +146,7 @@ class Session:
     async def whole(self) -> AsyncIterator[None]:
         """A block whose writes are stored together or not at all: a transaction, or a part of the present one.
 
-        In `conn.begin()` they are stored or not with that, as everything there.
+        In `conn.begin()` they belong to that transaction, as everything there.
         """
         self._home.require()
         context = current()
@@ -163,7 +164,7 @@ class Session:
         return Connection(self.storage, self._home)
 
     def require_free(self, what: str) -> None:
-        """``TransactionHeld`` if this task holds a transaction, which ``what`` would wait for."""
+        """Raise ``TransactionHeld`` if this task holds a transaction for which ``what`` would wait."""
         if current().holding:
             raise TransactionHeld(f"{what} would wait for the transaction that it is in: do it outside")
 

@@ -1,8 +1,8 @@
 """Transactions of scripts: the collected one of ``transaction: true``, and the explicit one of a connection.
 
-The one rule: **whoever holds the writer makes everybody else wait.** So a collected transaction hands its
-writes over together at the end, and takes the writer earlier only for a read that follows a write; and one
-that awaits anything but the database for longer than ``transaction_hold`` is rolled back.
+The one rule: **a transaction that holds the writer makes all others wait.** So a collected transaction hands
+its writes over together at the end, and takes the writer earlier only for a read that follows a write. A
+transaction that awaits anything but the database for longer than ``transaction_hold`` is rolled back.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Place(Protocol):
 class _Holder:
     """A transaction that takes the writer when it must, and gives it back at its end.
 
-    Several tasks may use it at once: whatever takes the writer, or ends it, does so one at a time.
+    Several tasks may use it at once. They take the writer, and end it, one at a time.
     """
 
     def __init__(self, storage: Storage, claims: Callable[[], Sequence[Claim]]) -> None:
@@ -62,16 +62,16 @@ class _Holder:
 
     @property
     def holding(self) -> bool:
-        """Does everybody who writes wait for this one?"""
+        """Whether all other writers wait for this transaction."""
         return self._held is not None
 
     def require_open(self) -> None:
-        """``TransactionEnded`` once it is over."""
+        """Raise ``TransactionEnded`` once it is over."""
         if self.ended:
             raise TransactionEnded
 
     async def hold(self) -> Transaction:
-        """The writer, taken now if it was not before."""
+        """The writer. It is taken now if it was not taken before."""
         async with self._lock:
             return await self._hold()
 
@@ -93,7 +93,7 @@ class _Holder:
             self._undos.append(undo)
 
     async def _end(self, error: BaseException | None) -> None:
-        """Commit, or roll back when there is an error; what was remembered is undone if nothing is stored."""
+        """Commit, or roll back if there is an error. If nothing is stored, the remembered changes are undone."""
         async with self._lock:
             self.ended = True
             manager, self._manager, self._held = self._manager, None, None
@@ -112,14 +112,14 @@ class _Holder:
             self._undo(0)
 
     def _undo(self, first: int) -> None:
-        """Undo what was remembered from this one on, the last one first."""
+        """Undo the remembered changes from this one on, the last one first."""
         undos, self._undos = self._undos[first:], self._undos[:first]
         for undo in reversed(undos):
             undo()
 
 
 async def _leave(manager: AbstractAsyncContextManager[Transaction], error: BaseException | None) -> None:
-    """Commit, or roll back for an error of the block. Its caller sees that error, whatever the roll-back meets.
+    """Commit, or roll back for an error of the block. The caller gets that error, even if the roll-back fails.
 
     The database may have ended the transaction by itself. Nothing is stored then either, so the error only notes it.
     """
@@ -145,7 +145,7 @@ class Collected(_Holder):
 
     @contextmanager
     def part(self) -> Iterator[None]:
-        """A block whose writes are undone when it raises. If they are in the database already, all is undone."""
+        """A block whose writes are undone when it raises. If the database has them already, it undoes everything."""
         operations, undos, writes = len(self._operations), len(self._undos), self._writes
         unheld = self._held is None
         try:
@@ -162,7 +162,7 @@ class Collected(_Holder):
             raise
 
     async def write(self, operations: Sequence[Operation], undo: Undo | None = None) -> list[Any]:
-        """Collect; the answers are not known yet (``None``) unless a read has taken the writer before."""
+        """Collect the operations. Their answers are ``None`` unless a read has taken the writer before."""
         self._require_whole()
         self._remember(undo)
         self._writes += 1
@@ -172,7 +172,7 @@ class Collected(_Holder):
         return [None] * len(operations)
 
     async def load(self, table: Table, key_column: str, key: Any, *, for_update: bool = False) -> Row | None:
-        """One row, with what was collected so far."""
+        """One row, with the writes that were collected so far."""
         if for_update or self._pending():
             return await (await self._flush()).load(table, key_column, key, for_update=for_update)
         return await self._storage.load(table, key_column, key)
@@ -180,19 +180,19 @@ class Collected(_Holder):
     async def select(
         self, statement: Select[Any], parameters: Mapping[str, Any] | None = None, *, for_update: bool = False
     ) -> list[Row]:
-        """Rows, with what was collected so far."""
+        """Rows, with the writes that were collected so far."""
         if for_update or self._pending():
             return await (await self._flush()).select(statement, parameters, for_update=for_update)
         return await self._storage.select(statement, parameters)
 
     async def gather(self, gathering: Gathering[T], *, for_update: bool = False) -> T:
-        """What a gathering comes to, with what was collected so far."""
+        """The result of a gathering, with the writes that were collected so far."""
         if for_update or self._pending():
             return await (await self._flush()).gather(gathering, for_update=for_update)
         return await self._storage.gather(gathering)
 
     async def end(self, error: BaseException | None) -> None:
-        """Store everything that was collected, or nothing; an error of a collected write comes here."""
+        """Store all collected writes, or none. Raises the error of a collected write."""
         if error is not None or self._failed is not None or self._held is not None:
             await self._end(error or self._failed)
             if error is None and self._failed is not None:
@@ -209,7 +209,7 @@ class Collected(_Holder):
             self._settle(stored)
 
     def _require_whole(self) -> None:
-        """A collected write that failed cannot be passed over: the rest must not be stored without it."""
+        """Refuse to go on after a failed write: the rest must not be stored without it."""
         self.require_open()
         if self._failed is not None:
             raise self._failed
@@ -235,7 +235,7 @@ class Begun(_Holder):
     """One explicit transaction of a connection: from ``begin`` to the end of its block."""
 
     async def write(self, operations: Sequence[Operation], undo: Undo | None = None) -> list[Any]:
-        """Run operations inside; errors come at once, and a failing call is undone alone."""
+        """Run operations inside. Errors come at once, and a failing call is undone alone."""
         answers = await (await self.hold()).write(operations)
         self._remember(undo)
         return answers
@@ -246,7 +246,7 @@ class Begun(_Holder):
 
 
 def _too_long(task: asyncio.Task[Any] | None) -> str:
-    """Says, and logs, which line made everybody else wait."""
+    """Log and return which line made all others wait."""
     place = (trace.suspended_at(task) if task else None) or "an unknown line"
     message = (
         f"a transaction was rolled back: it held the writer for more than {TRANSACTION_HOLD:g} s while "

@@ -1,7 +1,7 @@
-"""The reflector runs the workers: each one's coroutine function is called again and again.
+"""The reflector runs the workers: it calls the coroutine function of each again and again.
 
-``single`` workers hold a lock of the whole installation while they run; the others stand by and take
-over when its holder dies. One worker's failure never touches another.
+``single`` workers hold a lock of the whole installation while they run. The others stand by and take over when
+the holder dies. A failure of one worker never affects another.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from framework.transactions.session import Session
 
 logger = logging.getLogger("framework.reflector")
 
-WATCH_INTERVAL = 1.0  # seconds until a function that found nothing is called again
+WATCH_INTERVAL = 1.0  # seconds until a function without work is called again
 
 # An error outside of any FIFO block: the worker waits this long, doubling up to the last.
 ERROR_WAIT_FIRST = 0.1
@@ -38,7 +38,7 @@ ERROR_WAIT_LAST = 30.0
 
 
 class Reflector:
-    """The tasks of one process's workers. ``stop`` ends them; whoever made it must call it."""
+    """The tasks of one process's workers. ``stop`` ends them. The owner of the reflector must call it."""
 
     def __init__(
         self, workers: Sequence[WorkerDefinition], session: Session, scope: Mapping[str, Any]
@@ -53,7 +53,7 @@ class Reflector:
     def start(self) -> None:
         """Run each worker's top level once, then its function in a task of its own.
 
-        An error of a top level is raised: a worker that cannot begin must stop the start.
+        Raises the error of a top level, since a worker that cannot begin must stop the start.
         """
         prepared = [(worker, self._prepare(worker)) for worker in self._workers]
         for worker, function in prepared:
@@ -68,13 +68,13 @@ class Reflector:
 
     @property
     def problems(self) -> dict[str, str]:
-        """Why workers cannot run at the moment, by their tasks' names. A worker whose items fail does run."""
+        """Why workers cannot run at the moment, by their tasks' names. A worker whose items fail counts as running."""
         return {task.name: task.problem for task in self._running if task.problem is not None}
 
     async def stop(self, grace: float | None = GRACE) -> None:
-        """Wait for the blocks in work, then cancel what is left. The session must have been stopped.
+        """Wait for the blocks in work, then cancel the rest. The session must have been stopped.
 
-        ``grace`` None waits as long as it takes.
+        With ``grace`` None it waits as long as it takes.
         """
         tasks = [task for task in (running.release() for running in self._running) if task is not None]
         self._running.clear()
@@ -108,7 +108,7 @@ class Reflector:
             await self._repeat(worker, function, hold)
 
     def _tell(self, worker: WorkerDefinition, problem: str | None) -> None:
-        """Record in the database that a worker cannot run, or can again: for those who look from outside."""
+        """Record in the database that a worker cannot run, or can run again, so that other processes see it."""
         task = asyncio.create_task(self._record(worker.name, problem), name=f"problem of {worker.name}")
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
@@ -160,7 +160,7 @@ class Reflector:
             known = run.fifos
 
     def _report(self, worker: WorkerDefinition, charge: Charge | None, error: BaseException) -> None:
-        """One record an error, with the line of the definition; a traceback only where nobody asked for the error."""
+        """One log record per error, with the line of the definition, and a traceback if it was unexpected."""
         record: dict[str, object] = {"action": "worker_error", "worker": worker.name}
         if charge is not None:
             record["request_id"] = charge.request_id
@@ -180,7 +180,7 @@ class Reflector:
 
 
 def _from_outside(error: BaseException) -> bool:
-    """Is the task cancelled, or its coroutine closed? Else it is the script that raises, whatever it raises."""
+    """Whether the task was cancelled or its coroutine closed. Otherwise the script itself has raised the error."""
     try:
         task = asyncio.current_task()
     except RuntimeError:  # no loop runs: nobody is left to go on for
@@ -189,9 +189,9 @@ def _from_outside(error: BaseException) -> bool:
 
 
 class _UntilStopped:
-    """Enters a lock that may have to be waited for, but not beyond a stop of the session.
+    """Enters a lock. It may wait for the lock, but not beyond a stop of the session.
 
-    When the lock is lost the block is cancelled, and ends with ``ClaimLost``.
+    If the lock is lost, the block is cancelled and ends with ``ClaimLost``.
     """
 
     def __init__(self, session: Session, lock: AbstractAsyncContextManager[None]) -> None:
