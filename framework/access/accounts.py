@@ -1,8 +1,8 @@
-"""Accounts: who has a key, which roles it has, and the tokens that its key is exchanged for.
+"""Accounts: their keys, their roles, and the tokens that clients get for a key.
 
-The rule: **a key is shown once and kept as its SHA-256; what is taken from an account is taken from its
-tokens too.** Disabling, removing and a new key make all its tokens void in the same transaction; other
-roles count from the next look on, which no process puts off for longer than a second.
+The rule: **a key is shown once and stored as its SHA-256, and a token never has more rights than its account.**
+Disabling, removing and a new key revoke all tokens of the account in the same transaction. A change of roles
+applies in every process within a second.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class LoggedOn:
-    """A token that a key was exchanged for: its secret, shown this once, and when it expires."""
+    """A token that a client got for a key: its secret, shown only once, and its expiry."""
 
     account: str
     token: str
@@ -59,9 +59,9 @@ class LoggedOn:
 async def record_roles(
     storage: Storage, roles: Iterable[RoleDefinition], others: Mapping[str, Any] | None = None
 ) -> None:
-    """These are the roles in force, and no others but those that other servers have, by name their rights.
+    """Record the roles in force: these, and those of ``others``, the rights of other servers' roles by name.
 
-    They replace what was there: one start at a time may do so (``Storage.alone``).
+    They replace the recorded roles, so only one start at a time may do this (``Storage.alone``).
     """
     rows = {**(others or {}), **{role.name: recorded(role) for role in roles}}
     inserts = [Insert(ROLE, {"name": name, "rights": rights}) for name, rights in rows.items()]
@@ -74,7 +74,7 @@ async def roles_in_force(storage: Storage) -> dict[str, list[dict[str, Any]]]:
 
 
 async def add(storage: Storage, name: str, roles: Collection[str]) -> str:
-    """A new account; its key, shown this once. ``AccountError`` for its name, or a role that is not there."""
+    """Make an account and return its key, shown only once. ``AccountError``: invalid name or unknown role."""
     if not _NAME.fullmatch(name):
         raise AccountError(
             f"{name!r} is not a valid name for an account: letters, digits and . _ @ + - only, "
@@ -99,7 +99,7 @@ async def listed(storage: Storage) -> list[Account]:
 
 
 async def find(storage: Storage, name: str) -> Account:
-    """The account of this name; ``AccountError`` says which may have been meant."""
+    """The account of this name. Raises ``AccountError`` with the nearest match."""
     row = await storage.load(ACCOUNT, "name", name)
     if row is None:
         raise AccountError(f"there is no account {name!r}{_hint(name, await _names(storage))}")
@@ -107,7 +107,7 @@ async def find(storage: Storage, name: str) -> Account:
 
 
 async def disable(storage: Storage, name: str) -> bool:
-    """Its key no longer logs on and its tokens are void; False when it was disabled already."""
+    """Refuse its key and revoke its tokens. Return False if it was disabled already."""
     account = await find(storage, name)
     aside = {"kept_hash": ACCOUNT.c.key_hash, "key_hash": None}
     put_aside = update(ACCOUNT).where(ACCOUNT.c.name == name, ACCOUNT.c.key_hash.is_not(None)).values(aside)
@@ -116,7 +116,7 @@ async def disable(storage: Storage, name: str) -> bool:
 
 
 async def enable(storage: Storage, name: str) -> bool:
-    """Its key logs on again; False when it was not disabled. Old tokens stay void."""
+    """Accept its key again. Return False if it was not disabled. Old tokens stay revoked."""
     account = await find(storage, name)
     back = {"key_hash": ACCOUNT.c.kept_hash, "kept_hash": None}
     put_back = update(ACCOUNT).where(ACCOUNT.c.name == name, ACCOUNT.c.key_hash.is_(None)).values(back)
@@ -125,7 +125,7 @@ async def enable(storage: Storage, name: str) -> bool:
 
 
 async def rotate(storage: Storage, name: str) -> str:
-    """A new key, shown this once; the old one and all tokens are void. A disabled account stays disabled."""
+    """Make a new key, shown only once, and revoke the old one and all tokens. A disabled account stays disabled."""
     await find(storage, name)
     key = secrets.token_urlsafe(32)
     disabled = ACCOUNT.c.key_hash.is_(None)
@@ -145,7 +145,7 @@ async def rotate(storage: Storage, name: str) -> str:
 
 
 async def remove(storage: Storage, name: str) -> None:
-    """Delete the account, its tokens, and the answers that were kept for its repeated requests."""
+    """Delete the account, its tokens, and the answers that are stored for its repeated requests."""
     await find(storage, name)
     answers = Execute(delete(REQUEST).where(REQUEST.c.account == name))
     gone = Delete(ACCOUNT, "name", name)
@@ -161,9 +161,9 @@ async def set_roles(
     add: Collection[str] = (),
     remove: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """Give it exactly the roles ``to``, or some more and some fewer; the roles that it has then.
+    """Give it exactly the roles ``to``, or add some and remove some. Return its new roles.
 
-    ``AccountError`` for a role to add that is not in force, and for one to remove that it does not have.
+    Raises ``AccountError`` for a new role that is not in force, and for a role to remove that it does not have.
     """
     await _require_roles(storage, [*(to or ()), *add])
     async with storage.transaction(hold=10, expired=lambda: "the roles were not changed") as transaction:
@@ -183,7 +183,7 @@ async def set_roles(
 
 
 async def log_on(storage: Storage, key: bytes | str, *, expires_in: float) -> LoggedOn | None:
-    """A token for a key; None when no account in force has this key. ``expires_in`` in seconds."""
+    """A token for a key, or None if no enabled account has this key. ``expires_in`` is in seconds."""
     digest = hashed(key)
     row = await storage.load(ACCOUNT, "key_hash", digest)
     if row is None or not secrets.compare_digest(row["key_hash"], digest):
@@ -210,7 +210,7 @@ def _void_tokens(name: str) -> Execute:
 
 
 async def _require_roles(storage: Storage, roles: Iterable[str]) -> None:
-    """``AccountError`` for a role that is not in force: it is misspelt, or its definition was never served."""
+    """Raise ``AccountError`` for a role that is not in force: it is misspelt, or no server has started with it."""
     known = await roles_in_force(storage)
     for role in roles:
         if role not in known:

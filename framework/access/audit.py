@@ -1,8 +1,8 @@
-"""What operators did: every verb that changes something leaves a line, in the transaction of the change.
+"""What operators did: every verb that changes something stores a line in the transaction of the change.
 
     await storage.write([Pause("orders", True), audit.entry("fifo pause", "orders")])
 
-The one rule: **a line says who, when and what, and holds no secret and no payload.**
+The one rule: **a line says who, when and what, and contains no secret and no payload.**
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Entry:
 def entry(action: str, target: str | None = None, *, affected: int | None = None, **arguments: Any) -> Audit:
     """A line about this process's user, to be written with the change itself.
 
-    ``action`` is the verb as it is typed, ``target`` what it was done to, ``affected`` how many it changed.
+    ``action`` is the verb as it is typed, ``target`` its object, and ``affected`` the number of changes.
     Arguments that are None are left out.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
@@ -67,7 +67,7 @@ def entry(action: str, target: str | None = None, *, affected: int | None = None
 
 
 def user() -> str:
-    """The system's name of this process's user; who became root by ``sudo`` is told too."""
+    """The system's name of this process's user, with the user who became root through ``sudo``."""
     number = os.geteuid()
     try:
         name = pwd.getpwuid(number).pw_name
@@ -78,14 +78,14 @@ def user() -> str:
 
 
 async def note(storage: Storage, action: str, target: str | None = None, **arguments: Any) -> None:
-    """A line about what is no change of the database itself."""
+    """Store a line about an action that does not change the database itself."""
     await storage.write([entry(action, target, **arguments)])
 
 
 async def listed(
     storage: Storage, *, limit: int | None = None, since: float | None = None, after: int = 0
 ) -> list[Entry]:
-    """The newest ``limit`` lines, oldest first; only those since a time, or after a number."""
+    """The newest ``limit`` lines, oldest first, since a time or after a number."""
     query = select(AUDIT).where(AUDIT.c.id > after)
     if since is not None:
         query = query.where(AUDIT.c.at >= since)
@@ -95,7 +95,7 @@ async def listed(
 
 
 def line(one: Entry) -> str:
-    """What was done, for people: the verb, its target, its arguments, how many it changed."""
+    """The action as text: the verb, its target, its arguments, and the number of changes."""
     words = [one.action, *([one.target] if one.target is not None else [])]
     words += [f"{name}={_shown(value)}" for name, value in one.arguments.items()]
     return " ".join(words) + (f" ({one.affected:,})" if one.affected is not None else "")
@@ -108,7 +108,7 @@ def _shown(value: Any) -> str:
 
 
 async def follow(session: Session) -> None:
-    """Log each line, of whichever process, from now on until the session stops."""
+    """Log each line of any process from now on, until the session stops."""
     storage = session.storage
     with storage.watch([AUDITED]) as signal:
         last: int | None = None

@@ -1,4 +1,4 @@
-"""Who calls the gateway, as scripts, targets and the log see it."""
+"""The caller of the gateway, as scripts, targets and the log see it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """``name`` is an account's, or ``(operator)`` or ``(inside)``, which no account can be called.
+    """``name`` is an account's, or ``(operator)`` or ``(inside)``, which no account can have.
 
-    ``roles`` are those of the account that the definitions have. ``unrestricted`` callers have none and may call
-    everything: an operator, and a script of this process by ``callout``.
+    ``roles`` are those of the account that the definitions have. An ``unrestricted`` caller has none and may
+    call everything. It is an operator, or a script of this process through ``callout``.
     """
 
     name: str

@@ -32,7 +32,7 @@ class Rights:
         }
 
     def allow(self, method: str, path: str) -> bool:
-        """May this method be called on this decoded path?"""
+        """Whether this method may be called on this decoded path."""
         for match in self._by_method.get(method, ()):  # noqa: SIM110 - any() costs more than the matching
             if match(path):
                 return True
@@ -53,7 +53,7 @@ class Roles:
         return iter(self._roles.values())
 
     def there(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Those of the names that are roles of the definitions."""
+        """The names that are roles of the definitions."""
         return tuple(name for name in names if name in self._roles)
 
     def rights(self, names: tuple[str, ...]) -> Rights:

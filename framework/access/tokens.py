@@ -1,7 +1,7 @@
-"""Tokens: who may call the gateway. 256 random bits, kept as their SHA-256, never logged.
+"""Tokens: who may call the gateway. They are 256 random bits, stored as SHA-256 and never logged.
 
-A token without an account is an operator's and may call everything. One with an account is worth what the
-account is at the time: without it, or once it is disabled, nothing.
+A token without an account is an operator's and may call everything. A token of an account has the account's
+present rights, and none if the account is gone or disabled.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _ALL = select(TOKEN).order_by(TOKEN.c.id)
 class Token:
     """A token as it can be shown: never the secret itself. Times in seconds since 1970.
 
-    ``caller`` and ``rights`` are its account's at the time of asking, where it was asked for by its secret.
+    ``caller`` and ``rights`` are those of its account at the moment, if it was found by its secret.
     """
 
     id: int
@@ -62,7 +62,7 @@ async def issue(
     expires_in: float = DEFAULT_EXPIRY,
     also: Sequence[Operation] = (),
 ) -> str:
-    """A new token's secret, shown this once; valid in every process of the installation at once.
+    """A new token's secret, shown only once. It is valid in every process of the installation at once.
 
     ``also`` is written in the same transaction.
     """
@@ -73,7 +73,7 @@ async def issue(
 
 
 def insert_token(secret: str, *, account: str | None, made: Age, expires_in: float) -> Insert:
-    """The operation that makes a token valid, for who has more to write in the same transaction.
+    """The operation that makes a token valid, for callers that write more in the same transaction.
 
     ``made`` is the time now by the database's clocks.
     """
@@ -87,7 +87,7 @@ async def listed(storage: Storage) -> list[Token]:
 
 
 async def revoke(storage: Storage, number: int, *, also: Sequence[Operation] = ()) -> bool:
-    """Make a token void; False when there is none of this number. ``also`` as in ``issue``."""
+    """Revoke a token. Return False if there is none of this number. ``also`` is as in ``issue``."""
     try:
         await storage.write([Delete(TOKEN, "id", number), *also])
     except Gone:
@@ -97,7 +97,7 @@ async def revoke(storage: Storage, number: int, *, also: Sequence[Operation] = (
 
 @asynccontextmanager
 async def temporary(storage: Storage, *, expires_in: float = DEFAULT_EXPIRY) -> AsyncIterator[str]:
-    """An operator's token for the block: withdrawn at its end, void by itself where the process dies."""
+    """An operator's token for a block. It is revoked at the end, and expires soon if the process dies."""
     secret = await issue(storage, expires_in=expires_in)
     try:
         yield secret
@@ -106,7 +106,7 @@ async def temporary(storage: Storage, *, expires_in: float = DEFAULT_EXPIRY) -> 
 
 
 async def withdraw(storage: Storage, secret: str) -> None:
-    """Make a token void by its secret, if there is one."""
+    """Revoke a token by its secret, if it exists."""
     row = await storage.load(TOKEN, "hash", hashed(secret))
     if row is not None:
         await revoke(storage, row["id"])
@@ -121,7 +121,7 @@ class Tokens:
         self._believed: dict[bytes, tuple[Token, float]] = {}
 
     async def check(self, secret: bytes) -> Token | None:
-        """The token, or None when there is none such or it has expired."""
+        """The token, or None if it does not exist or has expired."""
         token = self.known(secret)
         if token is not None:
             return token
@@ -136,18 +136,18 @@ class Tokens:
         return token
 
     def known(self, secret: bytes) -> Token | None:
-        """The token if it was found valid a moment ago; None says nothing: ``check`` asks the database."""
+        """The token if it was valid a moment ago. None means nothing, and ``check`` asks the database."""
         believed = self._believed.get(_name(secret))
         return believed[0] if believed is not None and time.monotonic() < believed[1] else None
 
     async def is_ours(self, secret: bytes) -> bool:
-        """Is this a valid token, or the key of an account?"""
+        """Whether this is a valid token, or the key of an account."""
         if await self.check(secret) is not None:
             return True
         return await self._storage.load(ACCOUNT, "key_hash", hashed(secret)) is not None
 
     async def _left(self, token: Token) -> float:
-        """Seconds that a token is valid for; not longer than it was made for, where the clock was set back."""
+        """For how many seconds a token is still valid, at most its whole time even if the clock was set back."""
         now = await self._storage.age()
         left = token.expires_at - now.wall
         if left <= 0 or token.lived_at is None:
@@ -168,14 +168,14 @@ class Tokens:
 
 
 def hashed(secret: bytes | str) -> bytes:
-    """What is kept of a secret of 256 random bits, which needs no salt and no slow hash."""
+    """The stored hash of a secret. 256 random bits need no salt and no slow hash."""
     if isinstance(secret, str):
         secret = secret.encode("utf-8", "surrogatepass")
     return hashlib.sha256(secret).digest()
 
 
 def _name(secret: bytes) -> bytes:
-    """What a secret is called in memory: a hash that costs a quarter of OpenSSL's SHA-256 for so few bytes."""
+    """The name of a secret in memory: a hash that costs a quarter of OpenSSL's SHA-256 for so few bytes."""
     return hashlib.blake2s(secret).digest()
 
 

@@ -1,7 +1,7 @@
 """The body of an answer as it comes, decoded from its ``Content-Encoding`` in pieces, up to a limit.
 
-The one rule: **no more is held than the limit, whatever it is made of.** The bytes that come, those between two
-codings and those that come out are each counted, and the decoding stops where one of them goes beyond.
+The one rule: **memory never exceeds the limit.** The received bytes, those between two codings and the decoded
+ones are each counted, and the decoding stops when one of them exceeds the limit.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _KNOWN = (*_GZIP, "deflate")
 
 
 class TooLarge(Exception):
-    """The body has more bytes than it may."""
+    """The body exceeds its limit."""
 
 
 class Malformed(Exception):
-    """The body is not what its ``Content-Encoding`` says, or not the whole of it."""
+    """The body does not match its ``Content-Encoding``, or is incomplete."""
 
 
 class Body:
-    """A body that comes in pieces. ``limit`` is in bytes, after the decoding; 0 for none.
+    """A body that comes in pieces. ``limit`` is in bytes after the decoding. 0 means no limit.
 
-    What has a coding that is not known stays as it is. ``Malformed`` for more codings than anybody needs.
+    A body with an unknown coding stays as it is. Raises ``Malformed`` for too many codings.
     """
 
     def __init__(self, content_encoding: str, limit: int) -> None:
@@ -43,11 +43,11 @@ class Body:
 
     @property
     def is_coded(self) -> bool:
-        """Is there a coding to undo, and is each one known?"""
+        """Whether there is a coding, and each one is known."""
         return bool(self._stages)
 
     async def add(self, data: bytes) -> None:
-        """The next piece of the wire: decoded here if that is soon done, else in a thread."""
+        """Add the next piece. It is decoded here if that is quick, and otherwise in a thread."""
         self._count(0, data)
         decoded = self._decoded(data, 0)
         nested = len(self._stages) > 1  # it may take long, and nothing come out
@@ -55,13 +55,13 @@ class Body:
             await asyncio.to_thread(self._take, decoded)
 
     def whole(self) -> bytes:
-        """All of it, once the last piece was added."""
+        """The whole body, after the last piece was added."""
         if self._sizes[0] and not all(stage.complete for stage in self._stages):
             raise Malformed("the body ends in the middle of its compression")
         return b"".join(self._pieces)
 
     def _take(self, decoded: Iterator[bytes], most: int | None = None) -> bool:
-        """Keep what comes out; is there more, after about ``most`` bytes?"""
+        """Keep the decoded bytes. Return whether there are more after about ``most`` bytes."""
         taken = 0
         for piece in decoded:
             self._pieces.append(piece)
@@ -71,7 +71,7 @@ class Body:
         return False
 
     def _decoded(self, data: bytes, number: int) -> Iterator[bytes]:
-        """What becomes of some bytes before the stage of this number."""
+        """Decode some bytes, from the stage of this number on."""
         if number == len(self._stages):
             yield data
             return
@@ -101,7 +101,7 @@ class _Stage:
         return self._inflate is not None and self._inflate.eof
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """What comes out of some more bytes, a bounded piece at a time."""
+        """The decoded form of some more bytes, in bounded pieces."""
         more = False  # is there something left inside, though all bytes went in?
         while (data or more) and not self._ended:
             inflate = self._stream(data)
@@ -117,7 +117,7 @@ class _Stage:
                 yield piece
 
     def _stream(self, data: bytes) -> zlib._Decompress | None:
-        """What inflates these bytes: the stream begun, or the next of several in a row; None after the last."""
+        """The decoder for these bytes: the present stream, or the next of several in a row. None after the last."""
         if self._inflate is None:  # RFC 9110, 8.4.1.2 says zlib; some send the bare stream
             self._inflate = zlib.decompressobj(15 if data[0] & 15 == 8 else -15)
         elif self._inflate.eof:
@@ -132,7 +132,7 @@ class _Stage:
 
 
 def _stages(content_encoding: str) -> list[_Stage]:
-    """The codings in the order in which they are undone; none where one of them is not known."""
+    """The codings in the order of decoding. Empty if one of them is unknown."""
     names = [name.strip().lower() for name in content_encoding.split(",")]
     names = [name for name in names if name not in ("", "identity")]
     if len(names) > _MOST_CODINGS:

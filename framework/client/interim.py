@@ -1,7 +1,7 @@
 """Interim responses (1xx) of the servers that we call: a few are skipped, a flood ends the connection.
 
-The one rule: **a server must come to its final response.** An interim response costs its sender 25 bytes. Without a
-limit we would read one after the other, and never give the event loop back.
+The one rule: **a server must come to its final response.** An interim response costs its sender 25 bytes.
+Without a limit the client would read one after the other, and block the event loop.
 """
 
 from __future__ import annotations
@@ -42,6 +42,6 @@ class Handler(ResponseHandler):
 
 
 def handled(connector: aiohttp.BaseConnector, handler: type[Handler] = Handler) -> aiohttp.BaseConnector:
-    """The connector, which makes its connections with this handler; itself."""
+    """Make the connector use this handler for its connections, and return it."""
     connector._factory = functools.partial(handler, loop=connector._loop)  # type: ignore[assignment]
     return connector

@@ -1,6 +1,6 @@
-"""How a script's request trusts a server, and proves who it is: TLS contexts, made once for each choice.
+"""How a script's request trusts a server and proves its own identity: TLS contexts, made once for each choice.
 
-A context is costly to make, and connections are pooled by it. A file that was replaced makes a new one.
+A context is costly to make, and connections are pooled by it. If a file is replaced, a new context is made.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Contexts:
         self._made: dict[tuple[Choice, tuple[int, ...]], ssl.SSLContext] = {}
 
     def context(self, choice: Choice) -> ssl.SSLContext | bool:
-        """The context, or True for the usual one. ``FrameworkError`` names the file that cannot be used."""
+        """The context, or True for the default one. Raises ``FrameworkError`` with the name of an unusable file."""
         if choice == Choice():
             return True
         if choice.client_key and not choice.client_cert:
@@ -44,7 +44,7 @@ class Contexts:
 
 
 def _changed(choice: Choice) -> list[int]:
-    """When each file was written last."""
+    """The time of the last change of each file."""
     times = []
     for name in ("ca_certs", "client_cert", "client_key"):
         path = getattr(choice, name)
@@ -79,7 +79,7 @@ def _made(choice: Choice) -> ssl.SSLContext:
 
 
 def reason(error: ssl.SSLError) -> str:
-    """Why there is no connection, in a user's words."""
+    """Why there is no connection, in words for users."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate is not trusted: {error.verify_message}"
     return f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"

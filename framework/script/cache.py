@@ -1,4 +1,4 @@
-"""Cache: values that are kept for some seconds, in this process's memory and nowhere else."""
+"""Cache: values that this process keeps in its memory for some seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_KEYS = 10_000  # the least recently written go first
 
 
 class CacheStore:
-    """All cached values of one process; calling it with a key gives that key's ``Cache``."""
+    """All cached values of one process. Calling it with a key gives that key's ``Cache``."""
 
     def __init__(self) -> None:
         self._values: OrderedDict[str, tuple[Any, float]] = OrderedDict()
@@ -38,7 +38,7 @@ class CacheStore:
 
 
 class Cache:
-    """One key: ``await Cache("k").put(value)``. Kept ``ttl`` seconds; ``get`` waits up to ``timeout``."""
+    """One key: ``await Cache("k").put(value)``. Values stay ``ttl`` seconds; ``get`` waits up to ``timeout``."""
 
     def __init__(self, store: CacheStore, key: str, timeout: float, ttl: float) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class Cache:
         self._store.put(self._key, value, self._ttl)
 
     async def get(self) -> Any:
-        """The value; ``None`` if there is none within ``timeout`` seconds."""
+        """The value, or ``None`` if there is none within ``timeout`` seconds."""
         deadline = time.monotonic() + self._timeout
         while True:
             there, value = self._store.get(self._key)
@@ -60,7 +60,7 @@ class Cache:
             await asyncio.sleep(0.02)
 
     async def exists(self) -> bool:
-        """Is there a value now?"""
+        """Whether there is a value now."""
         return self._store.get(self._key)[0]
 
     async def delete(self) -> None:

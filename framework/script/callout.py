@@ -1,8 +1,8 @@
 """callout: an HTTP request from a script, to this gateway (``path``) or to another server (``url``).
 
-An HTTP error status is returned, not raised; no connection, or a time-out, is code 599. A call to this
-gateway takes the same pipeline as one from outside, in the process: no network, no token. A process that
-has no gateway can ``join`` one, by its URL and with a token: ``path`` means that one then.
+An HTTP error status is returned, not raised. Code 599 means no connection, or a time-out. A call to this
+gateway takes the same pipeline as one from outside, but stays in the process: it needs no network and no token.
+A process without a gateway can ``join`` one by its URL, with a token. Then ``path`` means that gateway.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Inside = Callable[[str, str, Mapping[str, str], bytes, int], Awaitable["Response
 
 @dataclass(slots=True)
 class Response:
-    """What came back. ``body`` is bytes, or the decoded JSON where ``response_jsonify`` asked for it."""
+    """The answer. ``body`` is bytes, or the decoded JSON with ``response_jsonify``."""
 
     code: int
     body: Any
@@ -45,7 +45,7 @@ class Response:
 
 @dataclass(slots=True)
 class _Joined:
-    """A gateway of another process. ``client`` are the connections to it, where it has a socket."""
+    """A gateway of another process. ``client`` has the connections to its socket, if it has one."""
 
     url: str
     token: str | None
@@ -54,7 +54,7 @@ class _Joined:
 
 
 class _Bounds(NamedTuple):
-    """How long one try may take to connect and in total, and how large its answer may be; 0 is no limit."""
+    """How long one try may take to connect and in total, and how large its answer may be. 0 means no limit."""
 
     connect: float  # seconds
     total: float
@@ -87,7 +87,7 @@ class _Tries(NamedTuple):
 
 
 class Callout:
-    """What scripts call as ``callout(...)``. Owns a pooled client; ``close`` it with the runtime."""
+    """What scripts call as ``callout(...)``. It owns a pooled client. ``close`` it with the runtime."""
 
     def __init__(self) -> None:
         self._home = HomeLoop()
@@ -97,17 +97,17 @@ class Callout:
         self._contexts = tls.Contexts()
 
     def open(self) -> None:
-        """Belong to the event loop that runs now."""
+        """Bind the client to the event loop that runs now."""
         self._home = HomeLoop()
 
     def connect(self, inside: Inside | None) -> None:
-        """The gateway that ``path`` means; None when this process has none."""
+        """The gateway that ``path`` means, or None if this process has none."""
         self._inside = inside
 
     def join(self, url: str, token: str | None = None, *, socket: str | None = None) -> None:
-        """The gateway that ``path`` means from now on: the one at this URL, called with this token if one is given.
+        """Make ``path`` mean the gateway at this URL from now on, called with this token if one is given.
 
-        ``socket`` is the path of a Unix socket by which it is reached, whatever the URL says.
+        ``socket`` is the path of a Unix socket that reaches it, whatever the URL says.
         """
         self._joined = _Joined(url.rstrip("/"), token, socket)
 
@@ -170,7 +170,7 @@ class Callout:
         return response
 
     def _sender(self, outgoing: Outgoing, bounds: _Bounds, trust: tls.Choice) -> Send:
-        """What sends the request once. Raises ``FrameworkError`` for what can be no request."""
+        """A function that sends the request once. Raises ``FrameworkError`` for an impossible request."""
         bounds.check()
         path = outgoing.encoded_path()
         if not outgoing.is_elsewhere:
@@ -248,7 +248,7 @@ class Callout:
         return send
 
     def _client_for(self, joined: _Joined | None) -> aiohttp.ClientSession:
-        """The connections to a joined gateway's socket, or those to everybody else."""
+        """The connections to a joined gateway's socket, or those to all other servers."""
         if joined is not None and joined.socket is not None:
             if joined.client is None:
                 joined.client = _client(joined.socket)
@@ -259,9 +259,9 @@ class Callout:
 
 
 def _client(socket: str | None) -> aiohttp.ClientSession:
-    """One client for all scripts: a cookie that one is given is not another's to send.
+    """One client for all scripts. It keeps no cookies, since one script must not send those of another.
 
-    There is no limit to its connections: a slow server must not hold up the calls to another.
+    The number of its connections has no limit, so a slow server does not delay calls to another.
     """
     import aiohttp
 
@@ -277,7 +277,7 @@ def _client(socket: str | None) -> aiohttp.ClientSession:
 
 
 async def _body(answer: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The whole body, decompressed. An answer that is given up ends its connection."""
+    """The whole body, decompressed. If an answer is given up, its connection ends."""
     try:
         body = contentcoding.Body(", ".join(answer.headers.getall("Content-Encoding", ())), limit)
         async for piece in answer.content.iter_any():
@@ -311,7 +311,7 @@ def _no_answer(reason: str) -> Response:
 
 
 def _reason(error: Exception) -> str:
-    """Why there was no answer, in a user's words: nothing of what the server said, nor of the URL."""
+    """Why there was no answer, in words for users. They quote neither the server nor the URL."""
     import aiohttp
 
     for inner in (getattr(error, "certificate_error", None), getattr(error, "os_error", None), error):
@@ -334,7 +334,7 @@ def _reason(error: Exception) -> str:
 
 
 def _scenario(more: Mapping[str, Any]) -> None:
-    """The platform's ``scenario_...`` are taken, whatever their names; anything else is a slip."""
+    """Accept the platform's arguments ``scenario_...``, and refuse any other unknown one."""
     for name in more:
         if not name.startswith("scenario_"):
             raise TypeError(f"callout() got an unexpected keyword argument {name!r}")

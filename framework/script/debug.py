@@ -1,13 +1,13 @@
 """The debug channel: what scripts ``qprint`` goes to every listener, and no listener slows a script.
 
-Whoever has the storage open hears what is printed in every process on it, its own included::
+A process that has the storage open can hear what every process on it prints, even itself::
 
     async with follow(storage) as messages:     # every print from here on, in any process, arrives
         async for message in messages:          # Message(time, node, worker, text), or Missed(node, count)
             print(printable(message.text))      # both have a text
 
-It may be done in any event loop, in a thread of its own as well; leaving the block ends it. A process's
-messages come whole and in order. A listener that does not read loses the oldest, and is told how many.
+This works in any event loop, even in a thread of its own. Leaving the block ends it. The messages of a process
+come complete and in order. A listener that does not read loses the oldest, and learns how many.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _CONTROL = re.compile("\x1b(?!\\[[0-9;]{0,32}m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f
 class Message:
     """One ``qprint``: when (seconds since 1970), in which process (``host:pid``), by which worker or route.
 
-    ``worker`` is a worker's name, a route's path, a module's name, or empty where none of them printed.
+    ``worker`` is a worker's name, a route's path or a module's name, or empty if none of them printed.
     """
 
     time: float
@@ -56,7 +56,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """So many messages of this process came here and were dropped, because they were not read in time."""
+    """This many messages of a process were dropped here, because the listener did not read them in time."""
 
     node: str
     count: int
@@ -68,16 +68,16 @@ class Missed:
 
 @asynccontextmanager
 async def follow(storage: Storage) -> AsyncIterator[AsyncIterator[Message | Missed]]:
-    """All that is printed in any process on this database, from the moment the block is entered.
+    """Everything that any process on this database prints from the beginning of the block.
 
-    Processes that start later, or again, are heard too. ``Unavailable`` where the system does not let us.
+    This includes processes that start later or again. Raises ``Unavailable`` if the system does not allow it.
     """
     async with storage.broadcast.listen() as heard:
         yield _Messages(heard)
 
 
 class _Messages:
-    """An iterator that survives a cancelled wait: nothing is lost by ``asyncio.timeout`` around it."""
+    """An iterator that survives a cancelled wait, so ``asyncio.timeout`` around it loses nothing."""
 
     def __init__(self, heard: AsyncIterator[Heard]) -> None:
         self._heard = heard
@@ -97,10 +97,10 @@ class _Messages:
 
 
 def rendered(value: object) -> str:
-    """Text as it is, ATOM and MU as YAML, the rest by ``pprint``; without a newline at the end.
+    """A value as text: text as it is, ATOM and MU as YAML, the rest from ``pprint``, without a newline at the end.
 
-    What has no YAML, because it contains itself, say, is shown by ``pprint``. What cannot be shown at all
-    is named instead. Never raises.
+    ``pprint`` also shows a value that has no YAML, for example because it contains itself. A value that cannot
+    be shown at all is named instead. It never raises.
     """
     try:
         return _rendered(value).removesuffix("\n")
@@ -120,7 +120,7 @@ def _rendered(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    r"""The text for a terminal: colours are left; other control characters, which an order from outside may
+    r"""The text for a terminal. Colours stay. Other control characters, which an order from outside may
     contain, are written out as ``\x1b``."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
@@ -128,7 +128,7 @@ def printable(text: str) -> str:
 class DebugChannel:
     """``qprint`` of one process: to its own listeners and printers, and to all that ``follow``.
 
-    Without any it costs next to nothing. The runtime connects it to the storage.
+    Without a listener it costs next to nothing. The runtime connects it to the storage.
     """
 
     def __init__(self) -> None:
@@ -143,17 +143,17 @@ class DebugChannel:
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` with each text of this process, which waits for it.
 
-        What is returned ends it, and may be called again.
+        The returned function ends it, and may be called again.
         """
         self._listeners.append(listener)
         return lambda: self._drop(listener)
 
     def printer(self, write: Callable[[str], None], first: str | None = None) -> Reader[_Printed]:
-        """Hand each text of this process to ``write`` in a thread of its own, in order: nobody waits for it.
+        """Pass each text of this process to ``write`` in a thread of its own, in order. No script waits for it.
 
-        Texts that have come together are handed over as one, with a newline between them; ``first`` comes
-        before all. While ``write`` does not return, the oldest are dropped, and how many is written in their
-        place. Whoever asks for a printer flushes it at the end.
+        Texts that come together are passed as one, with newlines between them, and ``first`` comes before all.
+        While ``write`` does not return, the oldest texts are dropped, and their number is written in their
+        place. The caller flushes the printer at the end.
         """
 
         def write_all(printed: list[_Printed], missed: int) -> None:
@@ -164,7 +164,7 @@ class DebugChannel:
         return self._outbox.reader(write_all, name="framework-printer", failed=_cannot_write, first=before)
 
     def qprint(self, value: object) -> None:
-        """Print to whoever listens. Never raises: a print must not break an order."""
+        """Print to all listeners. It never raises, since a print must not break an order."""
         if self._sender is not None:
             self._sender.look()
         if not self._outbox.read and not self._listeners:

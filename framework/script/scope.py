@@ -1,7 +1,6 @@
 """What scripts see without importing it: the built-in objects, by name.
 
-The names themselves stand in ``framework.definitions.names``, where check finds what no script can see;
-a test holds the two together.
+``framework.definitions.names`` has the names themselves, for the check. A test compares both.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class RuntimeView:
         self._session = session
 
     def running(self) -> bool:
-        """False from the moment the server was asked to stop."""
+        """False as soon as a stop has begun."""
         return self._session.running
 
     def __repr__(self) -> str:
@@ -42,7 +41,7 @@ class RuntimeView:
 class Context:
     """``context`` of the scripts: ``context.settings``, and each module definition by its name.
 
-    A module's top level runs once per process, at its first use, at the start at the latest.
+    A module's top level runs once per process, at its first use or at the start.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class Context:
         return module
 
     def run_modules(self) -> None:
-        """Run the top level of every module that has not run yet; its error is raised."""
+        """Run the top level of every module that has not run yet. Raises its error."""
         for name in self._definitions:
             getattr(self, name)
 
@@ -94,7 +93,7 @@ def build(
     settings: Settings,
     modules: Iterable[ModuleDefinition],
 ) -> dict[str, Any]:
-    """The scope of all scripts but for ``atom`` and ``model``, which are bound to it afterwards."""
+    """The scope of all scripts, except ``atom`` and ``model``, which are bound to it afterwards."""
     import jsonschema
     import sqlalchemy
 

@@ -1,6 +1,6 @@
-"""What scripts take from the environment: ``context.settings``.
+"""The settings of scripts from the environment: ``context.settings``.
 
-Values are secrets until proven otherwise: they show as ``***`` wherever an object is printed.
+Any value may be a secret, so it appears as ``***`` when the object is printed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _PREFIX = "FRAMEWORK_SETTING_"
 
 
 class Settings:
-    """``context.settings.NAME`` is the text of ``FRAMEWORK_SETTING_NAME``; a missing one raises."""
+    """``context.settings.NAME`` is the text of ``FRAMEWORK_SETTING_NAME``. A missing setting raises."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._values = {
@@ -31,7 +31,7 @@ class Settings:
             raise AttributeError(f"the environment has no {_PREFIX}{name}{hint}") from None
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """The value, or ``default`` where the environment has none."""
+        """The value, or ``default`` if the environment has none."""
         return self._values.get(name, default)
 
     def __contains__(self, name: str) -> bool:
@@ -45,9 +45,9 @@ class Settings:
 
 
 class Options:
-    """``options.NAME``: the setting of that name, and what the platform has there else.
+    """``options.NAME``: the setting of that name, or the platform's default.
 
-    A setting that takes the place of a number must be one.
+    A setting in place of a number must be a number.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -60,7 +60,7 @@ class Options:
         }
 
     def listening(self, host: str, port: int) -> None:
-        """The gateway is there, for a caller on this machine."""
+        """Note the address of the gateway, as callers on this machine reach it."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where all addresses are heard
         self._known |= {"default_apigw_host": host, "default_apigw_port": port}
 
