@@ -312,3 +312,14 @@ async def test_a_time_out_hides_neither_a_cancellation_from_outside_nor_an_error
     assert task.cancelled() is cancelled
     if not cancelled:
         assert isinstance(task.exception(), KeyError)
+
+
+async def test_an_acknowledgement_by_a_task_of_the_block_frees_the_writes_of_the_block(fifos: Fifos) -> None:
+    """``asyncio.wait_for(fifo.ack(), 5)`` makes such a task up to Python 3.11."""
+    await fifos("q").put(1)
+    fifo = fifos("q")
+    async with fifo:
+        await asyncio.create_task(fifo.ack())
+        await fifos("other").put(2)
+    assert await fifos("q").length() == 0
+    assert await fifos("other").length() == 1
