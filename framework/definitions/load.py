@@ -57,8 +57,9 @@ def load(folder: str, report: Report) -> Loaded:
 
 
 def shown(path: str) -> str:
-    """A path as it is printed: bytes that are no text are replaced."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """A path as it is printed: bytes that are not text are replaced, and a blank edge or nothing at all is quoted."""
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return text if text and text == text.strip() else repr(text)
 
 
 def _join(folder: str, relative: str) -> str:

@@ -46,7 +46,7 @@ class Connection:
         self._require_free()
         if self._begun is not None:
             raise TransactionHeld(
-                "a transaction inside a transaction would wait for it: end the first one before"
+                "a transaction inside a transaction would wait for it: end the outer one first"
             )
         if current().joined is not None:
             raise TransactionHeld(

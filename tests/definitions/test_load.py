@@ -168,6 +168,12 @@ def test_paths_are_shown_as_the_folder_was_given(tmp_path: Path, monkeypatch: py
     assert str(check(tmp_path).problems[0].location) == f"{tmp_path}/d/a.yaml:2:1"
 
 
+@pytest.mark.parametrize(("folder", "named"), [("", "''"), (" ", "' '"), ("tea ", "'tea '")])
+def test_a_folder_that_nobody_would_see_in_the_message_is_quoted(folder: str, named: str) -> None:
+    with pytest.raises(CannotRun, match=f"^the folder {named} cannot be read: No such file"):
+        check(folder)
+
+
 def test_a_folder_that_is_not_there_cannot_be_checked(tmp_path: Path) -> None:
     with pytest.raises(CannotRun, match="nothing cannot be read: No such file"):
         check(tmp_path / "nothing")

@@ -55,9 +55,8 @@ class ClientConnection(asyncio.Protocol):
         control: Mapping[str, Any] | None = None,
     ) -> None:
         self._state = state
-        self._start = partial(
-            _start, app, state, loop
-        )  # it does not refer to the connection: no cycle is left
+        # It does not refer to the connection, so no cycle of objects is left.
+        self._start = partial(_start, app, state, loop)
         self._listening = listening
         self._loop = loop
         self._control = control

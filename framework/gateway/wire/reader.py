@@ -87,9 +87,7 @@ class RequestReader:
         self.phase = _IDLE
         self._head = Head(limits)
         self._unfinished = 0  # bytes of a header that is not complete yet
-        self._exchange: Exchange | None = (
-            None  # the one whose body is read: there is one in the phase BODY alone
-        )
+        self._exchange: Exchange | None = None  # the one whose body is read, in the phase BODY alone
         self._body_size = 0
         self._held = False  # nothing is read until the requests that wait are answered
 

@@ -22,6 +22,7 @@ _GETLK = getattr(fcntl, "F_OFD_GETLK", 92 if _DARWIN else fcntl.F_GETLK)
 _GETPATH = 50  # F_GETPATH of macOS
 _BUSY = (BlockingIOError, PermissionError)  # EAGAIN or EACCES, as the system likes
 _ALONE = -1
+_MARK = 0x4D61726B  # the position of our descriptor: nobody reads or writes at it, and a new one has another
 
 
 class Ranges:
@@ -131,17 +132,22 @@ class _File:
         return sorted(found)
 
     def is_ours(self) -> bool:
-        """Is the descriptor still the file's? One that is not is never used again: it may be somebody else's by now."""
+        """Whether the descriptor is still the one that holds the locks. Another one of this number is never used."""
         with _guard:
-            if self.number >= 0:
-                try:
-                    found = os.fstat(self.number)
-                except OSError:
-                    found = None
-                if found is None or (found.st_dev, found.st_ino) != self._key:
-                    _files.pop(self._key, None)
-                    self.number = -1
+            if self.number >= 0 and not self._is_marked():
+                _files.pop(self._key, None)
+                self.number = -1
             return self.number >= 0
+
+    def _is_marked(self) -> bool:
+        """The same file, opened anew, can have got the number. It has no locks, and its position is not ours."""
+        try:
+            found = os.fstat(self.number)
+            return (found.st_dev, found.st_ino) == self._key and os.lseek(
+                self.number, 0, os.SEEK_CUR
+            ) == _MARK
+        except OSError:
+            return False
 
     def leave(self) -> None:
         with _guard:
@@ -173,6 +179,7 @@ def _shared(path: str, mode: int) -> _File:
         if known is not None:
             return known
         number = os.open(path, mode | os.O_CLOEXEC)
+        os.lseek(number, _MARK, os.SEEK_SET)
         found = os.fstat(number)
         key = found.st_dev, found.st_ino
         return _files.setdefault(key, _File(number, key))

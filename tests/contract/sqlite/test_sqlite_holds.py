@@ -12,7 +12,8 @@ from tests.contract.processes import Child
 
 pytestmark = pytest.mark.anyio
 
-# A script closes the numbers of files that it has not opened; `again`: and another file gets the number.
+# A script closes the numbers of files that it has not opened; `again`: and another file gets the number; `same`:
+# and the database itself, opened once more, gets it. That descriptor has no locks.
 CLOSE = """
     from framework.storage.sqlite import ranges
     [delivery] = await db.write([Deliver("q", 10.0)])
@@ -22,6 +23,8 @@ CLOSE = """
     os.close(number)
     if sys.argv[2] == "again":
         assert os.open("/dev/null", os.O_RDONLY) == number
+    if sys.argv[2] == "same":
+        assert os.open(URL.removeprefix("sqlite:///"), os.O_RDWR) == number
     say(await asyncio.shield(db.disowned))
     say(await db.until_lost())
     try:
@@ -29,12 +32,12 @@ CLOSE = """
     except DatabaseLost:
         say("refused")
     await hear()
-    if sys.argv[2] == "again":
+    if sys.argv[2] != "closed":
         os.fstat(number)  # it is somebody else's, and left to him
 """
 
 
-@pytest.mark.parametrize("again", ["again", "closed"])
+@pytest.mark.parametrize("again", ["again", "closed", "same"])
 async def test_a_process_whose_descriptor_a_script_has_closed_says_so_and_stores_nothing(
     storage: Storage, url: str, again: str
 ) -> None:
