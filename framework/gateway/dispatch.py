@@ -76,7 +76,7 @@ class Dispatcher:
 
     async def _in_transaction(self, call: Call, before_commit: Any) -> Response:
         assert call.route.request_script is not None
-        async with self._session.collected():
+        async with self._session.collected(script=call.route.path):
             response = await self._script(call, call.route.request_script)
             if response is None:
                 raise RuntimeError(
@@ -110,9 +110,10 @@ class Dispatcher:
         self, call: Call, script: Script, *more: Any, unanswered: Unanswered = _no_answer
     ) -> Response | None:
         if call.route.definition.transaction:
-            async with self._session.collected():
+            async with self._session.collected(script=call.route.path):
                 return await self._script(call, script, *more, unanswered=unanswered)
-        return await self._script(call, script, *more, unanswered=unanswered)
+        with entered(script=call.route.path):
+            return await self._script(call, script, *more, unanswered=unanswered)
 
     async def _script(
         self, call: Call, script: Script, *more: Any, unanswered: Unanswered = _no_answer
@@ -130,11 +131,10 @@ class Dispatcher:
         route = call.route
         limit = asyncio.timeout_at(call.deadline)
         try:
-            with entered(script=route.path):
-                async with limit:
-                    result = await script(
-                        call.request, call.resources, call.parameters, route, finish, call.session, *more
-                    )
+            async with limit:
+                result = await script(
+                    call.request, call.resources, call.parameters, route, finish, call.session, *more
+                )
         except TimeoutError as error:
             if limit.expired():
                 raise failures.TooSlow(route.definition.request_timeout) from error
@@ -147,12 +147,13 @@ class Dispatcher:
             place = (route.definition.file, line)
         if result is None:
             return unanswered()
-        self._warn_of_bare_status(route, result)
+        if type(result) is int:
+            self._warn_of_bare_status(route, result)
         return from_result(result, place)
 
-    def _warn_of_bare_status(self, route: Route, result: Any) -> None:
+    def _warn_of_bare_status(self, route: Route, result: int) -> None:
         """Once a route: ``return 204`` is the body 204 with the status 200, and seldom meant so."""
-        if type(result) is not int or not 100 <= result <= 599 or route.path in self._warned:
+        if not 100 <= result <= 599 or route.path in self._warned:
             return
         self._warned.add(route.path)
         logger.warning(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
@@ -51,22 +48,10 @@ class Response:
     async def send(self, send: Any) -> None:
         """Send it, whole."""
         headers = [*self.headers.raw]
-        if self.code not in WITHOUT_BODY and "content-length" not in self.headers:
-            headers.append((b"content-length", str(len(self.body)).encode()))  # RFC 9110, 8.6
-        if "date" not in self.headers:
-            headers.append((b"date", date()))
+        if self.code not in WITHOUT_BODY and not _has(headers, b"content-length"):
+            headers.append((b"content-length", b"%d" % len(self.body)))  # RFC 9110, 8.6
         await send({"type": "http.response.start", "status": self.code, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
-
-
-def date() -> bytes:
-    """The time as HTTP writes it, made anew once a second."""
-    return _written(int(time.time()))
-
-
-@functools.lru_cache(maxsize=1)
-def _written(now: int) -> bytes:
-    return formatdate(now, usegmt=True).encode()
 
 
 def from_result(result: Any, place: tuple[str, int] | None = None) -> Response:
@@ -94,7 +79,7 @@ def _from_result(result: Any) -> Response:
             raise BadAnswer(
                 f"a script returns body, (code, body) or (code, body, headers), not {len(result)} values"
             )
-    if not _is_code(code) and _is_code(body):
+    if isinstance(body, int) and _is_code(body) and not _is_code(code):
         raise BadAnswer(f"a script returned the status {body} last: write `return {body}, body`")
     return make(code, body, headers)
 
@@ -113,7 +98,7 @@ def make(code: Any, body: Any, headers: Mapping[str, Any] | None = None) -> Resp
                 f"a script returned headers that are not a mapping but a {type(headers).__name__}"
             )
         raw = [line for line in written(headers) if line[0] not in _FRAMING]
-    if content_type and not any(name == b"content-type" for name, _ in raw):
+    if content_type and not _has(raw, b"content-type"):
         raw.append((b"content-type", content_type.encode("ascii")))
     return Response(int(code), content, ResponseHeaders(raw=raw))
 
@@ -177,6 +162,13 @@ def _set_anew(headers: Any) -> ResponseHeaders:
 
 def _is_code(code: Any) -> bool:
     return isinstance(code, int) and not isinstance(code, bool) and 200 <= code <= 599
+
+
+def _has(headers: list[tuple[bytes, bytes]], name: bytes) -> bool:
+    for one, _ in headers:  # noqa: SIM110 - a generator would make a frame at each request
+        if one == name:
+            return True
+    return False
 
 
 def _check_code(code: Any) -> None:

@@ -64,14 +64,27 @@ def claims() -> tuple[Claim, ...]:
     return current().claims
 
 
-class _Entered:
-    """A block in a context of its own. A class, since each request enters two of them."""
+SAME: Any = object()  # a field that is not changed
+
+
+class entered:
+    """Code in a ``with`` block of this runs in a context with these fields changed.
+
+    It is a class, since each request enters one. It may be entered once, in the context in which it was made.
+    """
 
     __slots__ = ("_inner", "_outer")
 
-    def __init__(self, outer: ScriptContext, inner: ScriptContext) -> None:
-        self._outer = outer
-        self._inner = inner
+    def __init__(
+        self, *, script: str = SAME, run: Run = SAME, transaction: Collected | Begun | None = SAME
+    ) -> None:
+        self._outer = outer = current()
+        self._inner = ScriptContext(
+            outer.script if script is SAME else script,
+            outer.run if run is SAME else run,
+            outer.blocks,
+            outer.transaction if transaction is SAME else transaction,
+        )
 
     def __enter__(self) -> None:
         _CURRENT.set(self._inner)
@@ -88,23 +101,6 @@ class _Entered:
                 and getattr(now, name) is getattr(inner, name)
             ]
             _CURRENT.set(now._replace(**{name: getattr(outer, name) for name in own}))
-
-
-_SAME: Any = object()
-
-
-def entered(
-    *, script: str = _SAME, run: Run = _SAME, transaction: Collected | Begun | None = _SAME
-) -> _Entered:
-    """Code in a ``with`` block of this runs in a context with these fields changed."""
-    outer = current()
-    inner = ScriptContext(
-        outer.script if script is _SAME else script,
-        outer.run if run is _SAME else run,
-        outer.blocks,
-        outer.transaction if transaction is _SAME else transaction,
-    )
-    return _Entered(outer, inner)
 
 
 def enter_block(block: Block) -> None:

@@ -20,7 +20,7 @@ from framework.storage.contract import Orphaned, Storage
 from framework.storage.gathering import Gathering, Row
 from framework.storage.operations import Operation
 from framework.transactions.connection import Connection
-from framework.transactions.context import ScriptContext, claims, current, entered
+from framework.transactions.context import SAME, ScriptContext, claims, current, entered
 from framework.transactions.transaction import Collected, Place, Undo
 
 T = TypeVar("T")
@@ -138,9 +138,12 @@ class Session:
             )
         return await self.storage.write(operations, fences=context.claims, orphaned=orphaned)
 
-    def collected(self) -> _CollectedBlock:
-        """A block whose writes are one transaction: all stored at its end, none when it raises."""
-        return _CollectedBlock(Collected(self.storage, claims))
+    def collected(self, script: str = SAME) -> _CollectedBlock:
+        """A block whose writes are one transaction: all stored at its end, none when it raises.
+
+        ``script`` is the name of the script that the block is, where it begins with the transaction.
+        """
+        return _CollectedBlock(script, Collected(self.storage, claims))
 
     @asynccontextmanager
     async def whole(self) -> AsyncIterator[None]:
@@ -172,13 +175,14 @@ class Session:
 class _CollectedBlock:
     """The transaction of a block, and the context in which the block writes to it."""
 
-    __slots__ = ("_entered", "_transaction")
+    __slots__ = ("_entered", "_script", "_transaction")
 
-    def __init__(self, transaction: Collected) -> None:
+    def __init__(self, script: str, transaction: Collected) -> None:
+        self._script = script
         self._transaction = transaction
 
     async def __aenter__(self) -> None:
-        self._entered = entered(transaction=self._transaction)
+        self._entered = entered(script=self._script, transaction=self._transaction)
         self._entered.__enter__()
 
     def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> Awaitable[None]:

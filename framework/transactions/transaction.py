@@ -210,7 +210,8 @@ class Collected(_Holder):
 
     def _require_whole(self) -> None:
         """Refuse to go on after a failed write: the rest must not be stored without it."""
-        self.require_open()
+        if self.ended:
+            raise TransactionEnded
         if self._failed is not None:
             raise self._failed
 

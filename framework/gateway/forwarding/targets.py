@@ -25,7 +25,7 @@ from framework.gateway.forwarding.target_paths import encoded
 from framework.gateway.presence import Presence, Present
 from framework.gateway.requests import BodyStream, announced, too_large
 from framework.gateway.response_headers import ResponseHeaders
-from framework.gateway.responses import WITHOUT_BODY, Response, date
+from framework.gateway.responses import WITHOUT_BODY, Response
 from framework.gateway.wire import hops
 from framework.values import jsontext
 
@@ -170,8 +170,6 @@ class Forwarded:
             told = self._head or self.code in WITHOUT_BODY or "content-length" in self.headers
             if whole is not None and not told:
                 headers.append((b"content-length", str(len(whole)).encode()))
-            if "date" not in self.headers:
-                headers.append((b"date", date()))
             await send({"type": "http.response.start", "status": self.code, "headers": headers})
             if whole is None:
                 await self._stream(send)

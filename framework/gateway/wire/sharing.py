@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import ipaddress
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterable
 from email.utils import formatdate
@@ -46,7 +47,17 @@ class Listening:
         self._refused: Counter[Admission] = Counter()
         self._refused_last = ""  # the client that had too many
         self._told_at = float("-inf")
-        self.date = _date()
+        self._date = b""
+        self._date_second = 0  # the Unix time that the date was made for
+
+    @property
+    def date(self) -> bytes:
+        """The field ``date`` of an answer that begins now (RFC 9110, 6.6.1)."""
+        second = int(time.time())
+        if second != self._date_second:
+            self._date = b"date: " + formatdate(second, usegmt=True).encode("ascii") + b"\r\n"
+            self._date_second = second
+        return self._date
 
     # ---- connections ------------------------------------------------------------------------
 
@@ -77,7 +88,6 @@ class Listening:
 
     def tick(self, connections: Iterable[Bounded], now: float) -> None:
         """Called a few times a second: end what takes too long, and tell of what was refused."""
-        self.date = _date()
         for connection in list(connections):
             connection.tick(now)
         if self.access_log is not None:
@@ -121,7 +131,3 @@ def client_of(address: str | None) -> str | None:
     if whole.ipv4_mapped is not None:
         return str(whole.ipv4_mapped)
     return str(ipaddress.IPv6Network((int(whole) >> 64 << 64, 64)))
-
-
-def _date() -> bytes:
-    return b"date: " + formatdate(usegmt=True).encode("ascii") + b"\r\n"
