@@ -111,7 +111,7 @@ async def running(storage: Storage) -> list[Neighbour]:
     """The other servers that run on the database."""
     own = await storage.register()
     rows = await storage.select(select(SERVER).order_by(SERVER.c.process))
-    return [_neighbour(row) for row in rows if row["process"] != own and storage.alive(row["process"])]
+    return [_neighbour(row) for row in rows if row["process"] != own and await storage.alive(row["process"])]
 
 
 def compare(mine: Reliance, others: Sequence[Neighbour]) -> Beside:
@@ -151,7 +151,7 @@ async def enter(storage: Storage, mine: Reliance, folder: str | None) -> None:
     gone = [
         Delete(SERVER, "process", row["process"])
         for row in await storage.select(select(SERVER.c.process))
-        if row["process"] == own or not storage.alive(row["process"])
+        if row["process"] == own or not await storage.alive(row["process"])
     ]
     row = {
         "process": own,

@@ -169,7 +169,7 @@ class Storage(Protocol):
     async def register(self) -> int:
         """The number of this process among those that ever worked on the database."""
 
-    def alive(self, process: int) -> bool:
+    async def alive(self, process: int) -> bool:
         """Does the process with this number still have the database open?"""
 
     @property

@@ -110,7 +110,7 @@ async def test_a_process_that_owns_something_is_known_by_machine_number_and_time
     assert (row["id"], row["host"], row["pid"]) == (number, socket.gethostname(), os.getpid())
     assert before <= row["started_at"] <= time.time()
     assert await storage.register() == number
-    assert storage.alive(number)
+    assert await storage.alive(number)
 
 
 async def test_a_stop_is_known_of_a_process_that_has_something_in_work(

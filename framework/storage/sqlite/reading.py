@@ -101,7 +101,7 @@ class SqliteReading(Views):
             rows = await self._lookups.elsewhere(sqlite_ages.READ, ())
         return age.look(Age(*rows[0]) if rows else None, age.reading())
 
-    def alive(self, process: int) -> bool:
+    async def alive(self, process: int) -> bool:
         """See the contract."""
         return self._locks.alive(process)
 

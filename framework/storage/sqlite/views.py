@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from framework.storage import age
@@ -56,7 +55,7 @@ class Views(ABC):
         """All rows of a statement."""
 
     @abstractmethod
-    def alive(self, process: int) -> bool:
+    async def alive(self, process: int) -> bool:
         """See the contract."""
 
     async def fifo_names(self) -> list[str]:
@@ -65,13 +64,20 @@ class Views(ABC):
 
     async def fifo_state(self, fifo: str) -> FifoState | None:
         """See the contract."""
-        rows = await self._read(_STATE, (fifo,))
-        return _state(self.alive, *rows[0]) if rows else None
+        states = await self._states(await self._read(_STATE, (fifo,)))
+        return states[0] if states else None
 
     async def fifo_states(self, after: str, limit: int) -> list[FifoState]:
         """See the contract."""
-        alive = cache(self.alive)  # many FIFOs may have one owner
-        return [_state(alive, *row) for row in await self._read(_PAGE, (after, limit))]
+        return await self._states(await self._read(_PAGE, (after, limit)))
+
+    async def _states(self, rows: Sequence[Any]) -> list[FifoState]:
+        alive: dict[int, bool] = {}  # many FIFOs may have one owner
+        for row in rows:
+            item, owner = row[4], row[5]
+            if item is not None and owner not in alive:
+                alive[owner] = await self.alive(owner)
+        return [_state(alive, *row) for row in rows]
 
     async def peek(self, fifo: str, limit: int, after: int = 0) -> list[ItemState]:
         """See the contract."""
@@ -99,7 +105,7 @@ class Views(ABC):
 
 
 def _state(
-    alive: Callable[[int], bool],
+    alive: Mapping[int, bool],
     name: str,
     length: int,
     dead: int,
@@ -113,7 +119,7 @@ def _state(
     policy: str | None,
     *head: Any,
 ) -> FifoState:
-    in_work = None if item is None else InWorkState(item, host, pid, worker, since, alive(owner))
+    in_work = None if item is None else InWorkState(item, host, pid, worker, since, alive[owner])
     first = None if head[0] is None else _item(*head)
     return FifoState(name, length, dead, bool(paused), in_work, first, policy)
 
