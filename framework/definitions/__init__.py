@@ -1,7 +1,7 @@
 """Loads and checks a folder of YAML definitions.
 
-The rule: nothing in here knows of HTTP servers, SQL or asyncio; it turns files into frozen definitions and
-a list of problems, and runs none of the definitions' code but defaults that need nothing of the runtime.
+The rule: nothing in here knows of HTTP servers, SQL or asyncio. It turns files into frozen definitions and a list of
+problems. The only code of the definitions that it runs are defaults that do not need the runtime.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An ATOM class: fields, references to other classes, and methods.
 
-The rule: what a class takes over from those that it `extends` is not known here yet; `inheritance` adds it.
+The rule: this module does not know yet what a class inherits from those that it `extends`. `inheritance` adds it.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class AtomDefinition:
-    """An ATOM class. After the check its members are those of its forebears as well."""
+    """An ATOM class. After the check, its members include the inherited ones."""
 
     name: str
     location: Location
@@ -115,7 +115,7 @@ class AtomDefinition:
 
 
 def parse_atom(node: MapNode, reading: Reading) -> AtomDefinition | None:
-    """The class that a mapping defines, without what is wrong in it."""
+    """The class that a mapping defines. What is wrong in it is reported and left out."""
     name = node.text("name")
     if name is None:
         return None
@@ -226,7 +226,7 @@ def _check_names(definition: AtomDefinition, reading: Reading) -> None:
     """Names that Python or the database could not tell apart or use."""
     if not _is_name(definition.name):
         message = f"{quoted(definition.name)} cannot be the name of a class: it is a word of Python"
-        if definition.name.isidentifier():  # else the schema has said it
+        if definition.name.isidentifier():  # otherwise the schema has reported it
             reading.report.error(definition.location, "class-name", message)
     elif definition.name in RESERVED_CLASSES or definition.name.startswith("__"):
         message = f"{quoted(definition.name)} cannot be the name of a class: `atom` or `model` has one"

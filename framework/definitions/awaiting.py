@@ -1,7 +1,7 @@
-"""Where Python uses a value as it is: a coroutine there is one that nobody awaits.
+"""Where Python uses a value as it is. A coroutine in such a place is never awaited.
 
 The rule: no false alarm. A call in such a place is certain. A variable may have been awaited before or may be
-awaited later, so it counts only in a place that no coroutine survives, or when the script hands it on nowhere.
+awaited later, so it counts only in a place where every coroutine fails, or when the script passes it on nowhere.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeGuard
 
-# Functions that take a value for what it is. `iter`, `next` and the like fail, the others make a text or a truth of it.
+# Functions that take a value for what it is. `iter`, `next` and the like fail. The others make a string or a boolean
+# of it.
 _TAKE_VALUES = frozenset(
     (
         *("bool", "bytes", "dict", "enumerate", "float", "frozenset", "int", "iter", "len", "list", "next"),
@@ -33,7 +34,7 @@ class Use:
 
 
 def uses(node: ast.AST, bound: Container[str] = ()) -> Iterator[Use]:
-    """What a node of a syntax tree uses as it is, in a script that gives the names `bound` a meaning of its own."""
+    """The values that a syntax node uses as they are. `bound` are the names that the script itself binds."""
     if isinstance(node, ast.Expr):
         yield Use(node.value, fails=False)
     elif isinstance(node, ast.For):
@@ -69,7 +70,7 @@ def uses(node: ast.AST, bound: Container[str] = ()) -> Iterator[Use]:
 
 
 def answered(value: ast.expr) -> Iterator[Use]:
-    """What an answer is made of: every part of a JSON value."""
+    """The parts of an answer: every part of a JSON value."""
     if isinstance(value, ast.Tuple | ast.List | ast.Set | ast.BoolOp):
         parts = value.values if isinstance(value, ast.BoolOp) else value.elts
     elif isinstance(value, ast.Dict):
@@ -102,7 +103,7 @@ def handed_on(nodes: Iterable[ast.AST], used: Iterable[Use]) -> set[str]:
 def _tested(conditions: Iterable[ast.expr]) -> Iterator[Use]:
     for one in conditions:
         if isinstance(one, ast.BoolOp):
-            yield from _tested(one.values[-1:])  # the others are tested wherever it stands
+            yield from _tested(one.values[-1:])  # the other operands are always tested
         else:
             yield Use(one, fails=False)
 

@@ -1,8 +1,8 @@
-"""Regular expressions whose matching may take for ever: each further character doubles it.
+"""Regular expressions whose matching may take forever, because each further character doubles the time.
 
-The one rule: **only what is certain is named.** A repetition whose rounds may consist of another repetition alone,
-as in `(a+)+` or `([a-z]+-?)*`, splits one text into rounds in exponentially many ways, and tries them all where
-the end does not fit. Other slow expressions exist, and are not found.
+The one rule: **report only what is certain.** A repetition whose rounds may consist of another repetition alone, as
+in `(a+)+` or `([a-z]+-?)*`, can split one text into rounds in exponentially many ways, and tries them all when the
+end does not match. Other slow expressions exist and are not found.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from re import _constants as kinds  # type: ignore[attr-defined]  # there is no 
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
-_LONGEST = 4096  # characters of an expression that is looked into: no check takes long
+_LONGEST = 4096  # longer expressions are not examined, so that no check takes long
 _MANY = 16  # rounds that make a repetition a long one
-_REPEATS = (kinds.MAX_REPEAT, kinds.MIN_REPEAT)  # a possessive one never tries again
+_REPEATS = (kinds.MAX_REPEAT, kinds.MIN_REPEAT)  # a possessive repetition never backtracks
 
 
 def repeats_a_repetition(pattern: str) -> bool:
@@ -24,7 +24,7 @@ def repeats_a_repetition(pattern: str) -> bool:
         return False
     try:
         return any(_may_be_a_repetition(body) for body in _rounds(parser.parse(pattern, re.ASCII)))
-    except RecursionError:  # nested too deep to be followed
+    except RecursionError:  # nested too deeply to follow
         return False
 
 
@@ -47,7 +47,7 @@ def _parts(argument: Any) -> Iterator[Any]:
 
 
 def _may_be_a_repetition(body: Any) -> bool:
-    """May the whole of this be one long repetition, whatever else of it is left out?"""
+    """Can the whole of this match as one long repetition, with everything else empty?"""
     items = [body[number : number + 1] for number in range(len(body))]
     needed = [item for item in items if item.getwidth()[0] > 0]
     return len(needed) < 2 and any(_is_repetition(*item[0]) for item in needed or items)

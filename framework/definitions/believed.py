@@ -1,7 +1,7 @@
-"""Headers that many back ends believe: who called, from where, and what the request really is.
+"""Headers that many back ends trust: who called, from where, and what the request really is.
 
-The one rule: **only a proxy may say these**, so a gateway that lets a client say them lets the client choose
-its own identity. The names are those that widely used proxies and frameworks set or read.
+The one rule: **only a proxy may set these.** A gateway that passes them on from a client lets the client choose its
+own identity. The names are those that widely used proxies and frameworks set or read.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 NAMES = frozenset(
     (
-        # another method, path or host than the request has
+        # override the method, path or host of the request
         "x-http-method-override",
         "x-method-override",
         "x-http-method",
@@ -57,7 +57,7 @@ NAMES = frozenset(
         "x-anonymous-consumer",
         "x-userinfo",
         "x-ms-client-principal",
-        # TLS that ended before
+        # TLS that ended at an earlier proxy
         "client-cert",
         "client-cert-chain",
         "front-end-https",
@@ -66,12 +66,12 @@ NAMES = frozenset(
         "x-https",
         "x-scheme",
         "x-url-scheme",
-        # becomes HTTP_PROXY in CGI, which is the proxy of what runs there
+        # becomes HTTP_PROXY in CGI, and with it the proxy of the script
         "proxy",
     )
 )
 
-# A family is believed whole: its members differ from proxy to proxy.
+# All headers of a family count: the members differ from proxy to proxy.
 PREFIXES = (
     "cf-access-",
     "remote-",
@@ -100,7 +100,7 @@ PREFIXES = (
     "x-webauth-",
 )
 
-# What the gateway itself says of the client, so nobody else can.
+# What the gateway itself says about the client. Nobody else may say it.
 SAID_BY_THE_GATEWAY = frozenset(("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"))
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # the name of a header (RFC 9110, 5.6.2)
@@ -113,15 +113,15 @@ _ALIKE_BYTES = bytes.maketrans(SEPARATORS.encode(), b"-" * len(SEPARATORS))
 
 
 def plain(name: str) -> str:
-    """The name as it is compared: CGI and WSGI tell neither its case nor one separator from another."""
+    """The form in which names are compared: CGI and WSGI ignore the case and the kind of separator."""
     return name.lower().translate(_ALIKE)
 
 
 def plain_bytes(name: bytes) -> bytes:
-    """The same of a name that is in lower case already."""
+    """The same for a name that is already in lower case."""
     return name.translate(_ALIKE_BYTES)
 
 
 def is_believed(name: str) -> bool:
-    """Does a back end of some kind believe this header? ``name`` is plain."""
+    """Do some back ends trust this header? ``name`` is plain."""
     return name in NAMES or name.startswith(PREFIXES)

@@ -1,4 +1,4 @@
-"""What the nodes of a syntax tree bind, in whatever scope.
+"""The names that the nodes of a syntax tree bind, in any scope.
 
 The rule: a name that `global` or `nonlocal` mentions counts twice, since another function binds it.
 """
@@ -33,7 +33,7 @@ def binds(node: ast.AST) -> Iterator[str]:
     elif isinstance(node, ast.alias):
         yield (node.asname or node.name).partition(".")[0]
     elif isinstance(node, ast.Global | ast.Nonlocal):
-        yield from node.names * 2  # bound elsewhere, by whoever
+        yield from node.names * 2  # bound elsewhere, by another function
     elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
         yield node.name
     elif isinstance(node, ast.MatchMapping) and node.rest:

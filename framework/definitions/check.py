@@ -1,7 +1,6 @@
-"""The check of a folder: load, parse, compile, and all the rules, as far as a start goes without running
-anything.
+"""The check of a folder: load, parse, compile, and apply all rules that a start applies before it runs anything.
 
-The rule: a start uses exactly this, so what passes here starts, and every mistake of a run is reported.
+The rule: a start uses exactly this check, so whatever passes it starts. One run reports every mistake.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ class Checked:
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What is worth a look."""
+        """The warnings."""
         return tuple(problem for problem in self.problems if problem.severity == "warning")
 
 
@@ -73,7 +72,7 @@ def check(
 ) -> Checked:
     """Check a folder of definitions for a gateway at `host` and `port`.
 
-    Raises `CannotRun` if there is no such folder; every mistake inside it is a problem of the result.
+    Raises `CannotRun` if there is no such folder. Every mistake inside it is a problem in the result.
     """
     report = Report()
     name = os.fspath(folder)
@@ -98,7 +97,7 @@ def check(
 
 
 def _check_scripts(definitions: Definitions, reading: Reading, broken: Collection[str]) -> None:
-    """What scripts do with built-in objects and classes, now that these are whole, and what they need."""
+    """Check how scripts use built-in objects and classes, now that these are complete, and what scripts need."""
     classes = {atom.name: atom for atom in definitions.atoms}
     doubtful = {name for name, atom in classes.items() if any(one not in classes for one in atom.extends)}
     sure = {name: atom for name, atom in classes.items() if name not in doubtful and name not in broken}

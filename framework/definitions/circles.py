@@ -1,6 +1,6 @@
-"""Names that lead back to themselves, in a graph of names.
+"""The names on a cycle in a graph of names.
 
-The rule: Tarjan's algorithm, without recursion: a chain of any length takes a time that grows with its length.
+The rule: Tarjan's algorithm without recursion. The time grows with the length of a chain, and no chain is too long.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 
 def in_circles(leads: Mapping[str, Iterable[str]]) -> set[str]:
-    """The names from which a way leads back to them, directly or through others."""
+    """The names that lead back to themselves, directly or through others."""
     found: set[str] = set()
-    order: dict[str, int] = {}  # by which name was met when
-    low: dict[str, int] = {}  # the earliest name that can be reached
-    open_: dict[str, None] = {}  # met, and not yet given to a component
+    order: dict[str, int] = {}  # the order in which names were visited
+    low: dict[str, int] = {}  # the earliest reachable name
+    open_: dict[str, None] = {}  # visited, and not yet in a component
     for start in leads:
         waiting: list[tuple[str, Iterator[str]]] = []
         name: str | None = None if start in order else start
@@ -39,7 +39,7 @@ def in_circles(leads: Mapping[str, Iterable[str]]) -> set[str]:
 def _is_new(
     name: str, here: str, order: Mapping[str, int], low: dict[str, int], open_: Mapping[str, None]
 ) -> bool:
-    """Whether a name is met for the first time; if not, note what it leads to."""
+    """Whether a name is visited for the first time. If not, note what it leads to."""
     if name not in order:
         return True
     if name in open_:
@@ -48,7 +48,7 @@ def _is_new(
 
 
 def _taken(open_: dict[str, None], last: str) -> list[str]:
-    """The names that were met since `last`, and `last` itself."""
+    """The names visited since `last`, and `last` itself."""
     component = []
     while True:
         name, _ = open_.popitem()

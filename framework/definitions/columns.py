@@ -1,7 +1,7 @@
 """What a field asks of the database: a column or none, its type and length, an index, its former name.
 
-The rule: a column's type that would not give every value of the field back as it was is refused at check,
-with the reason; it is not found out with the first such value.
+The rule: the check refuses a column type that would not return every value of the field unchanged, and says why.
+Nobody finds it out with the first such value.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _OF_CLASSES = frozenset(("reference", "array<reference>"))
 
 @dataclass(frozen=True, slots=True)
 class ColumnKeys:
-    """What the keys of a field say of its column, as far as it could be read."""
+    """What the keys of a field say about its column, as far as they could be read."""
 
     persistent: bool
     unique: bool
@@ -66,7 +66,7 @@ class ColumnKeys:
 
 @dataclass(slots=True)
 class ColumnReader:
-    """Reads what one field says of its column, reporting what is wrong with it."""
+    """Reads what one field says about its column, and reports what is wrong with it."""
 
     node: MapNode
     name: str
@@ -113,7 +113,7 @@ class ColumnReader:
         """The column's type without its length, and the length that stands in it."""
         written = self.node.text("field_dbtype")
         allowed = DBTYPES.get(self.base)
-        if written is None or allowed is None:  # what refers to another class has that one's type
+        if written is None or allowed is None:  # a reference has the type of the field that it refers to
             return None, None
         found = _DBTYPE.fullmatch(" ".join(written.upper().split()))
         type_ = found[1] if found else written
@@ -188,7 +188,7 @@ def length_check(length: int) -> Callable[[object], None]:
 
 
 def bits_check(dbtype: str) -> Callable[[object], None] | None:
-    """A check that a whole number fits a column of this type; None where each of 64 bits does."""
+    """A check that an integer fits a column of this type, or None if every 64-bit integer does."""
     bits = BITS.get(dbtype)
     if bits is None:
         return None

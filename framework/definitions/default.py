@@ -1,8 +1,8 @@
 """A field's default: a value, or an expression that is evaluated for each new instance.
 
-The rule for text: in a `string` field it stands for itself if it is a member of the enum, a bare word, no
-Python expression, or uses a name that is not in scope. Any other text is an expression, and is tried once at check
-where it needs nothing of the runtime (see `trial`).
+The rule for text: in a `string` field it stands for itself if it is a member of the enum, a bare word, not a Python
+expression, or uses a name that is not in scope. Any other text is an expression. The check tries it once if it does
+not need the runtime (see `trial`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Default:
     """Whether it may differ from one instance to the next."""
 
     def make(self, scope: dict[str, Any]) -> object:
-        """A fresh value for one instance; the expression's names are looked up in `scope`."""
+        """A fresh value for one instance. Names in the expression are looked up in `scope`."""
         if self.code is not None:
             return eval(self.code, scope)  # noqa: S307 - definitions are trusted code
         return copy.deepcopy(self.value) if isinstance(self.value, dict | list) else self.value
@@ -45,7 +45,7 @@ def unseen_names(code: CodeType) -> list[str]:
 
 
 def meant_names(names: Iterable[str]) -> dict[str, str]:
-    """Names that are not in scope, and under which module they are: `uuid4` is `uuid.uuid4`."""
+    """Names that are not in scope, each with its module: `uuid4` is `uuid.uuid4`."""
     found: dict[str, str] = {}
     for name in names:
         for module in ("uuid", "time", "json", "base64", "copy", "datetime"):

@@ -1,6 +1,6 @@
 """All definitions of a folder.
 
-The rule: frozen, and in the order of their files; nothing of YAML is left in them but where each thing
+The rule: definitions are frozen and in the order of their files. All that remains of the YAML is where each thing
 stands.
 """
 

@@ -1,7 +1,7 @@
-"""The endpoints that `api_generation` makes for a class: one route, with nothing else written.
+"""The endpoints that `api_generation` makes for a class. They are one route.
 
-The rule: it is a route as any other. So its path must be its own, and who may call it is said as for a path
-that is written by hand: `axis`, unless something else is written.
+The rule: it is a route like any other. Its path must be unique. Authorization works as for a path that is written by
+hand, with `axis` as the default.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ MAX_LIMIT = 1000
 
 @dataclass(frozen=True, slots=True)
 class EndpointsDefinition:
-    """What a class says of its generated endpoints.
+    """What a class says about its generated endpoints.
 
-    `path` is that of the list; an instance is one segment below. `answers`: a write is answered with the
-    instance. `inside`: only calls from inside the process find them.
+    `path` is the path of the list. An instance is one segment below it. With `answers`, a write is answered with the
+    instance. With `inside`, only calls from inside the process find the endpoints.
     """
 
     location: Location
@@ -43,11 +43,11 @@ class EndpointsDefinition:
 
     @property
     def template(self) -> str:
-        """The path of list and instances; its last variable may be empty."""
+        """The path of the list and of the instances. Its last variable may be empty."""
         return f"{self.path}/{{id}}"
 
     def route(self, atom: str) -> RouteDefinition:
-        """The route of a class of this name. What a request does is stored whole or not at all."""
+        """The route of a class of this name. A request is stored completely or not at all."""
         return RouteDefinition(
             domain=None,
             location=self.location,

@@ -1,7 +1,7 @@
 """`${NAME}` and `${NAME:-default}` in the few keys that differ between test and production.
 
-The rule: only authorities and time-outs are expanded, once, at load; anywhere else `${` is plain text. A
-variable that is not set is an error at its place, never an empty text.
+The rule: only authorities and time-outs are expanded, once, when the file is loaded. Anywhere else `${` is plain
+text. A variable that is not set is an error with a location, never an empty string.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def expand(node: ScalarNode, text: str, environ: Mapping[str, str], report: Report) -> str | None:
-    """The text with its variables replaced; `None`, with an error in the report, when that cannot be done."""
+    """The text with its variables replaced, or `None`, with an error in the report, if that is impossible."""
     parts: list[str] = []
     position = 0
     for found in _VARIABLE.finditer(text):

@@ -1,7 +1,7 @@
 """The fields of an ATOM class: their types, enums, formats and defaults, and which values they take.
 
-The rule: everything about a field is decided once, here; `Field.accept` is a closure made for that field,
-because it runs for each value of each save.
+The rule: everything about a field is decided once, here. `Field.accept` is a closure made for that field, because it
+runs for each value of each save.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _nothing() -> Mapping[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
-    """A field's type: as written, what it is at bottom, and the class that it refers to."""
+    """A field's type: as it is written, its basic type, and the class that it refers to."""
 
     text: str
     base: Base
@@ -100,7 +100,7 @@ class Field:
 
     @property
     def indexed(self) -> bool:
-        """Is an index asked for, so that rows are found by the field?"""
+        """Does the definition ask for an index, so that rows are found by the field?"""
         return self.metadata.get("index") is True
 
 
@@ -139,7 +139,7 @@ def _acceptor(of: Field) -> Accept:
 
 
 def _of_plain(check: Callable[[object], None]) -> Callable[[object], None]:
-    """The check of a value as JSON has it: a point in time as text, a mapping as nothing but a dict."""
+    """The check of a JSON value: a point in time is a string, and a mapping is a plain dict."""
 
     def check_plain(value: object) -> None:
         if isinstance(value, dict | list):
@@ -158,7 +158,7 @@ def _null(nullable: bool) -> object:
 
 
 def _identity(value: object) -> object:
-    """A key under which values are equal if they are so by value and by type: `True` is not 1."""
+    """A key that is equal for values of equal value and equal type: `True` is not 1."""
     if isinstance(value, dict | list):
         return json.dumps(value, sort_keys=True)
     return (value.__class__, value)
@@ -177,14 +177,14 @@ def _membership(enum: tuple[object, ...]) -> Callable[[object], None]:
 
 @dataclass(slots=True)
 class FieldReader:
-    """Reads one field of a class, reporting what is wrong with it."""
+    """Reads one field of a class, and reports what is wrong with it."""
 
     node: MapNode
     report: Report
     trials: Trials
 
     def read(self, *, identifier: bool = False, stored: bool = True) -> Field | None:
-        """The field, or nothing where its name or type cannot be read. `stored`: the class has a table."""
+        """The field, or None if its name or type cannot be read. `stored` says whether the class has a table."""
         node, name = self.node, self.node.text("field_name")
         type_ = FieldType.of(self.node)
         if name is None or type_ is None:
@@ -303,7 +303,7 @@ class FieldReader:
         self.report.warning(node.location, "default-text", message, hint=hint)
 
     def _differs(self, of: Field, default: Default) -> None:
-        """Warn of an identifier that is the same for every instance."""
+        """Warn about an identifier that is the same for every instance."""
         if default.calls or (default.constant and default.value is None):
             return
         message = (
@@ -342,14 +342,14 @@ def _calls(tree: ast.AST) -> bool:
 
 
 def _quote_hint(type_: FieldType, node: Node) -> str | None:
-    """How to write a text that YAML reads as something else."""
+    """How to write a text that YAML would read as another type."""
     if type_.base != "string" or not isinstance(node, ScalarNode) or isinstance(node.value, str):
         return None
     return f'quote it: "{node.text}"'
 
 
 def _text_hint(of: Field, text: str) -> str | None:
-    """How to write a default that is the text itself."""
+    """How to write a default that stands for itself."""
     if of.type.base not in ("string", "DateTime") or len(text) > 40:
         return None
     return f"if the text itself is meant, write {json.dumps(repr(text), ensure_ascii=False)}"

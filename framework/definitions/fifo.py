@@ -1,6 +1,6 @@
-"""A policy: what one FIFO does otherwise than the defaults.
+"""A policy: how one FIFO differs from the defaults.
 
-The rule: a FIFO needs no policy; these defaults are those of every FIFO.
+The rule: a FIFO needs no policy. These defaults apply to every FIFO.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class FifoPolicy:
-    """The policy of the FIFO `name`; times in seconds, sizes in bytes of JSON, `None` for no limit."""
+    """The policy of the FIFO `name`. Times are in seconds, sizes in bytes of JSON, and `None` means no limit."""
 
     name: str
     location: Location
@@ -75,7 +75,7 @@ def _backoff(node: MapNode, reading: Reading, key: str, default: Backoff) -> Bac
     )
 
 
-# A policy's keys: the defaults are those of the class, and this is how each is read.
+# How each key of a policy is read. The defaults are those of the class.
 _READ: Mapping[str, Callable[..., Any]] = {
     "max_attempts": _whole,
     "max_crashes": _whole,

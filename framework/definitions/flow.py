@@ -1,7 +1,7 @@
 """Whether a routing script can end without an answer.
 
-The rule: no false alarm. A path counts as open only where it plainly reaches the end of the script, or a
-`return` without a value; whatever may answer (`finish`, a loop without a way out) counts as an answer.
+The rule: no false alarm. A path counts as open only if it plainly reaches the end of the script, or a `return`
+without a value. Whatever may answer (`finish`, a loop that never ends) counts as an answer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
 def open_end(body: list[ast.stmt]) -> ast.stmt | None:
-    """A statement at which the script can end without an answer, or nothing. An empty script gives `pass`."""
+    """A statement at which the script can end without an answer, or None. For an empty script it is `pass`."""
     if _answers_elsewhere(body):
         return None
     silent = next((node for node in _statements(body) if _is_silent_return(node)), None)
@@ -22,7 +22,7 @@ def open_end(body: list[ast.stmt]) -> ast.stmt | None:
 
 
 def _answers_elsewhere(body: list[ast.stmt]) -> bool:
-    """Whether `finish` is handed on, so that what answers cannot be seen."""
+    """Whether `finish` is passed on, so that it is unknown what answers."""
     for statement in body:
         for node in walk(statement):
             if isinstance(node, _SCOPES) and any(map(_is_finish, walk(node))):
@@ -65,7 +65,7 @@ def _is_silent_return(node: ast.stmt) -> bool:
 
 
 def _falls(body: list[ast.stmt]) -> ast.stmt | None:
-    """The statement after which a block goes on to what follows it, or nothing if it never does."""
+    """The statement after which a block goes on to what follows it, or None if it never does."""
     last: ast.stmt = ast.Pass(lineno=0, col_offset=0)
     for statement in body:
         after = _after(statement)
@@ -76,7 +76,7 @@ def _falls(body: list[ast.stmt]) -> ast.stmt | None:
 
 
 def _after(statement: ast.stmt) -> ast.stmt | None:
-    """The statement after which one statement goes on to the next, or nothing if it never does."""
+    """The statement after which one statement goes on to the next, or None if it never does."""
     if isinstance(statement, ast.Return | ast.Raise | ast.Break | ast.Continue):
         return None
     if isinstance(statement, ast.Expr | ast.Assert) and any(map(_is_finish, walk(statement))):

@@ -1,6 +1,6 @@
-"""What a field's `field_format` asks of a value: a named format or a JSON Schema.
+"""What a field's `field_format` requires of a value: a named format or a JSON Schema.
 
-The rule: it is judged as the schemas of a route are, by the same library in the same dialect (see `validation`).
+The rule: it is checked like the schemas of a route, by the same library and in the same dialect (see `validation`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .values import FieldError
 
 
 def parse_format(node: Node, report: Report) -> object | None:
-    """The format as it is kept, a name or a schema; None, with every mistake in the report, if it is none."""
+    """The format, a name or a schema, or None, with every mistake in the report, if it is invalid."""
     if isinstance(node, MapNode):
         return checked_schema(node, report)
     if not (isinstance(node, ScalarNode) and isinstance(node.value, str)):
@@ -38,7 +38,7 @@ def parse_format(node: Node, report: Report) -> object | None:
 
 
 def _located(value: object, node: ScalarNode) -> Node:
-    """A value of JSON text as nodes, all of them where the text stands."""
+    """A JSON value as nodes, all with the location of the text."""
     source, start = node.source, node.start
     if isinstance(value, dict):
         entries = {key: (_scalar(key, source, node), _located(item, node)) for key, item in value.items()}
@@ -54,7 +54,7 @@ def _scalar(value: Any, source: Source, node: ScalarNode) -> ScalarNode:
 
 
 def format_check(format: object) -> Callable[[object], None]:
-    """A check that raises `FieldError` for what does not fit a format that `parse_format` has passed."""
+    """A check that raises `FieldError` for a value that does not match a format which `parse_format` has accepted."""
     from jsonschema_rs import ValidationError
 
     if isinstance(format, str) and format.lstrip().startswith("{"):

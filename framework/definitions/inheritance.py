@@ -1,8 +1,8 @@
-"""What a class takes over from those that it extends: the identifier, fields, references and methods.
+"""What a class inherits from those that it extends: the identifier, fields, references and methods.
 
-The rule is Python's own: a member is looked up in the class itself, then in its parents, the earlier ones
-first, each of them before what it extends itself (the method resolution order). What stands in both must go
-together, since an instance of the child is one of the parent.
+The rule is Python's own: a member is looked up in the class itself, then in its parents, in their order, each of them
+before what it extends (the method resolution order). A member that both define must be compatible, since an instance
+of the child is an instance of the parent.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _MOST = 200
 
 
 def inherited(atoms: Iterable[AtomDefinition], report: Report) -> tuple[AtomDefinition, ...]:
-    """The classes with the members of their forebears. Reports what does not go together.
+    """The classes with their inherited members. Reports what is incompatible.
 
-    A class in a cycle, or with parents that are not there, is left as it is as far as that goes; others
-    report that.
+    A class in a cycle, or with parents that do not exist, inherits as far as possible. Other rules report the
+    mistake.
     """
     listed = tuple(atoms)
     known: dict[str, AtomDefinition] = {}
@@ -41,14 +41,14 @@ def inherited(atoms: Iterable[AtomDefinition], report: Report) -> tuple[AtomDefi
 
 @dataclass(slots=True)
 class _Family:
-    """The classes of a folder, and who comes from whom."""
+    """The classes of a folder, and which class extends which."""
 
     known: Mapping[str, AtomDefinition]
     report: Report
     _types: dict[str, type | None] = field(default_factory=dict)
 
     def whole(self, atom: AtomDefinition) -> AtomDefinition:
-        """A class with everything that it takes over."""
+        """A class with everything that it inherits."""
         self._no_parent_twice(atom)
         lineage = self.lineage(atom.name)
         line = (atom, *(self.known[name] for name in lineage))
@@ -68,22 +68,23 @@ class _Family:
             instance_methods=tuple(method for method in methods if method.kind == "instance"),
         )
 
-    # who comes from whom
+    # which class extends which
 
     def lineage(self, name: str) -> tuple[str, ...]:
-        """Whom a class comes from, in the order of looking up: Python itself is asked for it."""
+        """The ancestors of a class, in the order of lookup, as Python itself determines it."""
         made = self._type(name, ())
         return () if made is None else tuple(one.__name__ for one in made.__mro__[1:-1])
 
     def _type(self, name: str, below: tuple[str, ...]) -> type | None:
-        """An empty class of the same parents; nothing for one in a cycle, or whose parents have no order."""
+        """An empty class with the same parents, or None for a class in a cycle or without a consistent order of
+        parents."""
         if name in self._types:
             return self._types[name]
         if name in below:
             return None
         atom = self.known[name]
         if len(below) > _MOST:
-            return None  # the first of these that comes from too many says so
+            return None  # only the first of these that has too many ancestors is reported
         if len(atom.extends) > _MOST:
             self._too_many(atom)
             return None
@@ -101,7 +102,7 @@ class _Family:
             hint = "name the child before the class that it extends, or leave the latter out"
             self.report.error(atom.extends_at[0], "extends", message, hint=hint)
         except ValueError:
-            made = None  # the schema has said that this is no name
+            made = None  # the schema has reported that this is not a name
         if made is not None and len(made.__mro__) > _MOST + 2:
             made = None
             self._too_many(atom)
@@ -120,7 +121,7 @@ class _Family:
                 message = f"{quoted(atom.name)} extends {quoted(name)} twice"
                 self.report.error(location, "extends", message, related=(before,))
 
-    # what goes together
+    # compatibility
 
     def _one_identifier(self, atom: AtomDefinition, line: tuple[AtomDefinition, ...]) -> None:
         having = [one for one in line if one.identifier is not None]
@@ -138,7 +139,7 @@ class _Family:
             self._tell(atom, (having[0], first), (other, second), message, hint=hint)
 
     def _members(self, atom: AtomDefinition, line: tuple[AtomDefinition, ...]) -> list[Member]:
-        """Every field once, those of the forebears first."""
+        """Every field once, inherited ones first."""
         found: dict[str, tuple[AtomDefinition, Member]] = {}
         for owner in line:
             for member in _own(owner):
@@ -152,7 +153,7 @@ class _Family:
         return [found[key][1] for key in order if key not in identifiers]
 
     def _eldest(self, atom: AtomDefinition, seen: set[str]) -> Iterator[AtomDefinition]:
-        """The class after its parents, and these after theirs; each once."""
+        """The class after its parents, and these after theirs. Each appears once."""
         for name in atom.extends:
             if name in self.known and name not in seen:
                 seen.add(name)
@@ -170,7 +171,7 @@ class _Family:
         hint = "give one of them another name"
         if before is other.identifier:
             if member is owner.identifier:
-                return  # told by itself
+                return  # reported separately
             message = f"{named} of {quoted(owner.name)} is the identifier {whose}"
         elif member.name != before.name:
             same = f"for a database the same as {quoted(before.name)}"
@@ -186,7 +187,7 @@ class _Family:
         self._tell(atom, first, second, message, hint=hint)
 
     def _fits(self, member: Member, before: Member) -> bool:
-        """Whether every value of a field is one of the field that it takes the place of."""
+        """Whether every value of a field is valid for the field that it replaces."""
         if isinstance(member, Reference) != isinstance(before, Reference):
             return False
         mine, theirs = member.type, before.type
@@ -243,7 +244,8 @@ class _Family:
         hint: str | None = None,
         code: str = "extends",
     ) -> None:
-        """Once, where the two come together: at the class's own member, or at the parent that brings the second."""
+        """Report it once, where the two meet: at the class's own member, or at the parent that brings the second
+        one."""
         (owner, member), (other, before) = first, second
         if owner is atom:
             self.report.error(member.location, code, message, hint=hint, related=(before.location,))
@@ -251,14 +253,14 @@ class _Family:
         parents = [one for one in dict.fromkeys(atom.extends) if one in self.known]
         lines = {one: {one, *self.lineage(one)} for one in parents}
         if any({owner.name, other.name} <= line for line in lines.values()):
-            return  # a parent has them both, and has told it
+            return  # a parent has both, and it was reported there
         bringing = next(one for one in reversed(parents) if other.name in lines[one])
         location = atom.extends_at[atom.extends.index(bringing)]
         self.report.error(location, code, message, hint=hint, related=(member.location, before.location))
 
 
 def _names(atom: AtomDefinition) -> Iterator[tuple[str, Member]]:
-    """The names by which a class's own fields are called, aliases included."""
+    """The names of a class's own fields, including aliases."""
     for member in _own(atom):
         yield member.name, member
         if isinstance(member, Field) and member.alias and member.alias != member.name:

@@ -1,7 +1,7 @@
-"""What the built-in objects of the scripts have and take: read from the text of their classes.
+"""The members and parameters of the scripts' built-in objects, read from the source of their classes.
 
-The rule: nothing is imported for it. The classes need a database, HTTP and an event loop; their text says it all, so
-that this can never differ from what a script meets.
+The rule: this imports nothing. The classes need a database, HTTP and an event loop. Their source says everything, so
+what is checked can never differ from what a script gets.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SETS = re.compile(r"\s+self\.(\w+)(?:: [^=]+)? = ")
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a function takes, without its first argument; `free` names are taken by `**`."""
+    """The parameters of a function without the first one. `free`: it takes further names by `**`."""
 
     positional: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ def interface(name: str) -> Interface:
 
 
 def interface_of(text: str, name: str) -> Interface:
-    """What a class in a text has."""
+    """The members of a class in a source text."""
     found = _class(text, name)
     members: dict[str, Signature | None] = {}
     for node in found.body:
@@ -96,7 +96,7 @@ def interface_of(text: str, name: str) -> Interface:
 
 @functools.cache
 def call(name: str) -> Signature:
-    """What a built-in function takes."""
+    """The parameters of a built-in function."""
     path, function = CALLS[name]
     owner, _, own = function.rpartition(".")
     text = _text(path)
@@ -110,7 +110,7 @@ def call(name: str) -> Signature:
 
 
 def signature(node: ast.FunctionDef | ast.AsyncFunctionDef, *, is_method: bool = True) -> Signature:
-    """The signature of a function, of a method without its first argument."""
+    """The signature of a function, or of a method without its first argument."""
     given = node.args
     names = [one.arg for one in (*given.posonlyargs, *given.args)]
     required = set(names[: len(names) - len(given.defaults)])
@@ -134,9 +134,9 @@ def _class(text: str, name: str) -> ast.ClassDef:
 
 
 def headers(text: str, name: str) -> str:
-    """A class of a module without the bodies of its methods, but for attributes that these set.
+    """A class of a module without the bodies of its methods, except for the attributes that they set.
 
-    To parse all of them takes longer than the rest of a check. It relies on how the code is formatted.
+    Parsing them all would take longer than the rest of a check. This relies on how the code is formatted.
     """
     start = re.search(rf"^class {name}\b", text, re.MULTILINE)
     first, *lines = text[start.start() if start else 0 :].split("\n")

@@ -1,6 +1,6 @@
 """Tells which kind of definition a mapping is.
 
-The rule: the keys alone tell, never the file's name or its place. Exactly one kind must fit.
+The rule: only the keys count, never the name or the location of the file. Exactly one kind must match.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Kind = Literal["atom", "routing", "worker", "fifo", "module", "role"]
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What tells a kind, and how people read of it. `field` is where `Definitions` has those of this kind."""
+    """How a kind is recognized, and what it is called. `field` is the attribute of `Definitions` for this kind."""
 
     title: str
     signs: tuple[str, ...]
@@ -81,7 +81,7 @@ def _shows(node: MapNode, key: str) -> bool:
 
 
 def _are_rights(node: MapNode) -> bool:
-    """Whether `authorities` is a role's list, and not the list of hosts of a routing."""
+    """Whether `authorities` is the list of a role, and not the hosts of a routing."""
     rights = node.get("authorities")
     if not isinstance(rights, ListNode):
         return False

@@ -1,8 +1,7 @@
-"""Reads a folder of YAML into located definitions, not yet knowing what they mean.
+"""Reads a folder of YAML into located definitions, before their meaning is known.
 
-The rule: one bad file never hides another. What cannot be read is a problem with a place, and the names
-that a broken file was going to define are remembered, so that it is not followed by a flood of "no such
-class".
+The rule: one bad file never hides another. Whatever cannot be read is a problem with a location. The names that a
+broken file was going to define are remembered, so that no flood of "no such class" follows.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _NAME_LINE = re.compile(r"""^(?:- |  )?\s{0,2}(?:name|fifo):\s*["']?([^\s"'#]+)"
 
 @dataclass(slots=True)
 class Loaded:
-    """What a folder holds; `broken` are the names that could not be read but may well be defined."""
+    """The content of a folder. `broken` are names that could not be read but are probably defined."""
 
     entries: list[MapNode] = field(default_factory=list)
     files: int = 0
@@ -57,7 +56,7 @@ def load(folder: str, report: Report) -> Loaded:
 
 
 def shown(path: str) -> str:
-    """A path as it is printed: bytes that are not text are replaced, and a blank edge or nothing at all is quoted."""
+    """A path as it is printed. Bytes that are not text are replaced. An empty path or a blank edge is quoted."""
     text = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return text if text and text == text.strip() else repr(text)
 
@@ -71,7 +70,7 @@ def _reason(error: Exception) -> str:
 
 
 def _walk(folder: str, below: str, seen: set[tuple[int, int]], report: Report) -> Iterator[str]:
-    """The relative paths of the files under a folder, sorted; no folder is read twice, even if links loop."""
+    """The relative paths of the files under a folder, sorted. No folder is read twice, even if links form a loop."""
     here = os.path.join(folder, below)
     try:
         status = os.stat(here)
@@ -154,7 +153,7 @@ def _decode(data: bytes, place: Location, report: Report) -> str | None:
 
 
 def _definitions(node: Node, report: Report) -> Iterator[MapNode]:
-    """The definitions of a document: itself, or the members of its list."""
+    """The definitions of a document: the document itself, or the members of its list."""
     for item in node.items if isinstance(node, ListNode) else (node,):
         if isinstance(item, MapNode):
             yield item

@@ -1,9 +1,9 @@
-"""Turns the text of a YAML file into nodes that know where they stand.
+"""Turns the text of a YAML file into nodes that know their location.
 
 The rule: what a plain scalar means is decided here and not by PyYAML. `true`/`True`/`TRUE` and their like are
 booleans, `null`, `~` and nothing are null, `-?(0|[1-9][0-9]*)` are integers, numbers with a point are floats;
-every other word is text, so that `on`, `no`, `012`, `12:30:45` and `2026-01-01` stay what was written.
-Merge keys (`<<`) are refused: they hide which value is in force, and an alias does what they are good for.
+every other word is text, so that `on`, `no`, `012`, `12:30:45` and `2026-01-01` stay as they were written. Merge keys
+(`<<`) are refused: they hide which value is in force, and an alias can replace them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _CONSTANTS: dict[str, bool | float | None] = {
     ".nan": float("nan"),
 }
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
-# An exponent must carry its sign, as in every dump of PyYAML: there a plain `1.0e5` is text.
+# An exponent needs its sign, as in every dump of PyYAML, where a plain `1.0e5` is text.
 _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+][0-9]+)?")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HIDDEN = re.compile("[\x85\u2028\u2029\ufeff]")
@@ -55,12 +55,12 @@ _HIDDEN_NAMES = {
     "\ufeff": ("a byte order mark (U+FEFF) that is not at the start", r"\uFEFF"),
 }
 _MOST_TOLD = 20
-_MOST_DIGITS = 4000  # Python reads longer ones in a time that grows with their square
+_MOST_DIGITS = 4000  # Python parses longer ones in quadratic time
 _TAGS = {f"tag:yaml.org,2002:{name}": name for name in ("str", "int", "float", "bool", "null", "seq", "map")}
 
 
 def documents(source: Source, report: Report) -> tuple[list[Node], bool]:
-    """The documents of a file, and whether all of it could be read; what could not is in the report."""
+    """The documents of a file, and whether the whole file could be read. The report has what could not."""
     if not _is_plain_to_see(source, report):
         return [], False
     builder = _Builder(source, report)
@@ -76,9 +76,9 @@ def documents(source: Source, report: Report) -> tuple[list[Node], bool]:
 
 
 def _is_plain_to_see(source: Source, report: Report) -> bool:
-    """Whether the lines of the file are the same for YAML, for Python and in an editor; if not, report it.
+    """Whether the file has the same lines for YAML, for Python and in an editor. If not, report it.
 
-    YAML ends a line at U+0085, U+2028 and U+2029 as well, so that a comment of a script could hide code.
+    YAML also ends a line at U+0085, U+2028 and U+2029, so a comment in a script could hide code.
     """
     bad = _UNPRINTABLE.search(source.text)
     if bad is not None:
@@ -104,12 +104,12 @@ def _index(event: yaml.Event, *, end: bool = False) -> int:
 
 
 class _Stop(Exception):
-    """The rest of this file cannot be read; the report says why."""
+    """The rest of this file cannot be read. The report says why."""
 
 
 @dataclass(slots=True)
 class _Open:
-    """A list or mapping whose end has not come yet."""
+    """A list or mapping that is still open."""
 
     start: int
     anchor: str | None
@@ -221,7 +221,7 @@ class _Builder:
         return entries
 
     def _tag(self, tag: str | None, start: int, allowed: tuple[str, ...]) -> str | None:
-        """The standard type that a tag names; any other tag is an error and counts as none."""
+        """The standard type that a tag names. Any other tag is an error, and counts as no tag."""
         if tag is None or tag == "!":
             return None if tag is None else "str"
         name = _TAGS.get(tag)

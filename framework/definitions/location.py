@@ -1,7 +1,7 @@
 """Where something stands in a definition file.
 
-The rule: a location is what a person sees in an editor, so both numbers count from 1 and the column counts
-characters, not bytes.
+The rule: a location is what a person sees in an editor. Both numbers count from 1, and the column counts characters,
+not bytes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Location:
-    """A place in a file: the path as it is shown to the user, line and column from 1."""
+    """A place in a file: the path as the user sees it, and line and column from 1."""
 
     path: str
     line: int
@@ -22,7 +22,7 @@ class Location:
 
 
 def printable(path: str) -> str:
-    """A path on one line. The name of a file may hold a newline or control characters; they are written as escapes."""
+    """A path on one line. Newlines and control characters in a file name are written as escapes."""
     if path.isprintable():
         return path
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in path)

@@ -1,6 +1,6 @@
-"""What the expressions of a script are, as far as that is certain: built-in objects, classes, instances, coroutines.
+"""The meaning of a script's expressions, as far as it is certain: built-in objects, classes, instances, coroutines.
 
-The rule: a variable is what it is bound to, if it is bound once. Anything else is not known.
+The rule: a variable that is bound once is what it is bound to. Anything else is unknown.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _DEEPEST = 24
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What an expression is, as far as it is known."""
+    """The meaning of an expression, as far as it is known."""
 
     what: str  # a built-in object, `class`, `instance`, `coroutine`, or `method`: one that gives a coroutine
     shown: str
     atom: AtomDefinition | None = None
-    gives: Kind | None = None  # of a coroutine: its result, of a method: its coroutine
-    open: bool = False  # whether it may have more than is known: `self` of a child
+    gives: Kind | None = None  # the result of a coroutine, or the coroutine of a method
+    open: bool = False  # whether it may have unknown members: `self` may be a child
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Meaning:
         return made
 
     def kind(self, node: ast.expr) -> Kind | None:
-        """What an expression is; nothing where that is not certain."""
+        """The meaning of an expression, or None if it is not certain."""
         if node in self._kinds:
             return self._kinds[node]
         self._depth += 1
@@ -112,11 +112,11 @@ class Meaning:
         return replace(found, shown=name) if found is not None else None
 
     def is_parameter(self, name: str) -> bool:
-        """Whether a name is one that a routing script is called with."""
+        """Whether a name is a parameter of routing scripts."""
         return name in self.compiled.script.parameters and not self.bound[name]
 
     def is_builtin(self, node: ast.expr, name: str) -> bool:
-        """Whether an expression is this built-in object, by its own name or by another."""
+        """Whether an expression is this built-in object, by its own name or by another one."""
         if isinstance(node, ast.Name) and self.bound[node.id] == 1:  # another name for it
             node = self._values.get(node.id, node)
         return (
@@ -145,7 +145,7 @@ class Meaning:
         return made.gives if made is not None and made.what == "method" else None
 
     def signature(self, owner: Kind, name: str) -> Signature | None:
-        """What a method takes; nothing where there is none, or none that is known."""
+        """The parameters of a method, or None if the method is missing or unknown."""
         if owner.what in ("coroutine", "method"):
             return None
         if owner.atom is not None:

@@ -1,7 +1,7 @@
-"""A method of an ATOM class: one whole `def` or `async def`, and how a call goes on to other instances.
+"""A method of an ATOM class: one whole `def` or `async def`, and how a call propagates to other instances.
 
-The rule: a method means what it would mean in a class statement of Python. So `super()` finds the class that
-the method was written for, decorators and defaults are evaluated once, and no name of the class is seen bare.
+The rule: a method means what it would mean in a Python class statement. So `super()` finds the class that the method
+was written for, decorators and defaults are evaluated once, and the names of the class are not in scope.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _DESCRIPTORS = ("staticmethod", "classmethod", "property")
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A function of the class `owner`; `script` is the body of that class and defines it under `name`."""
+    """A function of the class `owner`. `script` is the body of that class and defines the function as `name`."""
 
     name: str
     owner: str
@@ -96,7 +96,7 @@ def parse_methods(node: MapNode, owner: str, reading: Reading) -> dict[MethodKin
 
 @dataclass(slots=True)
 class _MethodReader:
-    """Reads one method, reporting what is wrong with it."""
+    """Reads one method, and reports what is wrong with it."""
 
     node: MapNode
     owner: str

@@ -1,6 +1,6 @@
-"""A module: Python that the scripts share, seen as `context.NAME`.
+"""A module: Python code that the scripts share, available as `context.NAME`.
 
-The rule: a module's code sees what every script sees and runs once in a process.
+The rule: a module's code sees the names that every script sees. It runs once in a process.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The names that the scripts of definitions see without an import.
 
-The rule: this is the one list. The check refuses every other name, and the runtime binds exactly these.
+The rule: this is the only list. The check refuses every other name, and the runtime binds exactly these.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ RESPONSE_PARAMETERS: tuple[str, ...] = (*ROUTING_PARAMETERS, "response")
 
 
 class _Modules(Mapping[str, ModuleType]):
-    """Modules of the standard library, each imported when it is first asked for."""
+    """Modules of the standard library. Each is imported on first use."""
 
     _names = (
         "io",

@@ -1,7 +1,7 @@
-"""The values of a YAML file, each knowing where it stands.
+"""The values of a YAML file, each with its location.
 
-The rule: nodes are read through getters that take a value of another type for absent; by then the schema has
-reported it.
+The rule: nodes are read through getters that treat a value of the wrong type as absent. The schema has reported it by
+then.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ Value = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScalarNode:
-    """A single value: its `text`, and its `style`, a quote or block indicator or nothing for a plain one."""
+    """A single value: its `text`, and its `style`, which is a quote, a block indicator, or empty for a plain
+    scalar."""
 
     source: Source = field(repr=False)
     start: int
@@ -46,7 +47,7 @@ class ListNode:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapNode:
-    """A mapping. The getters take a value of another type for absent: the schema has reported it by then."""
+    """A mapping. The getters treat a value of the wrong type as absent: the schema has reported it by then."""
 
     source: Source = field(repr=False)
     start: int
@@ -59,7 +60,7 @@ class MapNode:
         return self.source.location(self.start)
 
     def get(self, key: str) -> Node | None:
-        """The node of a key; a null is the same as no key."""
+        """The node of a key. A null is the same as no key."""
         entry = self.entries.get(key)
         if entry is None or (isinstance(entry[1], ScalarNode) and entry[1].value is None):
             return None

@@ -1,7 +1,6 @@
-"""The other names of classes and fields: the aliases that scripts use, and what they were called before.
+"""The other names of classes and fields: the aliases that scripts use, and former names.
 
-The rule: they are looked at once a class has what it takes over from others, for they must differ from those
-names as well.
+The rule: they are checked once a class has its inherited members, because they must differ from those names too.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from .problem import Report, quoted
 
 @dataclass(frozen=True, slots=True)
 class OtherName:
-    """A second name of a field or class: the alias that it goes by, or the name that it had."""
+    """A second name of a field or class: its alias, or its former name."""
 
     of: str
     name: str
@@ -26,7 +25,7 @@ class OtherName:
 
 
 def check_other_names(atoms: Iterable[AtomDefinition], report: Report) -> None:
-    """Report each alias and each former name that is somebody else's too. The classes are whole."""
+    """Report each alias and each former name that something else has too. The classes are complete."""
     listed = tuple(atoms)
     former = [
         OtherName(atom.name, atom.renamed_from, atom.renamed_from_at or atom.location)
@@ -54,7 +53,7 @@ def _aliases(fields: Iterable[Field]) -> Iterable[OtherName]:
 
 
 def _check_aliases(aliases: list[OtherName], members: Mapping[str, Location], report: Report) -> None:
-    """An alias is a name as a field's is, and no other field's. Methods look at aliases themselves."""
+    """An alias is a name like that of a field, and no other field has it. Methods check aliases themselves."""
     seen: dict[str, OtherName] = {}
     for alias in aliases:
         name = alias.name
@@ -76,7 +75,7 @@ def _check_aliases(aliases: list[OtherName], members: Mapping[str, Location], re
 def _check_renamed(
     renamed: list[OtherName], names: Mapping[str, Location], what: str, report: Report
 ) -> None:
-    """The former name of a field or class is a name, nobody's any more, and that of one only."""
+    """A former name of a field or class is not in use any more, and only one field or class has had it."""
     seen: dict[str, OtherName] = {}
     for former in renamed:
         if not (former.name.isascii() and former.name.isidentifier()):

@@ -1,7 +1,7 @@
 """A user's mistake in the definitions, and the list of every code that one can carry.
 
-The rule: a mistake is a value. It is collected, all of them are shown at once, and nothing here raises or
-logs for it; only what keeps the check from running at all is an exception (`CannotRun`).
+The rule: a mistake is a value. All mistakes are collected and shown at once, and nothing here raises or logs. The
+only exception is for what keeps the check from running at all (`CannotRun`).
 """
 
 from __future__ import annotations
@@ -115,18 +115,18 @@ _ECHOES = frozenset(("wrong-type", "wrong-value", "missing-key", "not-a-mapping"
 _LONGEST = 60  # characters of a value that a message quotes
 _HEAD, _TAIL = 42, 15
 _MOST_LISTED = 12
-_LONGEST_WORD = 100  # a longer one is no misspelt name
+_LONGEST_WORD = 100  # a longer one is not a misspelt name
 _MOST_COMPARED = 2_000_000  # letters of words
 _ESCAPED = {10: "\\n", 13: "\\r", 9: "\\t", 0: "\\0"}
 
 
 class CannotRun(Exception):
-    """The check could not run at all; the message says why."""
+    """The check could not run at all. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake: where, how grave, which code, what is wrong, and perhaps what to do."""
+    """One mistake: its location, severity and code, what is wrong, and perhaps what to do."""
 
     location: Location
     severity: Severity
@@ -138,7 +138,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Report:
-    """Collects the problems of one run; the same problem is kept once."""
+    """Collects the problems of one run, each once."""
 
     _problems: dict[Problem, None] = field(default_factory=dict)
     _compared: int = 0
@@ -164,11 +164,11 @@ class Report:
         hint: str | None = None,
         related: tuple[Location, ...] = (),
     ) -> None:
-        """Add something that is worth a look and stops nothing."""
+        """Add a warning, which does not stop the start."""
         self._problems[Problem(location, "warning", code, message, hint, related)] = None
 
     def did_you_mean(self, word: str, known: Collection[str]) -> str | None:
-        """As the function of that name. In a run that has compared too many words there are no more hints."""
+        """Like the function of that name. A run that has compared too many words gives no more hints."""
         self._compared += len(known) * len(word)
         return did_you_mean(word, known) if self._compared <= _MOST_COMPARED else None
 
@@ -177,29 +177,30 @@ class Report:
         self._problems |= other._problems
 
     def errors(self) -> tuple[Problem, ...]:
-        """What was collected and stops the start."""
+        """The collected errors, which stop the start."""
         return tuple(problem for problem in self.problems() if problem.severity == "error")
 
     def problems(self) -> tuple[Problem, ...]:
-        """What was collected, in the order of path, line and column."""
+        """Everything collected, in the order of path, line and column."""
         echoed = {problem.location for problem in self._problems if problem.code in _CAUSES}
         told = (p for p in self._problems if p.code not in _ECHOES or p.location not in echoed)
         return tuple(sorted(told, key=lambda p: (p.location, p.severity, p.code, p.message)))
 
 
 def quoted(value: object) -> str:
-    """A value as a message quotes it: in backticks, on one line, and shortened in the middle."""
+    """A value as a message quotes it: in backticks, on one line, shortened in the middle."""
     text = value if isinstance(value, str) else clipped(repr(value))
     return f"`{clipped(text).translate(_ESCAPED)}`"
 
 
 def clipped(text: str) -> str:
-    """A text of at most one line's length: its middle is left out where it is longer."""
+    """A text of at most one line. The middle of a longer one is left out."""
     return text if len(text) <= _LONGEST else f"{text[:_HEAD]}...{text[-_TAIL:]}"
 
 
 def listed(values: Iterable[object]) -> str:
-    """Values as a message lists them: `a`, `b` or `c`; of many the first, and how many more there are."""
+    """Values as a message lists them: `a`, `b` or `c`. Of many, it lists the first ones and how many more there
+    are."""
     named = [*values]
     shown = [quoted(value) for value in named[:_MOST_LISTED]]
     if len(named) > len(shown):
@@ -208,7 +209,7 @@ def listed(values: Iterable[object]) -> str:
 
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The known word that was probably meant; a higher ``cutoff`` (0 to 1) asks for a closer one."""
+    """The known word that was probably meant. A higher ``cutoff`` (0 to 1) requires a closer one."""
     if len(word) > _LONGEST_WORD:
         return None
     matcher = difflib.SequenceMatcher()
@@ -228,7 +229,7 @@ def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | No
 
 
 def _may_be(length: int, letters: int, choice: str, cutoff: float) -> bool:
-    """Whether two words can be as close as that: a quick upper bound, from their lengths and letters."""
+    """Whether two words can be that close: a quick upper bound from their lengths and letters."""
     mine = len(choice)
     if not 0 < mine <= _LONGEST_WORD:
         return False
@@ -247,6 +248,6 @@ def _letters(word: str) -> int:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """The hint for a misspelt word, where there is one."""
-    found = nearest(word, known, cutoff=0.7)  # among all names that a script sees, something is always near
+    """The hint for a misspelt word, if there is one."""
+    found = nearest(word, known, cutoff=0.7)  # among all names that a script sees, one is always close
     return f"did you mean `{found}`?" if found else None

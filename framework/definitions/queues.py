@@ -1,7 +1,6 @@
-"""Which FIFOs the scripts fill and which they read, as far as their text says it.
+"""Which FIFOs the scripts fill and which they read, as far as their source says so.
 
-The rule: only constant names count, and only what is certain; a FIFO that is handed on in any way may be
-read.
+The rule: only constant names count, and only what is certain. A FIFO that is passed on in any way may be read.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _PUTS = frozenset(("put", "put_many"))
 
 @dataclass(slots=True)
 class Queues:
-    """What one script does with FIFOs; `known` is false where that cannot be followed."""
+    """What one script does with FIFOs. `known` is false if that cannot be determined."""
 
     puts: dict[str, ast.expr] = field(default_factory=dict)
     reads: dict[str, ast.expr] = field(default_factory=dict)
@@ -25,7 +24,7 @@ class Queues:
 
 
 def queues(tree: ast.AST) -> Queues:
-    """Look through a script."""
+    """Analyse a script."""
     found = Queues()
     nodes = walk(tree)
     if any(map(_binds_fifo, nodes)):

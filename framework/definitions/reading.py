@@ -1,6 +1,6 @@
-"""What the parsing of one run carries along: the report, the environment, and every script on the way.
+"""What the parsers of one run share: the report, the environment, and every script found.
 
-The rule: parsers report and go on. They leave out what they cannot read, so that one mistake hides no other.
+The rule: parsers report and go on. They leave out what they cannot read, so that one mistake does not hide another.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Reading:
     """Routes of which script or target could not be read, so that nothing is said of how they answer."""
 
     def label(self, node: MapNode, key: str, what: str) -> str | None:
-        """A name for people, or None. Logs and tables show it raw, so it must not end a line or steer a terminal."""
+        """A name for people, or None. Logs and tables show it raw, so it must not contain line breaks or control
+        characters."""
         name = node.text(key)
         if name is not None and (len(name) > MAX_NAME_LENGTH or not name.isprintable()):
             message = (
@@ -42,7 +43,7 @@ class Reading:
         return name
 
     def finite(self, node: MapNode, key: str, default: float) -> float:
-        """A key's number; one that is not finite is a mistake that a JSON Schema cannot tell."""
+        """The number of a key. An infinite one or NaN is a mistake that a JSON Schema cannot express."""
         value = node.number(key)
         if value is None:
             return default
@@ -62,7 +63,7 @@ class Reading:
         owner: str | None = None,
         rooted: bool = False,
     ) -> Script | None:
-        """Compile a script and keep it for the rules that look into all of them."""
+        """Compile a script, and keep it for the rules that check all scripts."""
         found = compile_script(
             scalar,
             name=name,

@@ -1,7 +1,7 @@
-"""What must hold of fields that refer to other classes: the class is there, and is stored where they are.
+"""The rules for fields that refer to other classes: the class exists, and is stored in the same place.
 
-The rule: a reference is kept as the value of one field of the other class, so that field must tell its
-instances apart: the identifier, `instance`, or one that is unique.
+The rule: a reference is stored as the value of one field of the other class. So that field must identify an instance:
+it is the identifier, `instance`, or a unique field.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _KEY_TYPES = ("string", "integer")
 
 
 def check_references(atoms: Iterable[AtomDefinition], report: Report) -> None:
-    """Report every reference that could not be kept. Classes that are missing are told of elsewhere."""
+    """Report every reference that could not be stored. Missing classes are reported elsewhere."""
     classes = {atom.name: atom for atom in atoms}
     for atom in classes.values():
         for reference in atom.references:
@@ -68,7 +68,7 @@ def _target_field(reference: Reference, name: str, target: AtomDefinition, repor
 
 
 def _keys(target: AtomDefinition) -> Iterator[Field]:
-    """The fields by which an instance can be referred to."""
+    """The fields by which a reference can identify an instance."""
     if target.identifier is not None:
         yield target.identifier
     for field in target.fields:

@@ -1,4 +1,4 @@
-"""Shows the outcome of a check: as text with the source line and a caret, as JSON, or as GitHub annotations.
+"""Renders the outcome of a check: as text with the source line and a caret, as JSON, or as GitHub annotations.
 
 The rule: a mistake's first line is `path:line:column: severity CODE: message` in every terminal and editor.
 """
@@ -21,7 +21,7 @@ _Problems = list[tuple[Problem, str]]
 
 
 def render(checked: Checked, format: Literal["text", "json", "github"], *, strict: bool = False) -> str:
-    """The outcome in a format, without a line break at its end; with `strict` warnings become errors."""
+    """The outcome in a format, without a final line break. With `strict`, warnings become errors."""
     problems: _Problems = [(problem, "error" if strict else problem.severity) for problem in checked.problems]
     if format == "json":
         return _json(checked, problems)
@@ -79,21 +79,21 @@ def _excerpt(location: Location, sources: dict[str, Source]) -> list[str]:
 def _width(character: str) -> int:
     """How many columns of a terminal a character takes."""
     if _is_hidden(character):
-        return 1  # the mark that stands for it
+        return 1  # the mark that replaces it
     if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Me", "Mn"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
 
 
 def _visible(text: str) -> str:
-    """Characters that would steer a terminal, or turn round the order of what is read, become a mark."""
+    """A mark replaces each character that would control a terminal or reverse the reading order."""
     if text.isprintable():
         return text
     return "".join("\ufffd" if _is_hidden(character) else character for character in text)
 
 
 def _is_hidden(character: str) -> bool:
-    """Whether nobody sees the character, and it is not one that joins the letters of a word."""
+    """Whether the character is invisible and does not join the letters of a word."""
     if character.isprintable() or character in _PLAIN:
         return False
     return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")

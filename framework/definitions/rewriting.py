@@ -1,6 +1,6 @@
-"""What the compiler adds to the syntax tree of a script, and takes away again when it has compiled it.
+"""What the compiler adds to the syntax tree of a script while it compiles it.
 
-The rule: whoever reads the tree afterwards finds it as the script was written.
+The rule: afterwards the tree is again as the script was written.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ NAMESPACE = "<namespace>"
 
 @contextmanager
 def returns_with_lines(tree: ast.Module | None) -> Iterator[None]:
-    """While it is compiled, each `return` of a script gives its line beside its value.
+    """During compilation, each `return` of a script returns its line beside its value.
 
-    Afterwards nobody could tell it: a `finally` and the end of a `with` run later.
+    The line cannot be found out afterwards: a `finally` and the end of a `with` run later.
     """
     returns = _returns(tree.body[0]) if tree is not None else []
     values = [node.value for node in returns]
@@ -42,7 +42,7 @@ def returns_with_lines(tree: ast.Module | None) -> Iterator[None]:
 
 @contextmanager
 def asking_for_root(tree: ast.Module | None) -> Iterator[None]:
-    """While it is compiled, a coroutine method begins by asking for its `__ROOT__`."""
+    """During compilation, a coroutine method begins by asking for its `__ROOT__`."""
     around = tree.body[0] if tree is not None else None
     method = around.body[0] if isinstance(around, ast.ClassDef) else None
     first = _first_argument(method) if isinstance(method, ast.AsyncFunctionDef) else None
@@ -86,7 +86,7 @@ def _returns(function: ast.AST) -> list[ast.Return]:
 
 
 def class_statement(name: str) -> ast.Module:
-    """`class NAME`, empty. So `super()` and private names mean in a method what they mean in Python."""
+    """`class NAME`, empty. It makes `super()` and private names mean in a method what they mean in Python."""
     whole = ast.parse("class _(metaclass=_): pass")
     statement = whole.body[0]
     assert isinstance(statement, ast.ClassDef)

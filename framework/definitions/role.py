@@ -1,7 +1,7 @@
-"""A role: which paths its accounts may call, and how.
+"""A role: which paths its accounts may call, and with which methods.
 
-The rule: a right is matched with `re.match` against the decoded path, so it must fit from the path's start. Its
-classes are those of ASCII: `\\d` matches 0 to 9, and no digit of another script.
+The rule: a right is matched with `re.match` against the decoded path, so it must match from the start of the path.
+Its classes are those of ASCII: `\\d` matches 0 to 9, and no digit of another script.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Authority:
     location: Location
 
 
-# A variable of a path template, which a regular expression takes for the text itself.
+# A variable of a path template, which a regular expression would match literally.
 _VARIABLE = re.compile(r"(?<!\\)\{([A-Za-z_]\w*)\}", re.ASCII)
 
 

@@ -1,7 +1,7 @@
 """A route: a path of the API, who may call it, the scripts that answer, and the target behind it.
 
-The rule: a path's variables are whole segments, `{name}`, so that of two templates it can always be said
-which is the more specific one.
+The rule: the variables of a path are whole segments, `{name}`. So one of two templates is always the more specific
+one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _VARIABLE = re.compile(r"\{([^{}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where requests are forwarded: the hosts in turn, and the path there (`None`: the same path)."""
+    """Where requests are forwarded: the hosts, which take turns, and the path there (`None`: the same path)."""
 
     path: str | None
     scheme: str | None
@@ -58,19 +58,19 @@ class RouteDefinition:
     connect_timeout: float = 60.0
     request_timeout: float = 60.0
     stream_timeout: float = 3600.0
-    max_body: int | None = None  # bytes; None: as the server has it
+    max_body: int | None = None  # bytes; None: the server's limit
     max_in_flight: int | None = None  # requests at the same time
     transaction: bool = False
     idempotency: bool = False
     idempotency_headers: tuple[str, ...] = ()  # in lower case
     validation: RequestSchemas | None = None
     atom: str | None = None  # the class whose generated endpoints answer
-    pass_headers: tuple[str, ...] = ()  # plain names of headers that pass although back ends believe them
+    pass_headers: tuple[str, ...] = ()  # plain names of headers that pass although back ends trust them
     inside: bool = False  # only calls from inside the process find it
 
     @property
     def file(self) -> str:
-        """The file that it stands in, by the path that tracebacks name."""
+        """Its file, by the path that tracebacks show."""
         script = self.request_script or self.response_script
         return self.location.path if script is None else script.code.co_filename
 
@@ -81,7 +81,7 @@ def variables(template: str) -> tuple[str, ...]:
 
 
 def shape(template: str) -> str:
-    """A template without the names of its variables: templates of one shape take the same paths."""
+    """A template without the names of its variables. Templates of the same shape match the same paths."""
     return _VARIABLE.sub("{}", template)
 
 
@@ -148,7 +148,7 @@ def _pass_headers(node: MapNode, report: Report) -> tuple[str, ...]:
 
 
 def _is_doubtful(node: MapNode, route: RouteDefinition) -> bool:
-    """Whether the script or the target is there, or was meant to be, and could not be read."""
+    """Whether there is a script or a target, or one that could not be read."""
     if node.get("request_forbidden_process") is not None and route.request_script is None:
         return True
     target = node.map("target")
@@ -212,7 +212,7 @@ def _check_path(proxy: MapNode, report: Report) -> None:
 
 
 def template_mistake(text: str) -> str | None:
-    """What is wrong with a path template, or nothing."""
+    """What is wrong with a path template, or None."""
     segments = text.split("/")[1:]
     for segment in segments:
         found = _VARIABLE.fullmatch(segment)
@@ -262,7 +262,7 @@ def _target(node: MapNode, known: tuple[str, ...], reading: Reading) -> Target |
 
 
 def _authority(scalar: ScalarNode, scheme: str | None, reading: Reading) -> str | None:
-    """The URL of a host, with the target's scheme where it has none of its own."""
+    """The URL of a host, with the scheme of the target if it has none."""
     text = expand(scalar, str(scalar.value), reading.environ, reading.report)
     if text is None:
         return None

@@ -1,7 +1,7 @@
-"""What must hold between the definitions of a folder: names once, paths once, classes that exist.
+"""The rules between the definitions of a folder: unique names, unique paths, classes that exist.
 
-The rule: a mistake is told where it is made, with the other place beside it, and never again as its own
-consequence: names that a broken file was to define count as defined.
+The rule: a mistake is reported where it was made, together with the other location. Its consequences are not
+reported: names that a broken file was going to define count as defined.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OF_MODEL = frozenset(("aiodb",))
 
 @dataclass(slots=True)
 class Rules:
-    """The rules over one folder. `broken` are names that files define which could not be read."""
+    """The rules over one folder. `broken` are the names that unreadable files define."""
 
     definitions: Definitions
     compiled: list[Compiled]
@@ -50,7 +50,7 @@ class Rules:
         self.modules = {module.name for module in self.definitions.modules} | {SETTINGS}
 
     def apply(self) -> None:
-        """Report everything that does not hold."""
+        """Report every violation."""
         self._once()
         self._paths()
         for atom in self.definitions.atoms:
@@ -63,7 +63,7 @@ class Rules:
                 self._answered(route)
         self._fifos()
 
-    # names that stand once
+    # unique names
 
     def _once(self) -> None:
         found = self.definitions
@@ -137,7 +137,7 @@ class Rules:
                 message = f"the class {quoted(atom.name)} extends itself"
                 self.report.error(atom.location, "extends-cycle", message)
 
-    # names that scripts see
+    # names in scripts
 
     def _names(self, compiled: Compiled) -> None:
         found = uses(compiled.script.code, compiled.script.owner)
@@ -198,7 +198,7 @@ class Rules:
             hint = self.report.did_you_mean(attribute, persistent | _OF_MODEL)
         self.report.error(location, "no-such-class", message, hint=hint)
 
-    # requests that are answered
+    # answers to requests
 
     def _answered(self, route: RouteDefinition) -> None:
         has_target = route.target is not None and bool(route.target.authorities)
@@ -223,7 +223,7 @@ class Rules:
             self.report.error(end, "idempotency-target", message, hint=hint)
 
     def _open_end(self, script: Script | None, route: RouteDefinition) -> Location | None:
-        """Where a request can end without an answer."""
+        """Report where a request can end without an answer."""
         if route.location in self.doubtful:
             return None
         if script is None:
@@ -238,7 +238,7 @@ class Rules:
             return False
         return any(_is_gateway(authority, self.host, self.port) for authority in target.authorities)
 
-    # FIFOs that are filled and read
+    # FIFOs that are filled but not read
 
     def _fifos(self) -> None:
         using = [compiled for compiled in self.compiled if "FIFO" in compiled.script.text]
@@ -274,7 +274,7 @@ class Rules:
 
 
 def _is_gateway(authority: str, host: str, port: int) -> bool:
-    """Whether a target's host is where the gateway listens."""
+    """Whether the host of a target is the gateway itself."""
     parts = urlsplit(authority)
     if (parts.port or (443 if parts.scheme == "https" else 80)) != port:
         return False

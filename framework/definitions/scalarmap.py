@@ -1,7 +1,7 @@
-"""Where each character of a YAML text stands in its file: through quotes, escapes, folds and indentation.
+"""Where each character of a YAML scalar stands in its file, through quotes, escapes, folds and indentation.
 
-The rule: what is worked out is compared with what the YAML parser read. Where the two do not agree every
-position becomes the start of the text, so that a place may be coarse but never wrong.
+The rule: the result is compared with what the YAML parser read. If the two differ, every position becomes the start
+of the scalar. So a location may be coarse, but it is never wrong.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _HEX = {"x": 2, "u": 4, "U": 8}
 
 
 class ScalarMap:
-    """Maps a line and column of a scalar's value to the file."""
+    """Maps a line and column of a scalar's value to a location in the file."""
 
     def __init__(self, scalar: ScalarNode) -> None:
         self.source: Source = scalar.source
@@ -55,13 +55,13 @@ class ScalarMap:
             )
 
     def begin(self, line: int, column: int) -> tuple[int, int]:
-        """The file's line and column of a character of the value; lines count from 1, columns from 0."""
+        """The line and column in the file of a character of the value. Lines count from 1, columns from 0."""
         if self._offsets:
             return self._literal_place(line, column)
         return self.source.place(self._begins[self._index(line, column)])
 
     def end(self, line: int, column: int) -> tuple[int, int]:
-        """The same for the position right after a character."""
+        """The same for the position immediately after a character."""
         if self._offsets:
             return self._literal_place(line, column)
         return self.source.place(self._ends[self._index(line, column)])
@@ -76,7 +76,7 @@ class ScalarMap:
 
 
 def _literal(scalar: ScalarNode, lines: list[str]) -> tuple[int, list[int]]:
-    """The file's line of a block's first line, and by how much each line is indented; nothing if in doubt."""
+    """The line in the file of a block's first line, and the indentation of each line, or None if in doubt."""
     source = scalar.source
     header = _PROPERTIES.match(source.text, scalar.start)
     first = source.place(header.end() if header else scalar.start)[0] + 1
@@ -91,7 +91,7 @@ def _literal(scalar: ScalarNode, lines: list[str]) -> tuple[int, list[int]]:
 
 @dataclass(slots=True)
 class _Decoder:
-    """Reads a plain or quoted scalar as YAML does, keeping where each character came from."""
+    """Reads a plain or quoted scalar as YAML does, and keeps the position of each character."""
 
     text: str
     position: int
@@ -119,7 +119,7 @@ class _Decoder:
         return "".join(value), [*begins, self.position], ends
 
     def _space(self) -> str:
-        """White space: kept inside a line, folded where a line ends in it."""
+        """White space: kept inside a line, folded at a line break."""
         start = self.position
         while self.position < self.stop and self.text[self.position] in " \t":
             self.position += 1
@@ -155,7 +155,7 @@ class _Decoder:
 
 
 def _decoded(scalar: ScalarNode) -> tuple[list[int], list[int]] | None:
-    """Begin and end in the file for each character of the value, or nothing if in doubt."""
+    """The start and end in the file of each character of the value, or None if in doubt."""
     if scalar.style in ("|", ">"):
         return None
     text = scalar.source.text

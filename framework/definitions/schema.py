@@ -1,7 +1,7 @@
-"""Checks a definition against the JSON Schema of its kind, the same schema that an editor completes from.
+"""Checks a definition against the JSON Schema of its kind, which editors use for completion as well.
 
-The rule: the schema decides, the words are ours. Each violation is told once, at the key that is unknown or
-at the value that is wrong.
+The rule: the schema decides, and the wording is ours. Each violation is reported once, at the unknown key or the
+wrong value.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def validate(kind: Kind, node: MapNode, report: Report) -> None:
 
 
 def _instance(node: Node, schema: Mapping[str, Any]) -> object:
-    """A node's value as the schema sees it: a known key without a value is the same as no key."""
+    """A node's value as the schema sees it. A known key without a value is the same as no key."""
     if isinstance(node, ListNode):
         items = schema.get("items", {})
         return [_instance(item, items) for item in node.items]
@@ -89,7 +89,7 @@ def tell(error: ValidationError, top: MapNode, report: Report) -> None:
 
 
 def descend(node: Node, path: Sequence[str | int]) -> Node:
-    """The node at a path below another one; the last that is there."""
+    """The node at a path below another one, or the last one on that path that exists."""
     for step in path:
         if isinstance(node, MapNode) and isinstance(step, str):
             node = node.entries[step][1]
@@ -99,7 +99,7 @@ def descend(node: Node, path: Sequence[str | int]) -> Node:
 
 
 class _Violation:
-    """One violation of a schema, and how it is put."""
+    """One violation of a schema, and its wording."""
 
     def __init__(self, error: ValidationError, top: MapNode, report: Report) -> None:
         self.error = error
@@ -205,7 +205,7 @@ class _Violation:
 
 
 def _type_hint(written: str) -> str | None:
-    """What a type of another language or database is called here."""
+    """The name here for a type of another language or database."""
     found = _REFERENCE.fullmatch(written)
     if found is not None:
         return f"write `{'array' if found[1] else ''}<AxisAtom.{found[2]}>`"

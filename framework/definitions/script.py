@@ -1,7 +1,7 @@
 """Compiles the Python of a definition so that all its positions are those of the YAML file.
 
-The rule: the text is never changed, its syntax tree is moved. So literals stay as they were written, while a
-syntax error, a traceback with its carets and a debugger show the file's own lines and columns.
+The rule: the text is never changed. Its syntax tree is moved instead. So literals stay as they were written, while
+syntax errors, tracebacks with carets, and debuggers show the lines and columns of the file.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Script:
     owner: str | None = None
 
     def function(self, globals: dict[str, Any]) -> Callable[..., Any]:
-        """Run the code in `globals`, and take out and return the function that it defines."""
+        """Run the code in `globals`, then remove and return the function that it defines."""
         exec(self.code, globals)  # noqa: S102 - definitions are trusted code
         return cast("Callable[..., Any]", globals.pop(self.name))
 
@@ -56,7 +56,7 @@ class Script:
         exec(self.code, globals)  # noqa: S102 - definitions are trusted code
 
     def members(self, globals: dict[str, Any]) -> dict[str, Any]:
-        """What the body of the `owner` binds; `__classcell__` is what `super()` finds its class by."""
+        """What the body of the `owner` binds. `super()` finds its class by `__classcell__`."""
         assert self.owner is not None
         bound: dict[str, Any] = {NAMESPACE: lambda name, bases, namespace: namespace}
         exec(self.code, globals, bound)  # noqa: S102 - definitions are trusted code
@@ -65,7 +65,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compiled:
-    """A script with its moved syntax tree, for the rules that look into it."""
+    """A script with its moved syntax tree, for the rules that analyse it."""
 
     script: Script
     tree: ast.Module
@@ -81,7 +81,7 @@ class Compiled:
         return around.body
 
     def location(self, node: ast.stmt | ast.expr | ast.excepthandler) -> Location:
-        """Where a node of the tree stands."""
+        """The location of a node of the tree."""
         return self.source.byte_location(node.lineno, node.col_offset)
 
 
@@ -97,7 +97,7 @@ def compile_script(
 ) -> Compiled | None:
     """Compile a script, as the body of an async function if it has parameters, or of the class `owner`.
 
-    A method of an instance is `rooted`: if it is a coroutine, it sees `__ROOT__`. `None` if it is not valid.
+    An instance method is `rooted`: if it is a coroutine, it sees `__ROOT__`. Returns `None` if the script is invalid.
     """
     if scalar.style == ">":
         hint = "write `|` instead of `>`"
@@ -109,14 +109,14 @@ def compile_script(
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """What keeps a text from being an expression, and where."""
+    """Why a text is not an expression, and where."""
 
     location: Location
     message: str
 
 
 def compile_expression(scalar: ScalarNode) -> tuple[CodeType, ast.Expression] | Malformed:
-    """Compile an expression with the file's positions, or say what is wrong with it."""
+    """Compile an expression with the positions of the file, or return what is wrong with it."""
     compiler = _Compiler(scalar, Report())
     try:
         with warnings.catch_warnings():
@@ -229,23 +229,23 @@ class _Compiler:
             column = len(self._lines[told - 1]) - len(self._lines[told - 1].lstrip())
         if error.msg.startswith("f-string") and sys.version_info < (3, 12):
             told, column = self._in_f_string(error, told)
-        if not any(line.strip() for line in self._lines[told - 1 :]):  # behind the end of the script
+        if not any(line.strip() for line in self._lines[told - 1 :]):  # beyond the end of the script
             told, column = self._last_line()
         line, column = self.map.begin(told, column)
         return Location(self.source.path, line, column + 1)
 
     def _last_line(self) -> tuple[int, int]:
-        """Where the last line that has text begins."""
+        """The start of the last line that has text."""
         number = max((n for n, line in enumerate(self._lines, 1) if line.strip()), default=1)
         text = self._lines[number - 1]
         return number, len(text) - len(text.lstrip())
 
     def _told_message(self, said: str) -> str:
-        """Python's words, with the lines of the file for those of the script."""
+        """Python's message, with the lines of the file instead of those of the script."""
         return _TOLD_LINE.sub(lambda found: f"{found[1]}{self.map.begin(int(found[2]), 0)[0]}", said)
 
     def _in_f_string(self, error: SyntaxError, line: int) -> tuple[int, int]:
-        """Up to Python 3.11 an f-string's expression is parsed apart: look for it in the script."""
+        """Up to Python 3.11, the expression of an f-string is parsed separately: find it in the script."""
         part = (error.text or "").strip().removeprefix("(").removesuffix(")")
         index = self.scalar.text.find(part) if part else -1
         if index < 0:
@@ -294,7 +294,7 @@ class _Compiler:
         return not found
 
     def _wrapped(self, tree: ast.Module, whole: ast.Module) -> ast.Module:
-        """The script as the body of the one statement of `whole`."""
+        """The script as the body of the only statement of `whole`."""
         line, column = self.map.begin(1, 0)
         offset = self.source.byte_column(line, column)
         for node in walk(whole):

@@ -1,8 +1,8 @@
 """Which names a script uses, and whether it can see them.
 
-The rule: the compiler knows the scopes, so its code is asked, not the text. A name is seen if it is a
-builtin, in scope for that kind of script, or bound at the top level or by `global` anywhere in the script.
-A script that can bind names in ways that cannot be seen (`import *`, `exec`, `globals`) is left alone.
+The rule: the compiler knows the scopes, so its code is examined, not the text. A name is visible if it is a builtin,
+in scope for that kind of script, or bound at the top level or by `global` anywhere in the script. A script that can
+bind names invisibly (`import *`, `exec`, `globals`) is not checked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STORES = _codes("STORE_GLOBAL", "DELETE_GLOBAL")
 _OWN_STORES = _codes("STORE_NAME", "DELETE_NAME")
 _STORE_NAME = _codes("STORE_NAME")
 _SKIPPED = _codes("CACHE", "EXTENDED_ARG")
-# Of these the lowest bit of the argument is a flag, and the rest the number of the name.
+# The lowest bit of their argument is a flag. The rest is the number of the name.
 _FLAGGED = _codes("LOAD_GLOBAL", *(("LOAD_ATTR",) if sys.version_info >= (3, 12) else ()))
 
 _Position = tuple[int | None, int | None, int | None, int | None]
@@ -50,7 +50,7 @@ PLAIN_BUILTINS = tuple(name for name in dir(builtins) if not name.startswith("_"
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A name that is looked up outside the functions, and the attribute that is taken of it.
+    """A name that is looked up outside the functions, and the attribute that is read from it.
 
     Lines count from 1, offsets are UTF-8 bytes from 0, as in the code.
     """
@@ -64,9 +64,9 @@ class Use:
 
 
 def uses(code: CodeType, owner: str | None = None) -> list[Use]:
-    """Every use of a name that the script does not bind itself, each place once.
+    """Every use of a name that the script does not bind itself, each location once.
 
-    Where the script is the body of the class `owner`, that name is not bound: no method sees it.
+    If the script is the body of the class `owner`, that name is not bound, because no method sees it.
     """
     scanned = _scan(code)
     bound = _bound(scanned) - {owner}
@@ -74,17 +74,17 @@ def uses(code: CodeType, owner: str | None = None) -> list[Use]:
 
 
 def unseen(code: CodeType, names: frozenset[str]) -> list[Use]:
-    """The uses of names that nobody can see."""
+    """The uses of names that are not visible."""
     return [use for use in uses(code) if use.name not in names and use.name not in _ALWAYS]
 
 
 def is_always_seen(name: str) -> bool:
-    """Whether every script sees a name: a builtin, or what Python itself puts beside them."""
+    """Whether every script sees a name: a builtin, or a name that Python itself adds."""
     return name in _ALWAYS
 
 
 def is_foreseeable(found: list[Use], tree: ast.AST) -> bool:
-    """Whether everything that a script binds can be seen in its text, given the names that it uses."""
+    """Whether the text shows everything that a script binds, given the names that it uses."""
     for node in walk(tree):
         if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
             return False
@@ -97,7 +97,8 @@ def variables_of(code: CodeType) -> set[str]:
 
 
 def guarded_lines(tree: ast.AST, *errors: str) -> set[int]:
-    """The lines that expect one of these errors, in `try` or in `with suppress(...)`: what is missing is meant there.
+    """The lines that expect one of these errors, in `try` or in `with suppress(...)`. A missing name is intended
+    there.
 
     A bare `except` expects a `BaseException`.
     """
@@ -116,7 +117,7 @@ def guarded_lines(tree: ast.AST, *errors: str) -> set[int]:
 
 
 def asked_lines(tree: ast.AST) -> set[int]:
-    """The lines of conditions that ask what there is: by `hasattr`, by `find_spec` or by `TYPE_CHECKING`."""
+    """The lines of conditions that test what exists, by `hasattr`, `find_spec` or `TYPE_CHECKING`."""
     lines: set[int] = set()
     for node in walk(tree):
         if isinstance(node, ast.If | ast.IfExp | ast.BoolOp):
@@ -152,7 +153,7 @@ def _scan(code: CodeType) -> list[tuple[CodeType, list[_Instruction]]]:
 
 
 def instructions(code: CodeType) -> Iterator[_Instruction]:
-    """What ``dis.get_instructions`` gives, but in a time that grows with the code and not with its square."""
+    """Like ``dis.get_instructions``, but in linear instead of quadratic time."""
     extended = 0
     for index, position in enumerate(code.co_positions()):
         operation, argument = code.co_code[2 * index], code.co_code[2 * index + 1] | extended

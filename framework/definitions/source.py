@@ -1,7 +1,7 @@
-"""The text of one file, and on which line and column each of its characters stands.
+"""The text of one file, with the line and column of each character.
 
-The rule: lines end at LF, CR LF or CR and nowhere else, as in an editor and in Python's own `linecache`; the
-further line breaks that YAML 1.1 knows (NEL, U+2028, U+2029) do not count.
+The rule: lines end at LF, CR LF or CR and nowhere else, as in an editor and in Python's `linecache`. The other line
+breaks of YAML 1.1 (NEL, U+2028, U+2029) do not count.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BREAK = re.compile(r"\r\n|\r|\n")
 class ByteColumns:
     """The columns of one line in characters and in UTF-8 bytes, both from 0.
 
-    The line is measured once: a line may hold as many nodes as characters, and each asks.
+    The line is measured once: it may hold as many nodes as characters, and each node asks.
     """
 
     __slots__ = ("_ends", "_length")
@@ -37,7 +37,7 @@ class ByteColumns:
         return self._ends[min(column, self._length) - 1]
 
     def of_byte(self, offset: int) -> int:
-        """The character that starts at a byte, or in which the byte lies."""
+        """The character that starts at a byte, or that contains it."""
         return bisect_right(self._ends, offset) if self._ends else offset
 
 
@@ -71,19 +71,20 @@ class Source:
         return Location(self.path, line, column + 1)
 
     def line(self, number: int) -> str:
-        """A line's text without its line break, and nothing for a line that does not exist."""
+        """The text of a line without its line break, empty for a line that does not exist."""
         first, end = self._bounds(number)
         return self.text[first:end].rstrip("\r\n")
 
     def _bounds(self, number: int) -> tuple[int, int]:
-        """Where a line starts and where the next one does; nothing for a line that does not exist."""
+        """The start of a line and of the next one, or an empty range for a line that does not exist."""
         if not 0 < number <= len(self.starts):
             return 0, 0
         end = self.starts[number] if number < len(self.starts) else len(self.text)
         return self.starts[number - 1], end
 
     def around(self, location: Location, longest: int) -> tuple[str, str]:
-        """What stands before a place in its line, and the line: of a longer one the part around the place."""
+        """The text before a location in its line, and the line. Of a long line, it is the part around the
+        location."""
         first, end = self._bounds(location.line)
         place = min(first + location.column - 1, end)
         if end - first > longest:

@@ -1,6 +1,6 @@
-"""What scripts need of the machine that they run on: modules to import, and variables of the environment.
+"""What scripts need from the machine that they run on: modules to import, and environment variables.
 
-The rule: each is a warning, since the check may run on another machine than the server. Nothing is imported.
+The rule: each is a warning, because the check may run on another machine than the server. Nothing is imported.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _GUARDS = ("ImportError", "ModuleNotFoundError", "AttributeError", "Exception", 
 
 
 def check_surroundings(compiled: Compiled, environ: Mapping[str, str], report: Report) -> None:
-    """Warn of modules that cannot be imported here, and of settings that are not set."""
+    """Warn about modules that cannot be imported here, and about settings that are not set."""
     guarded = guarded_lines(compiled.tree, *_GUARDS) | asked_lines(compiled.tree)
     for node in walk(compiled.tree):
         if isinstance(node, ast.Import | ast.ImportFrom) and node.lineno not in guarded:

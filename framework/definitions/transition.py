@@ -1,8 +1,8 @@
 """The states of a field: which method leads from which to which (`field_fsm`).
 
-The rule: a transition is one call of its `execution_method`. It may start in the states `pre_statuses`; while
-the method runs, the field has the `status_value`; it ends in `success_transition`, or in
-`failure_transition` if the method raises. Nothing else changes the field.
+The rule: a transition is one call of its `execution_method`. It may start in the states `pre_statuses`. While the
+method runs, the field has the `status_value`. It ends in `success_transition`, or in `failure_transition` if the
+method raises. Nothing else changes the field.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ STATE_TYPES = ("string", "integer", "boolean")
 class Transition:
     """One way from state to state, carried out by `method`.
 
-    `before` are the states from which it may start, nothing for all of them. `during` is the state while the
-    method runs, nothing for the one before. `success` and `failure` are those at the end; nothing leaves it as
-    it is while the method runs, and as it was before.
+    `before` are the states in which it may start, empty for all. `during` is the state while the method runs, None
+    for the one before. `success` and `failure` are the final states. None leaves the state as it is while the method
+    runs, and as it was before, respectively.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Transition:
     kind: str | None = None
 
     def starts_in(self, state: object) -> bool:
-        """Whether it may start in a state; `True` is not 1."""
+        """Whether it may start in a state. `True` is not 1."""
         return self.before is None or any(type(one) is type(state) and one == state for one in self.before)
 
 
@@ -53,7 +53,7 @@ def parse_transitions(
     stored: bool,
     report: Report,
 ) -> tuple[Transition, ...]:
-    """The transitions that a field's mapping names; `accept` refuses what the field cannot be."""
+    """The transitions that a field's mapping names. `accept` refuses invalid values of the field."""
     fsm = node.map("field_fsm")
     if fsm is None or not fsm.entries:
         return ()
@@ -120,7 +120,7 @@ Places = set[Location]
 
 
 class Stateful(Protocol):
-    """What is looked at of a class: a definition of `atom`, which this module cannot import."""
+    """The parts of a class that matter here: a definition of `atom`, which this module cannot import."""
 
     @property
     def name(self) -> str: ...
@@ -131,9 +131,9 @@ class Stateful(Protocol):
 
 
 def check_transitions(of: Stateful, report: Report, told: Places) -> None:
-    """Report transitions that no method of a class carries out, or that one carries out with others.
+    """Report transitions that no method of a class carries out, or that share a method with others.
 
-    `told` are the places of which something was said before: of a parent, whose field a child takes over.
+    `told` are the locations that were reported before, for a parent whose field a child inherits.
     """
     for location, message, hint in _mistakes(of):
         if location not in told:

@@ -1,7 +1,7 @@
 """Walks through Python's syntax trees.
 
-The one rule: **a walk costs as little as it can.** A file of 1 MiB has half a million nodes, and is walked through
-many times: ``ast.walk`` needs several times as long, half of it for the contexts of names and attributes.
+The one rule: **a walk costs as little as possible.** A file of 1 MiB has half a million nodes and is walked many
+times. ``ast.walk`` takes several times as long, half of it for the contexts of names and attributes.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ _FIELDS: dict[type[ast.AST], tuple[str, ...]] = {
 
 
 def walk(tree: ast.AST) -> list[ast.AST]:
-    """The nodes of a tree, itself the first, in the order of ``ast.walk``: without the contexts (``ast.Load``)."""
+    """The nodes of a tree, beginning with itself, in the order of ``ast.walk``, without the contexts
+    (``ast.Load``)."""
     nodes = [tree]
-    for node in nodes:  # grows meanwhile
+    for node in nodes:  # it grows during the loop
         for name in _FIELDS[type(node)]:
             value = getattr(node, name, None)
             if isinstance(value, ast.AST):

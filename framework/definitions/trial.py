@@ -1,8 +1,8 @@
-"""Tries the expression of a default once, bounded in time and memory.
+"""Evaluates the expression of a default once, bounded in time and memory.
 
-The rule: only what calls nothing but Python's own and the modules in scope is tried, and nothing that reads, writes,
-waits or starts something. What is plainly cheap is evaluated here; anything else in a process of its own, which the
-system ends when it takes too much.
+The rule: an expression is tried only if it calls nothing but Python's builtins and the modules in scope, and nothing
+that reads, writes, waits or starts something. A plainly cheap one is evaluated here, any other in a separate process,
+which the system ends when it uses too much.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ _SMALL = 10**9
 
 
 class Failed(Exception):
-    """Why an expression has no value, as a message goes on after the name of the default."""
+    """Why an expression has no value. A message continues with it after the name of the default."""
 
 
 def can_be_tried(tree: ast.Expression) -> bool:
-    """Whether an expression needs nothing of the runtime, and touches nothing outside itself."""
+    """Whether an expression does not need the runtime and has no side effects."""
     bound = {node.id for node in walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     bound |= {node.arg for node in walk(tree) if isinstance(node, ast.arg)}
     for node in walk(tree):
@@ -100,7 +100,7 @@ def _is_harmless(name: str) -> bool:
 
 
 def _module(node: ast.expr) -> object:
-    """The module that an expression stands for; None for anything else."""
+    """The module that an expression stands for, or None."""
     if isinstance(node, ast.Name):
         return MODULES[node.id] if node.id in MODULES and node.id not in _UNTRIED else None
     if isinstance(node, ast.Attribute):
@@ -111,7 +111,7 @@ def _module(node: ast.expr) -> object:
 
 
 def _is_cheap(tree: ast.Expression) -> bool:
-    """Whether an expression takes next to no time whatever its values are."""
+    """Whether an expression takes almost no time, whatever its values are."""
     for count, node in enumerate(walk(tree)):
         if count > _MOST_NODES:
             return False
@@ -170,7 +170,7 @@ for line in sys.stdin:
 
 
 class _Values(pickle.Unpickler):
-    """Takes nothing but plain values and points in time out of the other process."""
+    """Unpickles only plain values and points in time from the other process."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module in ("datetime", "uuid", "decimal", "ipaddress", "collections"):
@@ -186,7 +186,7 @@ class Trials:
     _took: float = field(default=0.0)
 
     def value(self, text: str, tree: ast.Expression, code: Any) -> object:
-        """The value of an expression that can be tried. Raises `Failed`; `TimeoutError` if there is no time left."""
+        """The value of an expression that can be tried. Raises `Failed`, or `TimeoutError` if no time is left."""
         names = {node.id for node in walk(tree) if isinstance(node, ast.Name)}
         if _is_cheap(tree):
             scope: dict[str, Any] = {name: name for name in METHODS}
@@ -201,7 +201,9 @@ class Trials:
         try:
             return self._outside(text, sorted(names & set(MODULES)))
         finally:
-            self._took += min(time.monotonic() - started, SECONDS)  # on a busy machine it waits for its turn
+            self._took += min(
+                time.monotonic() - started, SECONDS
+            )  # on a busy machine it has to wait for the processor
 
     def close(self) -> None:
         """End the other process."""
@@ -230,7 +232,7 @@ class Trials:
         return type(str(found), (), {})() if kind == "opaque" else found
 
     def _ask(self, child: subprocess.Popen[bytes], line: bytes) -> bytes:
-        """The answer of the other process: without a line break when it ended, or took too long."""
+        """The answer of the other process. It lacks the line break if the process ended or took too long."""
         assert child.stdin is not None
         assert child.stdout is not None
         try:

@@ -1,7 +1,7 @@
-"""How scripts use the built-in objects and classes: members and arguments that exist, coroutines that are awaited.
+"""How scripts use built-in objects and classes: members and arguments exist, and coroutines are awaited.
 
 The rule: no false alarm. Only what is certain counts: a name that nothing in the script binds, a variable that is
-bound once, a call without `*`. A coroutine that is handed on may be awaited there.
+bound once, a call without `*`. A coroutine that is passed on may be awaited elsewhere.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _BODILY = frozenset(("json", "text", "form", "data", "args", "params", "query_pa
 def check_usage(
     compiled: Compiled, classes: Mapping[str, AtomDefinition], report: Report, *, routing: bool
 ) -> None:
-    """Report what a script does with built-in objects and classes that cannot work."""
+    """Report uses of built-in objects and classes that cannot work."""
     _Usage(compiled, classes, report, routing).check()
 
 
@@ -120,7 +120,7 @@ class _Usage:
             )
 
     def _awaits(self, node: ast.Await) -> None:
-        """Report an `await` of what is no coroutine."""
+        """Report an `await` of something that is not a coroutine."""
         found = self.meaning.kind(node.value)
         if found is not None and found.what == "FIFO":
             what, hint = f"{quoted(found.shown)} cannot be awaited", "write `async with ... as item`"
@@ -173,7 +173,7 @@ class _Usage:
         )
 
     def _of_module(self, node: ast.Attribute) -> None:
-        """Report what a module in scope has not, unless the script asks what there is."""
+        """Report members that a module in scope lacks, unless the script tests for them."""
         name = node.value.id if isinstance(node.value, ast.Name) else ""
         if name not in _WHOLE_MODULES or self.meaning.bound[name] or node.lineno in self._guarded:
             return

@@ -1,7 +1,7 @@
-"""What a route asks of a request: JSON Schemas (draft 2020-12) for its body, parameters, headers and variables.
+"""What a route requires of a request: JSON Schemas (draft 2020-12) for body, parameters, headers and variables.
 
-The rule: a schema is looked at once, at check, and never fetches anything: it may refer only to itself. What
-JSON Schema would pass over in silence, such as a misspelt keyword or an unknown format, is told.
+The rule: a schema is examined once, by the check. It may refer only to itself, so nothing is ever fetched. Whatever
+JSON Schema would silently ignore, such as a misspelt keyword or an unknown format, is reported.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ _BACKTRACK_LIMIT = 100_000
 
 @dataclass(frozen=True, slots=True)
 class RequestSchemas:
-    """The schemas of a route, None where it has none. The names of headers are in lower case."""
+    """The schemas of a route, or None. The names of headers are in lower case."""
 
     body: Schema | None = None
     parameters: Schema | None = None
@@ -104,7 +104,7 @@ class RequestSchemas:
 
 
 def compiled(schema: Schema) -> Validator:
-    """The validator of a schema that the check has passed. Fetches nothing; asserts formats."""
+    """The validator of a schema that the check has accepted. It fetches nothing and enforces formats."""
     from jsonschema_rs import Draft202012Validator, FancyRegexOptions
 
     return Draft202012Validator(
@@ -112,7 +112,7 @@ def compiled(schema: Schema) -> Validator:
         validate_formats=True,
         ignore_unknown_formats=False,
         offline=True,
-        mask="the value",  # no message ever repeats what a client has sent
+        mask="the value",  # a message never repeats what a client has sent
         pattern_options=FancyRegexOptions(backtrack_limit=_BACKTRACK_LIMIT),
     )
 
@@ -133,7 +133,7 @@ def parse_validation(
 
 
 def _schema(node: MapNode, key: str, report: Report) -> Schema | None:
-    """The schema under a key, every mistake in it reported; None where there is none that can be used."""
+    """The schema under a key, or None if there is no usable one. Every mistake in it is reported."""
     found = node.map(key)
     if found is None:
         return None
@@ -141,7 +141,7 @@ def _schema(node: MapNode, key: str, report: Report) -> Schema | None:
 
 
 def checked_schema(found: MapNode, report: Report) -> Schema | None:
-    """The JSON Schema of a mapping, every mistake in it reported; None where there is none that can be used."""
+    """The JSON Schema of a mapping, or None if it is not usable. Every mistake in it is reported."""
     schema = plain(found)
     assert isinstance(schema, dict)
     own = Report()
@@ -162,12 +162,12 @@ def checked_schema(found: MapNode, report: Report) -> Schema | None:
 
 
 def _check_form(node: MapNode, schema: Schema, report: Report) -> None:
-    """Report what the schema of schemas does not allow."""
+    """Report what the meta-schema does not allow."""
     from jsonschema import Draft202012Validator
 
     named = [item for part in _schemas(node) for item in part.items("required")]
     if _report_no_text(named, report):
-        return  # the library compares every two of them
+        return  # the library compares each pair
     for error in Draft202012Validator(Draft202012Validator.META_SCHEMA).iter_errors(schema):
         if error.validator == "anyOf":  # of `type` alone: one name or a list of them
             place = descend(node, list(error.absolute_path))
@@ -180,7 +180,7 @@ def _check_form(node: MapNode, schema: Schema, report: Report) -> None:
 
 
 def _report_no_text(named: Iterable[Node], report: Report) -> bool:
-    """Report what is no text among names that must be there; whether there was any."""
+    """Report names in `required` that are not text. Return whether there was any."""
     wrong = [item for item in named if not (isinstance(item, ScalarNode) and isinstance(item.value, str))]
     for item in wrong:
         message = f"a name in `required` must be text, not {quoted(plain(item))}"
@@ -209,7 +209,7 @@ def _schemas(node: Node) -> Iterator[MapNode]:
 
 
 def _check_words(node: MapNode, report: Report) -> None:
-    """Report the words of this one schema that mean nothing, or not what was meant."""
+    """Report keywords of this schema that have no effect, or an unintended one."""
     for key in node.entries:
         if key not in _KEYWORDS and not key.startswith("x-"):
             meant = None if key in _OF_OTHERS else did_you_mean(key, _KEYWORDS)
@@ -230,7 +230,7 @@ def _check_words(node: MapNode, report: Report) -> None:
 
 
 def _check_patterns(node: MapNode, report: Report) -> None:
-    """Report what is no regular expression."""
+    """Report invalid regular expressions."""
     patterns = node.map("patternProperties")
     found = [(key, patterns.key_location(key)) for key in patterns.entries] if patterns else []
     text = node.text("pattern")
@@ -246,9 +246,9 @@ def _check_patterns(node: MapNode, report: Report) -> None:
 def _check_references(
     node: MapNode, whole: Schema, names: Collection[str], there: Collection[str], report: Report
 ) -> None:
-    """Report what refers out of the schema, or to nothing in it.
+    """Report references that leave the schema, or that lead to nothing in it.
 
-    ``names`` are its anchors, and ``there`` is what is probably meant.
+    ``names`` are its anchors, and ``there`` is what was probably meant.
     """
     for key in ("$ref", "$dynamicRef"):
         reference = node.text(key)
@@ -265,7 +265,7 @@ def _check_references(
 
 
 def resolve(schema: Any, reference: str) -> Any:
-    """What a reference ``#/...`` stands for in this schema; None where it is not there, or of another form."""
+    """The target of a reference ``#/...`` in this schema, or None if it is missing or of another form."""
     if not reference.startswith("#/"):
         return None
     for step in reference[2:].split("/"):
@@ -280,7 +280,7 @@ def resolve(schema: Any, reference: str) -> Any:
 
 
 def _try(node: MapNode, schema: Schema, report: Report) -> None:
-    """Compile it as a start does: what is left are numbers and sizes beyond all bounds."""
+    """Compile it as a start does. This finds numbers and sizes beyond all bounds."""
     from jsonschema_rs import ValidationError
 
     try:
@@ -293,7 +293,7 @@ def _try(node: MapNode, schema: Schema, report: Report) -> None:
 
 
 def _check_names(node: MapNode, variables: tuple[str, ...], report: Report) -> None:
-    """Report names that no variable of the path has: such a value is never there."""
+    """Report names that are not variables of the path, because such a value never exists."""
     schema = node.map("resources")
     properties = schema.map("properties") if schema else None
     named = [(key, properties.key_location(key)) for key in properties.entries] if properties else []
@@ -305,7 +305,7 @@ def _check_names(node: MapNode, variables: tuple[str, ...], report: Report) -> N
 
 
 def _in_lower_case(schema: Any) -> Any:
-    """A schema of headers with their names in lower case, as they are compared."""
+    """A schema of headers with names in lower case, since they are compared in lower case."""
     if isinstance(schema, list):
         return [_in_lower_case(item) for item in schema]
     if not isinstance(schema, dict):

@@ -1,8 +1,8 @@
-"""What a value of a field's type may be, checked at every save of every request.
+"""The valid values of each field type. They are checked at every save of every request.
 
-The rule: a value comes back from the database as it went in, or it is refused here; nothing is altered in
-silence. The exceptions are representations of the same value: a `number` is always a float and 0.0 has no sign,
-a DateTime is in UTC, a tuple inside JSON is a list, and subclasses of str and int become plain.
+The rule: a value comes back from the database as it went in, or it is refused here. Nothing is changed silently. The
+exceptions are other representations of the same value: a `number` is always a float and 0.0 has no sign, a DateTime
+is in UTC, a tuple inside JSON is a list, and subclasses of str and int become plain.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RFC_3339 = re.compile(
 
 
 class FieldError(ValueError):
-    """A value that a field does not take: `rule` says which rule it breaks."""
+    """A value that a field does not accept. `rule` says which rule it breaks."""
 
     def __init__(self, rule: str, message: str) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ def accept_string(value: object) -> object:
 
 
 def accept_integer(value: object) -> object:
-    """A whole number of 64 bits; a bool is none."""
+    """A 64-bit integer. A bool is not one."""
     if type(value) is not int:
         if not isinstance(value, int) or isinstance(value, bool):
             raise FieldError("type", f"must be a whole number, not {kind(value)}")
@@ -57,7 +57,7 @@ def accept_integer(value: object) -> object:
 
 
 def accept_number(value: object) -> object:
-    """A finite float, or a whole number that a float can carry, which becomes one."""
+    """A finite float, or an integer that a float can represent, which becomes one."""
     if type(value) is not float:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise FieldError("type", f"must be a number, not {kind(value)}")
@@ -83,7 +83,7 @@ def accept_boolean(value: object) -> object:
 
 
 def accept_datetime(value: object) -> object:
-    """A datetime with its offset, or RFC 3339 text of one (its section 5.6); it comes out in UTC."""
+    """A datetime with an offset, or its RFC 3339 text (section 5.6). The result is in UTC."""
     if isinstance(value, str):
         value = _parsed_datetime(value)
     if not isinstance(value, dt.datetime):
@@ -101,7 +101,7 @@ def accept_datetime(value: object) -> object:
 
 
 def _parsed_datetime(text: str) -> dt.datetime:
-    """The point in time that a text of RFC 3339 says. One without an offset comes out without one."""
+    """The datetime of an RFC 3339 text. Without an offset in the text, the result has none."""
     found = _RFC_3339.fullmatch(text)
     if found is None:
         message = f"must be RFC 3339 text such as `2026-01-31T12:00:00+00:00`, not {clipped(repr(text))}"
@@ -117,7 +117,7 @@ def _parsed_datetime(text: str) -> dt.datetime:
             if int(minutes) > 59:
                 raise ValueError("an offset has at most 59 minutes beside its hours")
             away = dt.timedelta(hours=int(hours), minutes=int(minutes))
-            zone = dt.timezone(-away if sign == "-" else away)  # it refuses a day and more
+            zone = dt.timezone(-away if sign == "-" else away)  # it refuses a whole day or more
         year, month, day, hour, minute, second = map(int, parts)
         microsecond = int((fraction or "")[:6].ljust(6, "0"))
         return dt.datetime(year, month, day, hour, minute, second, microsecond, zone)
@@ -126,14 +126,14 @@ def _parsed_datetime(text: str) -> dt.datetime:
 
 
 def accept_object(value: object) -> object:
-    """A mapping of text to JSON values; a mapping of another class than dict comes out as a dict."""
+    """A mapping of strings to JSON values. A mapping of another class becomes a dict."""
     if not isinstance(value, dict | Mapping):
         raise FieldError("type", f"must be a mapping, not {kind(value)}")
     return _json(value)
 
 
 def accept_array(value: object) -> object:
-    """A list of JSON values; a tuple comes out as a list."""
+    """A list of JSON values. A tuple becomes a list."""
     if not isinstance(value, list | tuple):
         raise FieldError("type", f"must be a list, not {kind(value)}")
     return _json(value)
@@ -150,7 +150,7 @@ def accept_objects(value: object) -> object:
 
 
 def accept_anything(value: object) -> object:
-    """An instance of another class: the ATOM layer knows which."""
+    """An instance of another class. The ATOM layer knows which."""
     return value
 
 
@@ -177,7 +177,7 @@ ACCEPT: Mapping[str, Accept] = {
 
 
 def kind(value: object) -> str:
-    """What a value is, in the words of a message."""
+    """The type of a value, in the words of a message."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -200,7 +200,7 @@ def _refuse_surrogates(text: str) -> None:
 
 
 class _Inside(Exception):
-    """What is wrong deep inside a value; each level on the way out puts its step before the path."""
+    """A mistake deep inside a value. Each level on the way out adds its step to the front of the path."""
 
     def __init__(self, rule: str, message: str) -> None:
         self.rule = rule
@@ -209,7 +209,7 @@ class _Inside(Exception):
 
 
 def _json(value: object) -> object:
-    """The value if it is plain JSON already, else a plain copy. Raises `FieldError` with the path."""
+    """The value if it is already plain JSON, otherwise a plain copy. Raises `FieldError` with the path."""
     try:
         return rebuilt(value) if _inspect(value, 0) else value
     except _Inside as inside:
@@ -246,7 +246,7 @@ def _inspect(value: object, depth: int) -> bool:
 
 
 def _pairs(value: Mapping[Any, object]) -> Iterable[tuple[Any, object]]:
-    """Keys and values. Those of a dict by dict's own method: in a subclass `items` may be a key's value."""
+    """Keys and values. For a dict, the method of dict is called: in a subclass, `items` may be the value of a key."""
     return dict.items(value) if isinstance(value, dict) else value.items()
 
 
@@ -297,7 +297,7 @@ def _unwrapped(value: str | int | float) -> str | int | float:
 
 
 def rebuilt(value: object) -> object:
-    """A copy of a JSON value of nothing but dicts, lists and plain scalars."""
+    """A copy of a JSON value that consists of dicts, lists and plain scalars."""
     if isinstance(value, Mapping):
         return {key: rebuilt(item) for key, item in _pairs(value)}
     if isinstance(value, list | tuple):
@@ -308,7 +308,7 @@ def rebuilt(value: object) -> object:
 
 
 def _refuse_endless(value: int) -> None:
-    """An integer that Python would not write as text cannot become JSON."""
+    """An integer that Python refuses to convert to text cannot become JSON."""
     limit = sys.get_int_max_str_digits()
     if limit and value.bit_length() > limit * 3.3219 and abs(value) >= 10**limit:
         raise _Inside("range", f"must not have more than {limit} digits")

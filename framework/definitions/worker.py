@@ -20,7 +20,7 @@ from .script import Compiled, Script
 
 @dataclass(frozen=True, slots=True)
 class WorkerDefinition:
-    """A worker; `function` is the name that the script's top level gives its coroutine function."""
+    """A worker. `function` is the name of the coroutine function at the top level of the script."""
 
     name: str
     location: Location
@@ -93,7 +93,7 @@ def _function(compiled: Compiled, scalar: ScalarNode, reading: Reading) -> str |
 
 
 def _top_level(body: list[ast.stmt]) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """The functions that the top level defines, also inside `if`, `try` and `with`."""
+    """The functions that the top level defines, including those inside `if`, `try` and `with`."""
     found: list[ast.FunctionDef | ast.AsyncFunctionDef] = []
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

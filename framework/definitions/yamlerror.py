@@ -1,7 +1,7 @@
-"""Words for what is not YAML.
+"""Messages for text that is not YAML.
 
-The rule: the C parser reads, and only when it fails the pure one reads again, because it says better what is
-wrong; the commonest mistakes are put into plain English with what to do about them.
+The rule: the C parser reads the file. Only when it fails, the pure Python parser reads it again, because it reports
+better what is wrong. The most common mistakes are explained in plain English, with what to do about them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from .problem import Report
 from .source import Source
 
 _MAX_WORDED = 256 * 1024
-_MAX_OPENED = 1000  # brackets: the pure parser looks at all that are open again for each token
+_MAX_OPENED = 1000  # brackets: the pure parser examines all open ones for each token
 _TOO_DEEP = "exceeded maximum nesting depth"
 
 
 def _worded(source: Source, error: yaml.YAMLError) -> yaml.YAMLError:
-    """The same mistake in the words of the pure parser, which says more; a long file is not read again."""
+    """The same mistake in the words of the pure parser, which says more. A long file is not read again."""
     opened = source.text.count("[") + source.text.count("{")
     if len(source.text) <= _MAX_WORDED and opened <= _MAX_OPENED:
         try:
@@ -72,7 +72,7 @@ _PLAINER = (
 
 
 def _visible(source: Source, index: int) -> int:
-    """The end of the last line that has text, for what is missing at the end of the file."""
+    """The end of the last line that has text. Something is missing there."""
     return index if index < len(source.text) else len(source.text.rstrip())
 
 
@@ -83,7 +83,7 @@ _KEY = re.compile(
 
 
 def _ended_block(source: Source, error: yaml.YAMLError, report: Report) -> bool:
-    """Whether a line inside a script or text ended it by standing too far left; if so, report that line."""
+    """Whether a line inside a script or text ended it because it stands too far left. If so, report that line."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is None:
         return False
