@@ -5,8 +5,8 @@
     order = await atom.OrderEntry.load(order.orderId)
     await order.save(status="done")                 # writes the fields that differ from what was loaded
 
-The one rule: **a value that a field does not accept is refused where it is given**, at construction, on
-assignment and on ``save(**updates)``, with nothing half done.
+The one rule: **a value that a field does not accept is refused where it is given**, at construction, on assignment
+and by ``save(**updates)``. Nothing is left half done.
 """
 
 from framework.atom.instance import Atom

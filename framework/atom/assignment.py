@@ -1,4 +1,4 @@
-"""What a field takes: at construction, by assignment, and by ``save(**updates)``."""
+"""How fields get their values: at construction, by assignment, and by ``save(**updates)``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from framework.errors import ValidationError
 
 
 def fill(atom: State, fields: Mapping[str, Any]) -> None:
-    """Give a new instance its values: those that are given, else the defaults."""
+    """Give a new instance its values: the given ones, and otherwise the defaults."""
     model, values = atom._model, atom.__dict__
     for name, field in model.fields.items():
         if name in fields:
@@ -30,7 +30,7 @@ def fill(atom: State, fields: Mapping[str, Any]) -> None:
 
 
 def accepted(atom: State, name: str, value: Any) -> Any:
-    """The value as the field keeps it. ``ValidationError`` for one that it refuses, or that must not change."""
+    """The value as the field stores it. Raises ``ValidationError`` if the field refuses it or must not change."""
     model, before = atom._model, atom.__dict__.get(name)
     field = model.fields.get(name)
     if field is not None:

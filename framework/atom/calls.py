@@ -1,6 +1,6 @@
-"""Calls of methods that are under way, so that a call of the same method by ``super()`` is a plain one.
+"""Calls of methods in progress, so that a call of the same method by ``super()`` is a plain call.
 
-The rule: a call belongs to the task that makes it and to those that are started in it, as long as it runs.
+The rule: a call belongs to the task that makes it, and to the tasks that are started in it, as long as it runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class _Call:
 
 
 class Calls:
-    """The calls of one kind. Made once, where that kind is."""
+    """The calls of one kind. Each kind makes it once."""
 
     def __init__(self, kind: str) -> None:
         self._calls: ContextVar[tuple[_Call, ...]] = ContextVar(kind, default=())
@@ -32,7 +32,7 @@ class Calls:
 
     @contextmanager
     def entered(self, atom: State, name: str) -> Iterator[None]:
-        """A block that is such a call."""
+        """A context manager for the duration of such a call."""
         call = _Call(atom, name)
         token = self._calls.set((*self._calls.get(), call))
         try:

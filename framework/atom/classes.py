@@ -1,7 +1,7 @@
 """The classes and tables of a folder by name: what scripts see as ``atom`` and ``model``.
 
-The classes are real ones: a class that extends another is its Python subclass. Their methods are defined by
-``define_methods``, at the start and not before, since decorators and defaults run code of the definitions.
+The classes are real: a class that extends another one is its Python subclass. ``define_methods`` defines their
+methods at the start and not earlier, because decorators and defaults run code of the definitions.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Atoms:
         return [table for model in models for table in (model.record, *model.links())]
 
     def define_methods(self, scope: Mapping[str, Any]) -> None:
-        """Give each class the methods that it has of its own; they see the names of ``scope``.
+        """Give each class its own methods. They see the names of ``scope``.
 
         Raises whatever a decorator or the default of an argument raises.
         """
@@ -114,7 +114,7 @@ class Models:
 
 
 def _define(generated: type[Atom], method: Method, names: dict[str, Any]) -> Any:
-    """The method as an attribute of its class, which its ``super()`` knows from now on."""
+    """Make the method an attribute of its class. From then on its ``super()`` knows the class."""
     members = method.script.members(names)
     if "__classcell__" in members:
         members["__classcell__"].cell_contents = generated
@@ -124,7 +124,7 @@ def _define(generated: type[Atom], method: Method, names: dict[str, Any]) -> Any
 
 
 def _attribute(method: Method) -> str:
-    """The name by which a class has a method: a private one is mangled, as Python does it."""
+    """The attribute name of a method. A private name is mangled, as in Python."""
     if method.name.startswith("__") and not method.name.endswith("__"):
         return f"_{method.owner.lstrip('_')}{method.name}"
     return method.name

@@ -1,7 +1,7 @@
-"""From the stored values of one type of field to those of another, when a definition changes.
+"""Conversion of stored values from one field type to another, when a definition changes.
 
-The rule: **a value is converted only if it says the same afterwards**; one that would lose something (1.5 as a
-whole number, `007` as 7) is refused, and with it the migration.
+The rule: **a value is converted only if it means the same afterwards.** A value that would lose something (1.5 as an
+integer, `007` as 7) is refused, and the migration with it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ _time = UtcDateTime()
 
 
 def content(field: Field, refers: Sequence[str] = ()) -> Content:
-    """What the column of a field holds; ``refers`` says of which class and field, and what these were called."""
+    """What the column of a field holds. ``refers`` has the class and field that it refers to, and their former
+    names."""
     default = field.default
     return Content(
         kind=field.type.base,
@@ -68,7 +69,7 @@ def rules(field: Field, refers: Sequence[str] = ()) -> str:
 
 
 def _moved(before: str, refers: Sequence[str]) -> str | None:
-    """Why keys that are stored are not those of what is referred to now."""
+    """Why the stored keys do not refer to what the field refers to now."""
     of = json.loads(before).get("refers")
     if of is None or not refers or of in refers:
         return None
@@ -76,7 +77,7 @@ def _moved(before: str, refers: Sequence[str]) -> str | None:
 
 
 def encoded(field: Field, value: Any) -> Any:
-    """The stored form of a value that the field accepts. ``ValueError`` says why it does not."""
+    """The stored form of a value. Raises ``ValueError`` with the reason if the field does not accept it."""
     try:
         value = field.accept(value)
     except FieldError as error:
@@ -89,7 +90,7 @@ def encoded(field: Field, value: Any) -> Any:
 
 
 def decoded(kind: str, stored: Any) -> Any:
-    """The value that a stored form stands for, and ``ValueError`` where it is none of this kind."""
+    """The value of a stored form. Raises ``ValueError`` if it is not of this kind."""
     if kind in _JSON:
         return jsontext.decode(stored)
     if kind == "DateTime":

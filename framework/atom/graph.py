@@ -1,8 +1,8 @@
 """Saving and destroying instances that refer to others, or are referred to.
 
-The one rule: **all that one call writes is one transaction, and leaves no reference to nothing.** What is
-referred to is written first; that it is there, and that nobody refers to what is destroyed, is looked up in
-the same transaction.
+The one rule: **everything that one call writes is one transaction, and leaves no dangling reference.** Referred
+instances are written first. The same transaction checks that they exist, and that nothing refers to a destroyed
+instance.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from framework.transactions.transaction import Place
 
 @dataclass(slots=True)
 class _Draft:
-    """An instance as it is to be stored, and its references as they are then."""
+    """An instance as it is to be stored, with its references at that time."""
 
     atom: State
     references: dict[str, Any]
@@ -35,7 +35,7 @@ class _Draft:
 
 
 async def save(atom: State, updates: dict[str, Any], conn: Place | None, *, propagate: bool) -> None:
-    """Store an instance and, if that propagates, all that it leads to and that differs."""
+    """Store an instance and, if the call propagates, every changed instance that it leads to."""
     values = atom.__dict__
     before = {name: values[name] for name in updates}
 
@@ -54,7 +54,7 @@ async def save(atom: State, updates: dict[str, Any], conn: Place | None, *, prop
 
 
 async def destroy(atom: State, conn: Place | None) -> None:
-    """Away with an instance and with what it refers by; nobody may refer to it any more."""
+    """Delete an instance and its references. No other instance may still refer to it."""
     model, values = atom._model, atom.__dict__
     stored = values["_stored"]
     key = stored[model.key_column]
@@ -71,7 +71,7 @@ async def destroy(atom: State, conn: Place | None) -> None:
 async def change(
     atom: State, change: Change, checks: Sequence[Operation], restore: Undo, conn: Place | None
 ) -> None:
-    """Change one row, wherever the rows of its class are."""
+    """Change one row, in the database or in memory."""
     if atom._memory is not None:
         await _together(atom, [(atom._memory, change)], [], restore, conn)
     else:
@@ -82,7 +82,7 @@ async def change(
 
 
 def _drafts(root: State, *, propagate: bool) -> list[_Draft]:
-    """A draft of the instance and of all that it leads to: those that are referred to come first."""
+    """Drafts of the instance and of all instances that it leads to, referred ones first."""
     drafts: dict[int, _Draft] = {}
     order: list[_Draft] = []
     waiting: list[tuple[State, bool]] = [(root, False)]
@@ -126,7 +126,7 @@ def _nested(draft: _Draft) -> Iterable[State]:
 
 
 def _require_living(atom: State, relation: Relation, value: Any) -> None:
-    """What is referred to has a key, and was not destroyed."""
+    """Check that a referred instance has a key and was not destroyed."""
     for each in references.instances(relation, value):
         problem = ""
         if each.__dict__["_destroyed"]:
@@ -150,7 +150,7 @@ def _require_saved(draft: _Draft) -> None:
 
 
 async def _write(root: State, drafts: Sequence[_Draft], restore: Undo, conn: Place | None) -> None:
-    """Store the drafts; their instances know what is stored once it is."""
+    """Store the drafts. Once they are stored, their instances know it."""
     if not drafts:
         return
     rows: list[Operation] = []
@@ -177,7 +177,7 @@ async def _write(root: State, drafts: Sequence[_Draft], restore: Undo, conn: Pla
 
 
 def _settle(draft: _Draft) -> None:
-    """The instance holds what was stored: an instance where a mapping stood. A list stays the same list."""
+    """Make the instance hold what was stored, with instances in the place of mappings. A list stays the same list."""
     values = draft.atom.__dict__
     for name, accepted in draft.references.items():
         if isinstance(values[name], list):
@@ -204,7 +204,7 @@ async def _together(
     restore: Undo,
     conn: Place | None,
 ) -> None:
-    """Change the memory of classes without a table, and the tables: both, or none."""
+    """Change the memory of classes without a table, and the tables: both or neither."""
     undos: list[Undo] = []
     try:
         for memory, change in kept:
@@ -216,7 +216,7 @@ async def _together(
 
 
 def _operations(draft: _Draft) -> Iterable[Operation]:
-    """The row, and the links of arrays."""
+    """The operations for the row, and for the links of arrays."""
     model = draft.atom._model
     values = draft.row if draft.new else draft.changes
     arrays = {name: found.links for name, found in model.relations.items() if found.links is not None}
@@ -224,7 +224,7 @@ def _operations(draft: _Draft) -> Iterable[Operation]:
     key = draft.row[model.key_column]
     stored = draft.atom.__dict__["_stored"]
     old_key = key if stored is None else stored[model.key_column]
-    # A change of links alone writes the key as it is: that finds out whether the row is still there.
+    # A change of links alone rewrites the key, which finds out whether the row still exists.
     yield _change(draft, columns or {model.key_column: key})
     for name, links in arrays.items():
         if key != old_key:
@@ -242,9 +242,9 @@ def _change(draft: _Draft, values: dict[str, Any]) -> Change:
 
 
 def _checks(draft: _Draft, written: set[int]) -> Iterable[tuple[type[State], Operation]]:
-    """That what is referred to from now on is there, and that nobody refers by a value that went.
+    """Require that newly referred instances exist, and that nothing refers to a value that is gone.
 
-    Each with the class whose rows are looked at.
+    Each comes with the class whose rows it checks.
     """
     atom = draft.atom
     cls = type(atom)
@@ -267,7 +267,7 @@ def _checks(draft: _Draft, written: set[int]) -> Iterable[tuple[type[State], Ope
 
 
 def _unreferred(atom: State, stored: dict[str, Any], columns: Iterable[str]) -> Iterable[Operation]:
-    """That nobody refers to a row by its values of these columns."""
+    """Require that nothing refers to a row by its values of these columns."""
     model, wanted = atom._model, set(columns)
     referrers = [(referrer, stored[column]) for column, referrer in atom._referrers if column in wanted]
     if referrers and stored:

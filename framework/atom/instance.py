@@ -1,7 +1,7 @@
-"""Instances: construction, fields as attributes, and what an instance looks like as data.
+"""Instances: construction, fields as attributes, and their form as data.
 
-The rule: an attribute always holds a value that its field accepts; a change inside a list or mapping is
-checked when the instance is saved.
+The rule: an attribute always holds a value that its field accepts. A change inside a list or mapping is checked when
+the instance is saved.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from framework.values import yamltext
 
 
 class Atom(State):
-    """Base of the generated classes. Fields are plain attributes; assigning checks the value.
+    """Base of the generated classes. Fields are plain attributes. Assignment checks the value.
 
-    An instance belongs to one task at a time: two that save it at once both win, field by field.
+    An instance belongs to one task at a time. If two tasks save it at once, both win, field by field.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Atom(State):
         )
 
     def __iadd__(self, fields: Mapping[str, Any]) -> Self:
-        """Merge fields: all of them, or none if one is refused."""
+        """Assign several fields: all of them, or none if one is refused."""
         accepted = {
             name: assignment.accepted(self, name, value) for name, value in self._model.named(fields).items()
         }
@@ -96,7 +96,7 @@ class Atom(State):
 
     @classmethod
     def fieldmetadata(cls, name: str) -> dict[str, Any]:
-        """What the definition says of a field under ``field_metadata``: a copy."""
+        """A copy of what the definition says about a field under ``field_metadata``."""
         model = cls._model
         name = model.aliases.get(name, name)
         if name not in model.names:
@@ -111,9 +111,9 @@ class Atom(State):
 
     @property
     def dictionary(self) -> dict[str, Any]:
-        """Everything that is not None: identity, identifier and fields, and so of all that it refers to.
+        """Everything that is not None: identity, identifier and fields, and the same for all referred instances.
 
-        An instance is expanded each time it occurs. Inside itself its key stands, so that a circle ends.
+        An instance is expanded each time it occurs. Inside itself, its key takes its place, so that a cycle ends.
         """
         return references.expanded(self) if self._model.relations else self._own()
 
@@ -134,9 +134,9 @@ class Atom(State):
         """Insert a new instance, or write the fields that differ from what was loaded.
 
         ``updates`` are assigned first; they stay only if the save succeeds. Durable when this returns.
-        With ``propagation_mode`` all that it leads to is saved as well, in the same transaction; without,
-        only its own fields. Raises ``ValidationError``, ``Duplicate`` (an insert never overwrites), ``Gone``,
-        and ``StillReferred`` when a value by which others refer to it would change.
+        With ``propagation_mode``, all instances that it leads to are saved as well, in the same transaction. Without
+        it, only its own fields are saved. Raises ``ValidationError``, ``Duplicate`` (an insert never overwrites),
+        ``Gone``, and ``StillReferred`` when a value by which others refer to it would change.
         """
         await saving.save(self, updates, conn, propagate=propagation_mode)
         return self
@@ -148,10 +148,10 @@ class Atom(State):
         propagation_mode: bool = True,
         delay_seconds: float = 0,
     ) -> None:
-        """Delete the row, ``delay_seconds`` from now (the call waits for it). ``Gone`` when there is none.
+        """Delete the row, ``delay_seconds`` from now (the call waits). Raises ``Gone`` if there is none.
 
-        What it refers to stays, with and without ``propagation_mode``; what others refer to is not destroyed:
-        ``StillReferred``.
+        Referred instances stay, with or without ``propagation_mode``. If others refer to the instance, it is not
+        destroyed: ``StillReferred``.
         """
         await saving.destroy(self, delay_seconds, conn)
 
@@ -159,10 +159,10 @@ class Atom(State):
     async def load(
         cls, key: Any, conn: Place | None = None, shallow: bool = False, for_update: bool = False
     ) -> Self | None:
-        """The instance with this identifier, or ``None``. A value that no identifier can have finds none.
+        """The instance with this identifier, or ``None``, also for a value that no identifier can have.
 
-        It comes with all that it leads to; ``shallow`` leaves keys. ``for_update`` keeps others from writing
-        until the end of the transaction, ``conn`` or the script's own.
+        It comes with all instances that it leads to. ``shallow`` leaves their keys instead. ``for_update`` keeps
+        others from writing until the end of the transaction, ``conn`` or the script's own.
         """
         return await queries.load(cls, key, conn, shallow=shallow, for_update=for_update)
 
@@ -204,9 +204,9 @@ class Atom(State):
         xname: str | None = None,
         **field_equals: Any,
     ) -> AsyncIterator[Self]:
-        """The instances that ``retrieve`` would give, one by one, in order of insertion: for many rows.
+        """The instances that ``retrieve`` would return, one by one, in order of insertion. Use it for many rows.
 
-        They are read in pages, each by itself: memory stays flat, and no transaction is held in between.
+        They are read page by page, so memory stays flat and no transaction is held in between.
         """
         given = {"instance": instance, "xid": xid, "xname": xname}
         equals = field_equals | {name: value for name, value in given.items() if value is not None}
@@ -223,7 +223,7 @@ class Atom(State):
         xname: str | None = None,
         **field_equals: Any,
     ) -> int:
-        """How many instances ``retrieve`` would give."""
+        """The number of instances that ``retrieve`` would return."""
         given = {"instance": instance, "xid": xid, "xname": xname}
         equals = field_equals | {name: value for name, value in given.items() if value is not None}
         return await queries.count(cls, equals, conn)

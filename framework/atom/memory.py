@@ -1,7 +1,7 @@
 """Instances of a class with ``persistence: false``: kept in this process until it stops.
 
-The rule: what is true of rows is true here, too: ``Duplicate``, ``Gone``, order of insertion, and a write
-that is undone when the transaction that it was part of is not stored.
+The rule: these instances behave like rows: ``Duplicate``, ``Gone``, order of insertion, and a write that is undone
+when its transaction is not stored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Undo = Callable[[], None]
 
 
 class Memory:
-    """The rows of one class, and where each unique value is."""
+    """The rows of one class, with an index of each unique value."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -31,7 +31,7 @@ class Memory:
         self._places: dict[str, dict[Any, int]] = {column: {} for column in columns}
 
     def run(self, change: Change | Require) -> Undo:
-        """Make a change, and answer what undoes it. ``Duplicate``, ``Gone`` and ``Changed`` as of a table."""
+        """Make a change, and return what undoes it. Raises ``Duplicate``, ``Gone`` and ``Changed`` like a table."""
         if isinstance(change, Require):
             self._require(change)
             return lambda: None
@@ -76,14 +76,14 @@ class Memory:
             self._rows[number] = row
 
     def matching(self, column: str, values: Sequence[Any]) -> list[Row]:
-        """The rows of which a unique column has one of the values."""
+        """The rows whose unique column has one of the values."""
         places = self._places[column]
         return [self._rows[places[value]] for value in dict.fromkeys(values) if value in places]
 
     def select(
         self, equals: Mapping[str, Any], order: Sequence[Any] = (), offset: int = 0, limit: int = ALL
     ) -> list[Row]:
-        """The rows with these values, in order of insertion or of fields' names (``-name``: descending)."""
+        """The rows with these values, in order of insertion or of the named fields (``-name``: descending)."""
         rows: list[Row] = [self._rows[number] for number in sorted(self._rows) if self._fits(number, equals)]
         for entry in reversed(order):
             if not isinstance(entry, str):
@@ -101,7 +101,7 @@ class Memory:
 
 
 def _each(value: Any) -> Sequence[Any]:
-    """The values that must be there once: those of an array, or the one; null is none."""
+    """The values that must be unique: those of an array, or the single one. Null does not count."""
     if isinstance(value, tuple):
         return value
     return () if value is None else (value,)

@@ -1,8 +1,8 @@
-"""What an ATOM definition means to the database: its table, its columns and their encodings.
+"""What an ATOM definition means for the database: its table, its columns and their encodings.
 
-Two tables stand for one in the database: ``record`` is what ATOM instances are written and read by (JSON
-as the text it is stored as, so that a change inside an object shows by comparison), ``table`` what
-scripts see as ``model.X`` (JSON as values).
+Two table objects represent one database table. ATOM instances are written and read by ``record``, which has JSON as
+its stored text, so that a comparison shows a change inside an object. Scripts see ``table`` as ``model.X``, with JSON
+as values.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SEQUENCE = "_seq"  # the order of insertion
 
 
 class MuJson(Json):
-    """As ``Json``; mappings come back as MU, also inside a list."""
+    """Like ``Json``, but mappings come back as MU, also inside a list."""
 
     cache_ok = True
 
@@ -43,7 +43,7 @@ def _decode_mu(stored: str) -> Any:
 class Model:
     """One ATOM class as the database knows it. Immutable once made.
 
-    ``classes`` are the definitions by name, for those that it refers to.
+    ``classes`` are the definitions by name, for the referred classes.
     """
 
     def __init__(self, definition: AtomDefinition, classes: Mapping[str, AtomDefinition]) -> None:
@@ -53,7 +53,7 @@ class Model:
         identifier = definition.identifier
         listed = (identifier, *definition.fields) if identifier else definition.fields
         self.fields: dict[str, Field] = {field.name: field for field in listed}
-        # Those with a column; the others live in the instance alone.
+        # The fields with a column. The others live in the instance alone.
         self.columns: dict[str, Field] = {
             name: field for name, field in self.fields.items() if field.persistent
         }
@@ -65,7 +65,7 @@ class Model:
         }
         self.key_field = identifier.name if identifier else None
         self.key_column = self.key_field or "instance"
-        # Fields whose stored form is JSON text; all others are stored as they are.
+        # Fields whose stored form is JSON text. All others are stored as they are.
         self.decoders: dict[str, Callable[[str], Any]] = {
             name: _decode_mu if "MU" in field.type.base else jsontext.decode
             for name, field in self.columns.items()
@@ -83,13 +83,13 @@ class Model:
         self.table = self._table({**SCALARS, **_VALUES})
 
     def _inherited(self, classes: Mapping[str, AtomDefinition]) -> frozenset[str]:
-        """The names of the fields that other classes have given to this one."""
+        """The names of the fields that this class inherits."""
         parents = [classes[name] for name in self.definition.lineage if name in classes]
         given = {id(member) for parent in parents for member in _members(parent)}
         return frozenset(member.name for member in _members(self.definition) if id(member) in given)
 
     def accept(self, name: str, value: Any) -> Any:
-        """The value as the field keeps it; ``ValidationError`` if the field does not take it."""
+        """The value as the field stores it. Raises ``ValidationError`` if the field does not accept it."""
         value = self._checked(name, value)
         return wrap(value) if name in self._objects else value
 
@@ -100,7 +100,7 @@ class Model:
             raise ValidationError(self.name, name, value, error.rule, str(error)) from None
 
     def initial(self, name: str, scope: dict[str, Any]) -> Any:
-        """What a field with a default begins with. A default that does not fit is the definition's mistake."""
+        """The initial value of a field with a default. An invalid default is a mistake in the definition."""
         field = self.fields[name]
         assert field.default is not None
         value = field.default.make(scope)
@@ -111,9 +111,9 @@ class Model:
             raise ValidationError(self.name, name, value, "default", problem) from None
 
     def named(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The same by the fields' own names, where some are called by their aliases.
+        """The same values by the fields' own names, if some were given by aliases.
 
-        A field that is given twice is refused; a name that no field has stays, for the caller to refuse.
+        A field that is given twice is refused. An unknown name stays, and the caller refuses it.
         """
         named: dict[str, Any] = {}
         for name, value in given.items():
@@ -125,7 +125,7 @@ class Model:
         return named
 
     def encode(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The stored form of each field. JSON is checked again: an object may have been changed inside."""
+        """The stored form of each field. JSON is checked again, because an object may have changed inside."""
         if values[self.key_column] is None:
             problem = "a value is needed: an instance has its identifier before it is saved"
             raise ValidationError(self.name, self.key_column, None, "required", problem)
@@ -137,21 +137,21 @@ class Model:
         return encoded
 
     def decode(self, values: dict[str, Any]) -> None:
-        """Make the values of the fields out of what is stored of them, in place."""
+        """Turn the stored forms of the fields into their values, in place."""
         for name, decoder in self.decoders.items():
             stored = values[name]
             if stored is not None:
                 values[name] = decoder(stored)
 
     def without_columns(self, scope: dict[str, Any]) -> dict[str, Any]:
-        """What fields that are not stored begin with, in a new instance and in a loaded one."""
+        """The initial values of fields that are not stored, in new and in loaded instances."""
         return {
             name: None if field.default is None else self.initial(name, scope)
             for name, field in self.passing.items()
         }
 
     def single_relations(self) -> Iterator[Relation]:
-        """The references that have a column."""
+        """The references with a column."""
         return (found for found in self.relations.values() if found.stored and not found.many)
 
     def links(self) -> Iterator[Table]:
@@ -198,7 +198,7 @@ def _members(definition: AtomDefinition) -> Iterator[Field | Reference]:
 
 
 def _key_column(relation: Relation) -> Column[Any]:
-    """The column of a single reference: the key of what is referred to."""
+    """The column of a single reference, which holds the key of the referred instance."""
     reference = relation.reference
     key = Field(
         reference.name,
@@ -213,19 +213,19 @@ def _key_column(relation: Relation) -> Column[Any]:
 
 
 def _type(field: Field, usual: Any) -> Any:
-    """The column's type: the usual one, or the one that the field asks for."""
+    """The column's type: the usual one, or the one that the field declares."""
     if field.dbtype is not None:
         length = f"({field.length})" if field.dbtype == "VARCHAR" else ""
         return Declared(usual(), field.dbtype + length)
     if field.length is not None:
-        return String(field.length).with_variant(Text(), "sqlite")  # which has no use for a length
+        return String(field.length).with_variant(Text(), "sqlite")  # a length has no meaning for it
     return usual
 
 
 def _server_default(field: Field) -> Any:
     """A constant default as SQL, so that a column can be added to a table that has rows.
 
-    None where a literal cannot say it: such a column is added to rows by a migration.
+    None if a literal cannot express it: then a migration adds the column to the rows.
     """
     assert field.default is not None
     value: Any = field.accept(field.default.make({}))

@@ -1,10 +1,11 @@
-"""Methods that go on to the instances that are referred to (``propagation_mode: true``).
+"""Methods that propagate to the referred instances (``propagation_mode: true``).
 
 A call goes through the tree of references: this instance first (``topdown``) or last, each instance once, and
-no more than ``multiplexable_number`` at a time. What has no such method is passed over; the tree goes on below it.
+no more than ``multiplexable_number`` at a time. An instance without such a method is skipped, and the call continues
+below it.
 
-The one rule: **it is done whole or not at all** (``auto_rollback``). All that the methods write is one
-transaction; when one of them raises, or ``timeout`` seconds are over, the instances are as they were before.
+The one rule: **it is done completely or not at all** (``auto_rollback``). Everything that the methods write is one
+transaction. If one of them raises, or ``timeout`` seconds pass, the instances are as they were before.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _ROOT: ContextVar[State | None] = ContextVar("root", default=None)
 
 
 def root_of(atom: State) -> State:
-    """The instance that the present propagation began with; the instance itself where there is none."""
+    """The instance with which the current propagation began, or the instance itself if there is none."""
     return _ROOT.get() or atom
 
 
@@ -49,7 +50,7 @@ def around(function: Function, method: Method) -> Function:
 
 
 def in_time(function: Function, method: Method) -> Function:
-    """A method that goes nowhere, with its `timeout`. A plain function cannot be ended."""
+    """A method that does not propagate, with its `timeout`. A plain function cannot be cancelled."""
     if method.propagation_mode or method.timeout is None or not method.is_async:
         return function
 
@@ -94,7 +95,7 @@ def _propagated(function: Function, method: Method) -> Function:
 
 
 def _propagated_at_once(function: Function, method: Method) -> Function:
-    """A plain function awaits nothing, so it writes nothing: only the memory has to be undone."""
+    """A plain function awaits nothing, so it writes nothing. Only the memory has to be undone."""
 
     @functools.wraps(function)
     def propagated(self: State, *args: Any, **kwargs: Any) -> Any:
@@ -130,7 +131,7 @@ async def _one_by_one(tree: _Tree, method: Method, call: Callable[[State], Await
 
 
 async def _several(tree: _Tree, method: Method, call: Callable[[State], Awaitable[Any]]) -> Any:
-    """Up to so many at a time: whoever waits for nobody any more, in the order of the tree."""
+    """Call up to so many at a time: those that wait for no other, in the order of the tree."""
     sorter, ready = tree.sorter(), list[int]()
     running: dict[asyncio.Task[Any], int] = {}
     result, failed = None, None
@@ -176,10 +177,10 @@ def _task(
 
 @dataclass(slots=True)
 class _Tree:
-    """The instances that a call goes through, as they refer to each other when it begins.
+    """The instances that a call visits, as they refer to each other when it begins.
 
-    ``order`` is that in which they are met on the way down, or left on the way up. ``edges`` say who leads to whom,
-    but for a reference back to an instance on the way to it, which counts for nothing: there is no circle.
+    ``order`` is the order in which they are entered on the way down, or left on the way up. ``edges`` say which
+    instance leads to which. References back to an ancestor are left out, so there is no cycle.
     """
 
     root: State
@@ -191,7 +192,8 @@ class _Tree:
         self.edges = self._walk()
 
     def sorter(self) -> TopologicalSorter[int]:
-        """Whom each must wait for, by numbers in the order: all that refer to it, or all that it refers to."""
+        """For each instance, the numbers of those that it waits for: all that refer to it, or all that it refers
+        to."""
         numbers = {id(atom): number for number, atom in enumerate(self.order)}
         sorter = TopologicalSorter[int](dict.fromkeys(numbers.values(), ()))
         for parent, child in self.edges:
@@ -201,7 +203,7 @@ class _Tree:
         return sorter
 
     def _walk(self) -> list[tuple[State, State]]:
-        """Fill the order, and tell who leads to whom."""
+        """Fill the order, and return which instance leads to which."""
         edges: list[tuple[State, State]] = []
         on_the_way: set[int] = set()
         seen: set[int] = set()
@@ -230,7 +232,7 @@ class _Tree:
         return edges
 
     def one_by_one(self) -> Iterator[State]:
-        """The instances that have the method, each after those that it must wait for, else in order."""
+        """The instances that have the method, each after those that it waits for, otherwise in order."""
         sorter, ready = self.sorter(), list[int]()
         while sorter.is_active():
             _take(sorter, ready)
@@ -240,9 +242,9 @@ class _Tree:
             sorter.done(number)
 
     def _below(self, atom: State) -> Iterable[State]:
-        """Those that an instance refers to, each once."""
+        """The instances that an instance refers to, each once."""
         if atom is not self.root and self.has_method(atom) and not hasattr(self._attribute(atom), "plain"):
-            return ()  # its own method goes no further
+            return ()  # its own method does not propagate
         relations = list(atom._model.relations.values())
         if self.method.field_order == "descend":
             relations.reverse()
@@ -253,7 +255,7 @@ class _Tree:
         return self.method.name in atom._model.definition.carriers
 
     def function(self, atom: State) -> Function:
-        """The method of one instance, which goes no further by itself."""
+        """The method of one instance, without propagation."""
         found = self._attribute(atom)
         plain: Function = getattr(found, "plain", found)
         return plain
@@ -273,7 +275,7 @@ class _Tree:
 
 
 def _take(sorter: TopologicalSorter[int], ready: list[int]) -> None:
-    """Add those that wait for nobody any more, so that the first in the order comes first."""
+    """Add those that no longer wait for any other, the first in the order first."""
     for number in sorter.get_ready():
         heapq.heappush(ready, number)
 
@@ -283,7 +285,7 @@ def _take(sorter: TopologicalSorter[int], ready: list[int]) -> None:
 
 @contextmanager
 def _undone(atoms: Iterable[State], *, when: bool) -> Iterator[None]:
-    """A block after which, if it raises, the values of the instances are as they were before."""
+    """A block that restores the values of the instances if it raises."""
     before = [(atom, _copied(atom)) for atom in atoms] if when else []
     try:
         yield
@@ -295,7 +297,7 @@ def _undone(atoms: Iterable[State], *, when: bool) -> Iterator[None]:
 
 
 def _copied(atom: State) -> dict[str, tuple[Any, Any]]:
-    """Each value, and what is in it if that may be changed."""
+    """Each value, with a copy of its content if it is mutable."""
     model, values = atom._model, atom.__dict__
     copies: dict[str, tuple[Any, Any]] = {}
     for name in (*model.names, "xid", "xname"):
@@ -308,7 +310,7 @@ def _copied(atom: State) -> dict[str, tuple[Any, Any]]:
 
 
 def _as_it_was(value: Any, content: Any) -> Any:
-    """The same list or mapping, with what was in it."""
+    """The same list or mapping, with its former content."""
     if isinstance(value, list):
         value[:] = content
     elif isinstance(value, dict):

@@ -1,7 +1,7 @@
 """Finding instances: by identifier, by the values of their fields, and one by one.
 
-The rule: an instance comes with all that it refers to, in a number of statements that does not grow with the
-number of rows; ``shallow`` leaves the keys.
+The rule: an instance comes with all instances that it refers to. The number of statements does not grow with the
+number of rows. ``shallow`` leaves the keys.
 """
 
 from __future__ import annotations
@@ -33,30 +33,31 @@ from framework.transactions.transaction import Place
 A = TypeVar("A", bound=State)
 Order = Sequence[str | ColumnElement[Any]]
 
-PAGE = 500  # rows that `iterate` reads at once
+PAGE = 500  # rows that `iterate` reads at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which part of what is found, and in which order."""
+    """Which part of the result, and in which order."""
 
     order_by: Order | str | ColumnElement[Any] = ()
     offset: int = 0
     limit: int | None = None
 
     def order(self) -> tuple[str | ColumnElement[Any], ...]:
-        """The order as a tuple; one name or column may stand alone."""
+        """The order as a tuple. A single name or column needs no tuple."""
         single = isinstance(self.order_by, str | ClauseElement)
         return (self.order_by,) if single else tuple(self.order_by)  # type: ignore[return-value]
 
     def bounds(self) -> dict[str, int]:
-        """The parameters of a statement; without a limit, the largest number: one statement for every page."""
+        """The parameters of a statement. Without a limit it is the largest number, so that one statement serves every
+        page."""
         limit = ALL if self.limit is None else _whole("limit", self.limit)
         return {"_offset": _whole("offset", self.offset), "_limit": limit}
 
 
 async def load(cls: type[A], key: Any, conn: Place | None, *, shallow: bool, for_update: bool) -> A | None:
-    """The instance with this identifier, or ``None``; also for a value that no identifier can have."""
+    """The instance with this identifier, or ``None``, also for a value that no identifier can have."""
     model = cls._model
     try:
         key = model.accept(model.key_field, key) if model.key_field else text(model, "instance", key)
@@ -93,7 +94,7 @@ async def retrieve(
 async def iterate(
     cls: type[A], equals: Mapping[str, Any], conn: Place | None, *, shallow: bool
 ) -> AsyncIterator[A]:
-    """The same, page by page, in order of insertion; a page begins after the last row of the one before."""
+    """The same, page by page, in order of insertion. A page begins after the last row of the previous one."""
     wanted = _comparables(cls, equals)
     if cls._memory is not None:
         for instance in await _remembered(cls, cls._memory.select(wanted), conn, shallow=shallow):
@@ -112,7 +113,7 @@ async def iterate(
 
 
 async def count(cls: type[State], equals: Mapping[str, Any], conn: Place | None) -> int:
-    """How many instances have these values."""
+    """The number of instances with these values."""
     wanted = _comparables(cls, equals)
     if cls._memory is not None:
         return len(cls._memory.select(wanted))
@@ -126,7 +127,7 @@ async def count(cls: type[State], equals: Mapping[str, Any], conn: Place | None)
 async def _gathered(
     cls: type[A], question: Chosen | Matching, conn: Place | None, *, shallow: bool, for_update: bool
 ) -> list[A]:
-    """Instances of the rows that answer a question, with what they refer to."""
+    """Instances of the rows that a question finds, with the instances that they refer to."""
     if cls._memory is not None:
         assert isinstance(question, Matching)
         rows = cls._memory.matching(question.column, question.values)
@@ -143,7 +144,7 @@ async def _gathered(
 
 
 async def _remembered(cls: type[A], rows: list[Row], conn: Place | None, *, shallow: bool) -> list[A]:
-    """Instances of rows that are in memory, with what they refer to."""
+    """Instances of rows in memory, with the instances that they refer to."""
     found = references.Found(rows, shallow)
     if rows and cls._model.relations and not shallow:
         found = await cls._session.gather(references.complete(cls, found), conn)
@@ -175,7 +176,7 @@ def _comparable(cls: type[State], name: str, value: Any) -> Any:
 
 
 def _referred(cls: type[State], name: str, value: Any) -> Any:
-    """The key that is looked for: an array is found by one of its members."""
+    """The key to find. An array is found by one of its members."""
     model = cls._model
     relation = model.relations[name]
     if not relation.stored:
@@ -198,7 +199,7 @@ def _given(wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ordered(model: Model, entry: str | ColumnElement[Any]) -> str | ColumnElement[Any]:
-    """A field by its own name; it must have a column."""
+    """A field by its own name. It must have a column."""
     if isinstance(entry, ClauseElement):
         return entry
     if not isinstance(entry, str):
@@ -229,7 +230,7 @@ _AFTER, _COUNT = "after", "count"
 def _statement(
     cls: type[State], wanted: Mapping[str, Any], order: Sequence[str | ColumnElement[Any]], kind: str = ""
 ) -> Select[Any]:
-    """The statement for these fields and this order: made once, if it is of names alone."""
+    """The statement for these fields and this order. It is made once if it consists of names alone."""
     key = (tuple((name, value is None) for name, value in sorted(wanted.items())), order, kind)
     named = all(isinstance(column, str) for column in order)
     statement = cls._selects.get(key) if named else None
@@ -283,4 +284,4 @@ def _ordering(model: Model, entry: str | ColumnElement[Any]) -> ColumnElement[An
         return ordering
     return (
         ordering.nulls_last() if down else ordering.nulls_first()
-    )  # databases differ; null is the least here
+    )  # databases differ: here null sorts first

@@ -1,8 +1,7 @@
 """References: which instances a field takes, and how they are found in the database.
 
-The rule: **where an instance stands, its key may stand as well** (the value of its ``ref_class_field``):
-what was loaded ``shallow``, what lies beyond the deepest level, and what is not there any more stays the key
-that it is stored as.
+The rule: **a key may take the place of an instance** (the value of its ``ref_class_field``). An instance that was
+loaded ``shallow``, that lies beyond the deepest level, or that no longer exists stays its stored key.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from framework.storage.operations import OWNER, POSITION, TARGET, Referrer
 
 A = TypeVar("A", bound=State)
 
-# A load goes this far from what was asked for; what is still farther away stays a key.
+# A load follows references this far. Whatever is farther away stays a key.
 LEVELS = 64
 
-# So often `dictionary` expands instances that it has expanded already.
+# How often `dictionary` expands instances that it has already expanded.
 REPEATS = 100_000
 
 
@@ -32,7 +31,7 @@ REPEATS = 100_000
 
 
 def accept(cls: type[State], relation: Relation, value: Any) -> Any:
-    """The value as the field keeps it: an instance or a key, or a list of them; ``None`` is an empty list."""
+    """The value as the field stores it: an instance or a key, or a list of them. ``None`` is an empty list."""
     if relation.many:
         if value is None:
             return []
@@ -47,7 +46,7 @@ def accept(cls: type[State], relation: Relation, value: Any) -> Any:
 
 
 def _one(cls: type[State], relation: Relation, value: Any, place: str) -> Any:
-    target: type[Any] = cls._classes[relation.target]  # what it takes to make one is its own concern
+    target: type[Any] = cls._classes[relation.target]  # the new instance checks its own values
     if type(value) is target or (not relation.stored and isinstance(value, target)):
         return value
     if is_instance(value):
@@ -77,35 +76,35 @@ def _kind(value: Any) -> str:
 
 
 def is_instance(value: Any) -> bool:
-    """Is it an instance of an ATOM class? What else a reference holds is a key."""
+    """Is it an instance of an ATOM class? Anything else in a reference is a key."""
     return hasattr(type(value), "_model")
 
 
 def key_of(relation: Relation, value: Any) -> Any:
-    """What is stored for one that is referred to: its key, or the key that stands for it."""
+    """The stored form of a referred instance: its key, or the key in its place."""
     return value.__dict__[relation.column] if is_instance(value) else value
 
 
 def keys_of(relation: Relation, value: Any) -> Any:
-    """What is stored of a reference: one key or none, or a tuple of keys."""
+    """The stored form of a reference: one key or none, or a tuple of keys."""
     if relation.many:
         return tuple([key_of(relation, each) for each in value])
     return None if value is None else key_of(relation, value)
 
 
 def same(relation: Relation, one: Any, other: Any) -> bool:
-    """Do two values of a field refer to the same?"""
+    """Do two values of a field refer to the same instances?"""
     return bool(keys_of(relation, one) == keys_of(relation, other))
 
 
 def expanded(root: State) -> dict[str, Any]:
-    """An instance as plain data, and in it all that it refers to, each time that it occurs.
+    """An instance as plain data, with all instances that it refers to, each time they occur.
 
-    Inside itself an instance stands as its key; and from the ``REPEATS``th repetition on, for a net of references
-    has more ways through it than any memory has room for.
+    Inside itself an instance appears as its key. It also does after ``REPEATS`` repetitions, because a net of
+    references has more paths than any memory can hold.
     """
     top = root._own()
-    above: set[int] = set()  # the instances that the present one stands in, and itself
+    above: set[int] = set()  # the current instance and those that contain it
     seen = {id(root)}
     repeats = 0
     waiting: list[tuple[State, dict[str, Any] | None]] = [(root, top)]
@@ -140,7 +139,7 @@ def expanded(root: State) -> dict[str, Any]:
 
 
 def instances(relation: Relation, value: Any) -> Iterator[State]:
-    """The instances in a field's value; keys are passed over."""
+    """The instances in a field's value, without keys."""
     for each in value if relation.many else (value,):
         if is_instance(each):
             yield each
@@ -150,7 +149,7 @@ def instances(relation: Relation, value: Any) -> Iterator[State]:
 
 
 def connect(classes: Mapping[str, type[State]]) -> None:
-    """Let the classes of a folder know each other, and each by whom it is referred to."""
+    """Connect the classes of a folder, and tell each which others refer to it."""
     referrers: dict[str, list[tuple[str, Referrer]]] = {name: [] for name in classes}
     columns: dict[str, set[str]] = {name: set() for name in classes}
     for name, cls in classes.items():
@@ -177,7 +176,7 @@ def connect(classes: Mapping[str, type[State]]) -> None:
 
 @dataclass(slots=True)
 class Found:
-    """The rows that were asked for, and all that they refer to."""
+    """The requested rows, and all rows that they refer to."""
 
     asked: list[Row]
     shallow: bool
@@ -191,17 +190,17 @@ Wanted = dict[tuple[str, str], dict[Any, None]]
 
 
 def gather(cls: type[State], question: Question, *, shallow: bool) -> Gathering[Found]:
-    """The rows of a question, and those that they refer to, level by level.
+    """The rows of a question, and the rows that they refer to, level by level.
 
-    One question for each class and array of a level, however many rows there are. ``shallow`` asks for no
-    more than the keys.
+    Each level takes one question for each class and array, however many rows there are. ``shallow`` asks for the keys
+    only.
     """
     found = Found((yield question), shallow)
     return (yield from complete(cls, found))
 
 
 def complete(cls: type[State], found: Found) -> Gathering[Found]:
-    """The same for rows that are there already."""
+    """The same for rows that were already read."""
     frontier: dict[str, list[Row]] = {cls.__name__: found.asked}
     _remember(cls, found.asked, found)
     for level in range(LEVELS):
@@ -235,7 +234,7 @@ def _remember(cls: type[State], rows: list[Row], found: Found) -> None:
 
 
 def _keys(cls: type[State], rows: list[Row], found: Found, wanted: Wanted) -> Gathering[None]:
-    """All keys that the rows refer to; those of arrays are asked for."""
+    """All keys that the rows refer to. Those of arrays have to be read."""
     model = cls._model
     for relation in model.relations.values():
         if not relation.stored:
@@ -254,12 +253,12 @@ def _keys(cls: type[State], rows: list[Row], found: Found, wanted: Wanted) -> Ga
 
 
 def build(cls: type[A], found: Found) -> list[A]:
-    """Instances of the rows that were found; what is referred to twice is one instance."""
+    """Instances of the rows that were found. A row that is referred to twice becomes one instance."""
     return _Builder(cls._classes, found).build(cls)
 
 
 class _Builder:
-    """Makes one instance of each row. What is referred to is made when its first referrer is filled."""
+    """Makes one instance of each row. A referred instance is made when its first referrer is filled."""
 
     def __init__(self, classes: Mapping[str, type[State]], found: Found) -> None:
         self._classes = classes

@@ -1,8 +1,8 @@
-"""References between classes as the database knows them: what is stored of one, and where.
+"""References between classes in the database: their stored form, and where it is stored.
 
-The rule: **of an instance that is referred to, the value of one unique field is stored** (`ref_class_field`,
-the identifier unless said otherwise). A single reference has a column of its own; an array has a table
-``Class.field`` of owner, position and target, so that both ways are found by an index.
+The rule: **a reference is stored as the value of one unique field of the referred instance** (`ref_class_field`, by
+default the identifier). A single reference has a column. An array has a table ``Class.field`` of owner, position and
+target, so that an index serves both directions.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _INSTANCE = "instance"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relation:
-    """A reference whose other class is known. ``column`` is the field of that class whose value is stored.
+    """A reference to a known class. ``column`` is the field of that class whose value is stored.
 
-    ``refers`` are the names of both, as ``Class.field``: now, and before they were renamed.
+    ``refers`` are the current and the former names of both, as ``Class.field``.
     """
 
     reference: Reference
@@ -48,7 +48,7 @@ class Relation:
 
     @property
     def stored(self) -> bool:
-        """Is it kept where its owner is kept, or in the instance alone?"""
+        """Is it stored with its owner, or only in the instance?"""
         return self.reference.persistent
 
 
@@ -69,12 +69,12 @@ def _relation(
 
 
 def key_column(definition: AtomDefinition) -> str:
-    """The column that tells the instances of a class apart."""
+    """The column that identifies the instances of a class."""
     return definition.identifier.name if definition.identifier else _INSTANCE
 
 
 def _key(definition: AtomDefinition, column: str) -> tuple[Callable[[object], object], FieldType]:
-    """How a value of a class's unique field is checked, and its type."""
+    """The check and the type of a class's unique field."""
     if column == _INSTANCE:
         return accept_string, FieldType("string", "string")
     found = (definition.identifier, *definition.fields)
@@ -83,7 +83,7 @@ def _key(definition: AtomDefinition, column: str) -> tuple[Callable[[object], ob
 
 
 def refers(definition: AtomDefinition, column: str) -> tuple[str, ...]:
-    """What a stored key is of, as it is called now, and then as it was called before."""
+    """The current name, then the former names, of what a stored key belongs to."""
     listed = (definition.identifier, *definition.fields)
     field = next((field for field in listed if field is not None and field.name == column), None)
     classes = filter(None, (definition.name, definition.renamed_from))

@@ -1,7 +1,7 @@
-"""Saving and destroying instances: only what differs from what was loaded is written.
+"""Saving and destroying instances. Only fields that differ from what was loaded are written.
 
-The one rule: **memory follows the database.** An instance changes when its row has changed, and changes back
-when the transaction that it was written in is not stored after all.
+The one rule: **memory follows the database.** An instance changes when its row has changed, and changes back if the
+transaction of the write is not stored after all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from framework.transactions.transaction import Place
 
 
 async def save(atom: State, updates: dict[str, Any], conn: Place | None, *, propagate: bool = True) -> None:
-    """Insert or update; ``updates`` stay only if that succeeds."""
+    """Insert or update. ``updates`` stay only if that succeeds."""
     model, values = atom._model, atom.__dict__
     if values["_destroyed"]:
         raise Gone(model.name, values[model.key_column])
@@ -64,7 +64,7 @@ async def destroy(atom: State, delay_seconds: float, conn: Place | None) -> None
 def _restore(
     atom: State, stored: dict[str, Any] | None, changed: dict[str, Any], before: dict[str, Any]
 ) -> None:
-    """Back to before a save that was not stored after all, so that a second one writes it."""
+    """Undo a save that was not stored after all, so that the next save writes it again."""
     if stored is not None:
         stored.update(changed)
     atom.__dict__.update(before, _stored=stored, _destroyed=False)

@@ -1,7 +1,7 @@
-"""What each class and instance of ATOM carries besides its fields.
+"""The state of each ATOM class and instance besides its fields.
 
-The rule: the modules that load, save and connect instances know this alone; ``framework.atom.instance`` builds what
-scripts see on them.
+The rule: the modules that load, save and connect instances use only this. ``framework.atom.instance`` adds what
+scripts see.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ class State:
     _memory: ClassVar[Memory | None]  # the rows of a class without a table
     # Set when all classes of the folder are known; see `references.connect`.
     _classes: ClassVar[Mapping[str, type[State]]]
-    _referrers: ClassVar[tuple[tuple[str, Referrer], ...]]  # who refers to it, and by which of its columns
+    _referrers: ClassVar[tuple[tuple[str, Referrer], ...]]  # what refers to it, and by which of its columns
     _referred: ClassVar[frozenset[str]]  # the columns that others refer to it by
-    _linked: ClassVar[bool]  # does it take more to save than one row of one table?
+    _linked: ClassVar[bool]  # does a save write more than one row of one table?
 
-    # The stored form of the fields when last loaded or saved; None while there is no row.
+    # The stored form of the fields when last loaded or saved. None while there is no row.
     _stored: dict[str, Any] | None
     _destroyed: bool
-    _sequence: int  # of a loaded one: the number of its row
+    _sequence: int  # the number of its row, if it was loaded
     instance: str
     xid: str | None
     xname: str | None
 
     def _own(self) -> dict[str, Any]:
-        """What is not None of identity, identifier and fields, without references."""
+        """Everything that is not None of identity, identifier and fields, without references."""
         values = self.__dict__
         names = (*IDENTITY, *self._model.fields)
         return {name: values[name] for name in names if values[name] is not None}

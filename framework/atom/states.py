@@ -1,4 +1,4 @@
-"""The states of a field, as errors tell them: which one it has, and what is possible from there."""
+"""The states of a field in error messages: the current one, and what is possible from there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from framework.errors import TransitionError
 
 
 def refuse_assignment(atom: State, field: str) -> TransitionError:
-    """The error for a state that was to be written by hand."""
+    """The error for a state that was assigned directly."""
     state = atom.__dict__[field]
     methods = dict.fromkeys(f"`{transition.method}`" for transition in atom._states[field])
     problem = f"a state is not assigned: it changes when {' or '.join(methods)} is called"

@@ -4,8 +4,8 @@
 
     await order.ship()      # status: packed -> shipping -> shipped, or failed when `ship` raises
 
-The one rule: **a state is written only over the state that it follows.** The row is asked, not the memory: of
-two who make the same transition at once, in whatever process, one makes it and the other is told.
+The one rule: **a state is written only over the state that it follows.** The row decides, not the memory: if two
+callers make the same transition at once, in any process, one succeeds and the other gets an error.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CALLS = Calls("transitions")
 
 
 def around(function: Method, name: str, states: Mapping[str, tuple[Transition, ...]]) -> Method:
-    """A method as it is called: with the transitions of a class that it carries out."""
+    """A callable method, with the transitions of a class that it carries out."""
     for field, transitions in states.items():
         ways = tuple(transition for transition in transitions if transition.method == name)
         if ways:
@@ -48,7 +48,9 @@ def _carrier(function: Method, name: str, field: str, ways: tuple[Transition, ..
     async def carried_out(self: State, *args: Any, **kwargs: Any) -> Any:
         if _CALLS.under_way(self, name):
             return await function(self, *args, **kwargs)
-        conn = signature.bind(self, *args, **kwargs).arguments.get("conn")  # a wrong call changes no state
+        conn = signature.bind(self, *args, **kwargs).arguments.get(
+            "conn"
+        )  # a call with wrong arguments changes no state
         change = _Change(self, field, conn)
         transition = await change.begin(name, ways)
         try:
@@ -78,7 +80,8 @@ class _Change:
         return self._atom.__dict__[self._field]
 
     async def begin(self, method: str, ways: tuple[Transition, ...]) -> Transition:
-        """The transition that starts in the present state, which is the row's as well; a new instance is stored."""
+        """The transition that starts in the current state, which is also that of the row. A new instance is stored
+        first."""
         atom = self._atom
         values = atom.__dict__
         if values["_destroyed"]:
@@ -97,14 +100,15 @@ class _Change:
                 return transition
 
     async def succeed(self, transition: Transition) -> None:
-        """The last state, once the method has ended well."""
-        if self._state == self._during:  # else a transition inside this one has had the last word
+        """Set the final state after the method has succeeded."""
+        if self._state == self._during:  # otherwise a transition inside this one has set the state
             target = self._during if transition.success is None else transition.success
             if target != self._during and not await self._write(target):
                 raise _not_possible(self._atom, self._field, transition.method, (transition,))
 
     async def fail(self, transition: Transition) -> None:
-        """The last state, once the method has raised: its error is not hidden by one of the database."""
+        """Set the final state after the method has raised. An error of the database does not hide the method's
+        error."""
         target = self._before if transition.failure is None else transition.failure
         if target == self._during or self._state != self._during:
             return
@@ -119,7 +123,7 @@ class _Change:
             )
 
     async def _is_of_the_row(self) -> bool:
-        """Is the state that of the row? If not, it is now. ``Gone`` when there is none."""
+        """Is the state that of the row? If not, take it from the row. Raises ``Gone`` if there is no row."""
         atom, field = self._atom, self._field
         values = atom.__dict__
         key = values["_stored"][atom._model.key_column]
@@ -133,9 +137,9 @@ class _Change:
         return False
 
     async def _write(self, state: object) -> bool:
-        """Write a state over the present one, if the row has that; else the state is the row's.
+        """Write a state over the current one if the row has that one. Otherwise take the state of the row.
 
-        The same state is not written: the row is at least looked at.
+        An unchanged state is not written, but the row is still checked.
         """
         atom, field = self._atom, self._field
         model, stored = atom._model, atom.__dict__["_stored"]
@@ -153,7 +157,7 @@ class _Change:
         return True
 
     def _follow(self, state: object) -> None:
-        """The memory has the state of the row."""
+        """Take the state of the row into memory."""
         values = self._atom.__dict__
         values[self._field] = state
         if values["_stored"] is not None:

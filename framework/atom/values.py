@@ -1,4 +1,4 @@
-"""What an instance takes besides its fields' own values, and how it refuses what it does not take."""
+"""The values of an instance besides its fields, and the errors for what it does not accept."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def new_identity(class_name: str) -> str:
-    """A fresh ``instance``: the class and an id of its own."""
+    """A fresh ``instance``: the class and a new id."""
     return base64.b64encode(new_instance(class_name).encode()).decode("ascii")
 
 
 def text(model: Model, name: str, value: Any) -> str | None:
-    """A value of ``instance``, ``xid`` or ``xname``; ``ValidationError`` for what is no text."""
+    """A value of ``instance``, ``xid`` or ``xname``. Raises ``ValidationError`` for anything but text."""
     if value is not None and not isinstance(value, str):
         raise ValidationError(model.name, name, value, "type", f"it takes text, not {type(value).__name__}")
     if value is not None and not value.isascii() and _SURROGATE.search(value):
@@ -40,7 +40,7 @@ def required(model: Model, name: str) -> ValidationError:
 
 
 def abstract(model: Model) -> FrameworkError:
-    """The error for what needs a class that is not abstract."""
+    """The error for a use of an abstract class."""
     return FrameworkError(
         f"{model.name} is abstract: it has no instances and no table; use a class that extends it"
     )
@@ -54,6 +54,6 @@ def unknown(model: Model, name: str, value: Any) -> ValidationError:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """The end of a message that names what comes closest, or nothing."""
+    """The end of a message that names the closest match, or an empty string."""
     close = nearest(name, names)
     return f"; did you mean {close!r}?" if close else ""

@@ -1,6 +1,6 @@
 """Stubs (`.pyi`) of what scripts see, for editors and mypy: classes, tables, modules, and the built-in objects.
 
-The rule: a stub promises what is sure. Where the definitions do not tell a type, it is `Any`.
+The rule: a stub promises only what is certain. If the definitions do not tell a type, it is `Any`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HEADER = """\
 
 
 def stubs(definitions: Definitions) -> dict[str, str]:
-    """The text of each stub by its path below the folder of stubs, in the order of their names."""
+    """The text of each stub by its path below the folder of stubs, sorted by name."""
     found = {
         "__builtins__.pyi": BUILTINS_STUB,
         "atom.pyi": atom_stub(definitions.atoms),

@@ -134,7 +134,7 @@ class _Class:
                 yield f"{word} {name}({', '.join([self._first('cls'), *head, *equals])}) -> {answer}: ..."
 
     def _first(self, name: str) -> str:
-        """The first parameter of a method, whose name a field may have."""
+        """The first parameter of a method. A field may have the same name."""
         return f"_{name}, /" if any(one.name == name for one in _members(self._definition)) else name
 
     def _equals(self) -> Iterator[str]:
@@ -153,7 +153,7 @@ class _Class:
     # ---- types ------------------------------------------------------------------------------
 
     def _type(self, member: Field | Reference) -> str:
-        """What an attribute holds. A reference is taken to be loaded."""
+        """The type of an attribute. A reference is assumed to be loaded."""
         if isinstance(member, Field):
             return self._base(member)
         target = self.annotations.cls(member.target)
@@ -162,7 +162,7 @@ class _Class:
         return f"{target} | None" if member.nullable else target
 
     def _given(self, member: Field | Reference) -> str:
-        """What a field takes at construction and in `save`."""
+        """The type that a field accepts at construction and in `save`."""
         if isinstance(member, Reference):
             one = f"{self.annotations.cls(member.target)} | {self._key_of(member)} | _Mapping[{self._text()}, {ANY}]"
             if member.many:
@@ -207,7 +207,7 @@ class _Class:
         return self.annotations.builtin("int" if whole else "str")
 
     def _key_of(self, reference: Reference) -> str:
-        """The type of the key that may stand for an instance."""
+        """The type of the key that may take the place of an instance."""
         target = self._known.get(reference.target)
         fields = (target.identifier, *target.fields) if target is not None else ()
         identifier = target.identifier if target is not None else None
@@ -243,7 +243,7 @@ def _members(definition: AtomDefinition) -> list[Field | Reference]:
 
 
 def _is_needed(member: Field | Reference) -> bool:
-    """Must it be given at construction?"""
+    """Is it required at construction?"""
     if isinstance(member, Reference):
         return not member.nullable and not member.many
     return not member.nullable and member.default is None

@@ -54,7 +54,7 @@ def _function(
 
 
 def _class(statement: ast.ClassDef, annotations: Annotations, indent: str) -> Iterator[str]:
-    """A class. Of which other classes it is, and how it is made, is not told unless it has its own `__init__`."""
+    """A class. Its bases are not shown, and its constructor only if it has its own `__init__`."""
     if statement.decorator_list or statement.keywords or statement.bases:
         yield f"{indent}{statement.name}: {ANY}"
         return

@@ -1,6 +1,6 @@
 """The signature of a Python function as a stub shows it.
 
-The rule: an annotation stands there if all of its names are known to the stub; else it is `Any`.
+The rule: an annotation is shown if the stub knows all of its names. Otherwise it is `Any`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _KNOWN = {"MU": "_MU", "Any": ANY, "datetime": "_datetime"}
 
 
 class Annotations:
-    """Tells how an annotation is written in a stub. ``classes`` are those that the stub defines."""
+    """Writes annotations in a stub. ``classes`` are those that the stub defines."""
 
     def __init__(self, classes: Iterable[str] = (), *, taken: Iterable[str] = (), prefix: str = "") -> None:
         self._classes = frozenset(classes)
@@ -40,7 +40,7 @@ class Annotations:
         self.modules: set[str] = set()
 
     def builtin(self, name: str) -> str:
-        """A builtin; by its module where a member of the class has the same name."""
+        """A builtin, qualified by its module if a member of the class has the same name."""
         return f"_builtins.{name}" if name in self._taken else name
 
     def cls(self, name: str) -> str:
@@ -62,7 +62,7 @@ class Annotations:
             return ANY
 
     def name(self, name: str) -> str:
-        """How the stub calls what a script calls by a name."""
+        """The stub's name for a name in a script."""
         if name in _KNOWN:
             return _KNOWN[name]
         if name in self._classes:
@@ -80,7 +80,7 @@ class _Unknown(Exception):
 
 
 class _Renamed(ast.NodeTransformer):
-    """Puts the stub's names into an annotation; what is none of a type's parts is unknown."""
+    """Puts the stub's names into an annotation. Anything that is not part of a type is unknown."""
 
     def __init__(self, annotations: Annotations) -> None:
         self._annotations = annotations

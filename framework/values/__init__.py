@@ -1,1 +1,1 @@
-"""Values as texts and back: JSON, YAML, MU, lengths of time and time-based ids."""
+"""Conversion of values to text and back: JSON, YAML, MU, durations and time-based ids."""

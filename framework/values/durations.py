@@ -1,4 +1,4 @@
-"""Lengths of time as people write them: ``90s``, ``15m``, ``12h``, ``30d``; a bare number is seconds."""
+"""Durations as people write them: ``90s``, ``15m``, ``12h``, ``30d``. A bare number means seconds."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def seconds(text: str, *, zero: bool = False, least: str | None = None, most: str | None = None) -> float:
-    """The length of time in seconds; ``ValueError`` says what is wrong with it, after its quotation.
+    """The duration in seconds. Raises ``ValueError`` that says what is wrong, to follow the quoted text.
 
-    Zero is none, unless ``zero`` gives it a meaning.
+    Zero is invalid, unless ``zero`` gives it a meaning.
     """
     match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)", text.strip(), re.ASCII)
     if not match or (float(match[1]) == 0 and not zero):
@@ -27,7 +27,7 @@ def seconds(text: str, *, zero: bool = False, least: str | None = None, most: st
 
 
 def shown(length: float) -> str:
-    """A length of time in the largest unit that it is a whole number of."""
+    """A duration in the largest unit of which it is a whole number."""
     for unit in "dhm":
         if length >= _UNITS[unit] and length % _UNITS[unit] == 0:
             return f"{length / _UNITS[unit]:.0f}{unit}"

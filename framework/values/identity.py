@@ -1,7 +1,7 @@
 """Time-based identities (RFC 4122, version 1) at a tenth of the price of ``uuid.uuid1``.
 
-The standard library asks the C library, which takes a lock in the system; here the clock, a random
-sequence of this process and a node are enough, because every process draws its own sequence and node.
+The standard library asks the C library, which takes a lock of the system. Here the clock, a random sequence and a
+node are enough, because every process draws its own sequence and node.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class TimeIds:
         self._last = 0
 
     def _draw(self) -> None:
-        """A node with the multicast bit, which says that it is no network card's (RFC 4122 section 4.5)."""
+        """A node with the multicast bit, which says that it is not that of a network card (RFC 4122 section 4.5)."""
         self._pid = os.getpid()
         sequence = secrets.randbits(14) | 0x8000
         node = secrets.randbits(48) | 0x010000000000
@@ -30,7 +30,7 @@ class TimeIds:
 
     def new(self) -> str:
         if self._pid != os.getpid():
-            self._draw()  # a forked child must not repeat its parent's
+            self._draw()  # a forked child must not repeat the ids of its parent
         stamp = time.time_ns() // 100 + _EPOCH
         if stamp <= self._last:
             stamp = self._last + 1

@@ -1,7 +1,7 @@
 """JSON as the framework stores and sends it: what goes in comes back equal, or is refused.
 
-The standard library's codec, because integers of any size must survive; NaN, infinities and lone
-surrogates have no JSON and are refused with a ``ValueError`` instead of being altered.
+The codec is that of the standard library, because integers of any size must survive. NaN, infinities and lone
+surrogates have no JSON form. They are refused with a ``ValueError`` instead of being altered.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-# Python refuses to read or write a whole number of more than 4,300 digits, since that takes time by the square of
-# their number. With this many, the worst body of 1 MiB takes about a third of a second to read and to write.
+# Python refuses to read or write an integer of more than 4,300 digits, since the time grows quadratically. With this
+# many, the worst body of 1 MiB takes about a third of a second to read and to write.
 MOST_DIGITS = 20_000
 
 
 def allow_long_numbers() -> None:
-    """Let this process read and write whole numbers of ``MOST_DIGITS`` digits, unless Python was told a limit."""
+    """Let this process read and write integers of ``MOST_DIGITS`` digits, unless Python was given a limit."""
     if sys.flags.int_max_str_digits == -1 and 0 < sys.get_int_max_str_digits() < MOST_DIGITS:
         sys.set_int_max_str_digits(MOST_DIGITS)
 
@@ -32,7 +32,7 @@ class HasDictionary(Protocol):
 
 
 def _plain(value: object) -> object:
-    """What stands for a value that JSON does not know: called by the encoder for such values only."""
+    """The replacement for a value that JSON does not know. The encoder calls it for such values only."""
     if isinstance(value, HasDictionary):
         return value.dictionary
     if isinstance(value, Mapping):
@@ -69,7 +69,7 @@ if c_make_encoder := getattr(json.encoder, "c_make_encoder", None):
 
 
 def encode(value: object) -> str:
-    """JSON text of ``value``; ATOM instances as their ``dictionary``, datetimes as ISO 8601 text.
+    """JSON text of ``value``, with ATOM instances as their ``dictionary`` and datetimes as ISO 8601 text.
 
     Raises ``ValueError`` for NaN, infinities, lone surrogates and circular values, ``TypeError``
     for what JSON does not know.
@@ -107,11 +107,11 @@ _scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # t
 
 
 def decode(text: str | bytes) -> Any:
-    """The value of a JSON text; ``ValueError`` for one that is none."""
+    """The value of a JSON text. Raises ``ValueError`` if it is invalid."""
     if not isinstance(text, str):
         return json.loads(text)
     try:
-        # As `json.loads`, without looking for white space around it: what was encoded here has none.
+        # Like `json.loads`, but without a search for white space around it: text that was encoded here has none.
         value, end = _scan(text, 0)
     except StopIteration:
         return json.loads(text)

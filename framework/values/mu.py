@@ -1,8 +1,7 @@
 """MU, the mutable universal object: a dict whose keys are attributes as well.
 
-A key always wins over a method: ``order.items`` is the field ``items`` where there is one. Only
-``dictionary``, ``yaml_format``, ``json_format`` and ``b64`` are taken; a key of such a name is
-reached by ``[]``.
+A key always wins over a method: ``order.items`` is the field ``items`` if there is one. Only ``dictionary``,
+``yaml_format``, ``json_format`` and ``b64`` are reserved. A key of such a name is reached by ``[]``.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _OWN = frozenset({"dictionary", "yaml_format", "json_format", "b64"})
 
 
 class MU(dict[str, Any]):
-    """``MU(mapping, **fields)``; nested mappings come out as MU, also those inside lists."""
+    """``MU(mapping, **fields)``. Nested mappings become MU, also inside lists."""
 
     __slots__ = ()
 

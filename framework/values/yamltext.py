@@ -6,13 +6,13 @@ from typing import Any
 
 import yaml
 
-# The C emitter is ten times as fast; an installation without libyaml has the other one.
+# The C emitter is ten times as fast. An installation without libyaml has the other one.
 _Base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class _Dumper(_Base):  # type: ignore[misc]
     def ignore_aliases(self, data: Any) -> bool:
-        """The same object twice is written twice: an anchor says nothing to a reader."""
+        """An object that occurs twice is written twice, because an anchor means nothing to a reader."""
         return True
 
 
