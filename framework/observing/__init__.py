@@ -1,1 +1,1 @@
-"""What people read about a running server: its log, the id of a request, the place of an error in the YAML."""
+"""What people read about a running server: its log, request ids, and the locations of errors in the YAML."""

@@ -1,8 +1,8 @@
-"""Log records as lines of text for people, or of JSON for machines; both to standard error.
+"""Log records as lines of text for people or of JSON for machines, both on standard error.
 
-The one rule: **a record begins at the beginning of a line, and nothing else does.** What a client sends may be part
-of a record, and can neither end it nor forge another. Nobody waits for whoever reads standard error: a thread
-writes, and what there is no room for is counted and told.
+The one rule: **a record begins at the beginning of a line, and nothing else does.** Text from a client may be part of
+a record, but it can neither end the record nor forge another one. A slow reader of standard error never blocks the
+server: a thread writes, and records that do not fit into the buffer are counted and reported.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from typing import TextIO
 from framework.observing.outbox import Outbox
 from framework.observing.request_id import REQUEST_ID
 
-FLUSH = 2.0  # seconds that a reader of standard error gets at the end
+FLUSH = 2.0  # seconds that a reader of standard error gets at shutdown
 
-# Attributes that every record has: whatever else stands on one was given by `extra=`.
+# Attributes of every record. Any other attribute was given by `extra=`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
-# What moves the cursor of a terminal, ends a line in some reader's eyes, or turns the order of what is read round
-# (the marks of bidirectional text), but for tab and newline.
+# Characters that move the cursor of a terminal, that some readers take for a line break, or that reverse the reading
+# order (the marks of bidirectional text), except tab and newline.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
-# What `json.dumps` leaves as it is. A lone surrogate would fail where the line is written.
+# Characters that `json.dumps` leaves as they are. A lone surrogate would fail when the line is written.
 _RAW = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def one_record(text: str) -> str:
-    """The text as one record: its lines but the first are indented, control characters are written out."""
+    """The text as one record. All lines but the first are indented, and control characters are escaped."""
     if text.isprintable():
         return text
     text = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
@@ -48,7 +48,7 @@ def _request_id(record: logging.LogRecord) -> str | None:
 
 
 class TextFormatter(logging.Formatter):
-    """``12:30:45 WARNING [3f2a91c07be4d856] worker Dispatcher failed ...``: the request's id where there is one."""
+    """``12:30:45 WARNING [3f2a91c07be4d856] worker Dispatcher failed ...``: with the request id if there is one."""
 
     def __init__(self) -> None:
         super().__init__("%(message)s")
@@ -65,7 +65,7 @@ class TextFormatter(logging.Formatter):
 class JsonFormatter(logging.Formatter):
     """One object a line: ``time``, ``level``, ``logger``, ``message``, and what the record brings.
 
-    A traceback stands in a field of its own, ``traceback``, whether the record has it from ``exc_info`` or ``extra``.
+    A traceback has its own field, ``traceback``, whether the record has it from ``exc_info`` or ``extra``.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -95,7 +95,7 @@ class Log(logging.Handler):
         self._write = _writer(stream, "utf-8" if isinstance(formatter, JsonFormatter) else stream.encoding)
         self._outbox: Outbox[str] = Outbox()
         self._reader = self._outbox.reader(self._write_all, name="framework-log", failed=self._failed)
-        self._broken = False  # nobody can read any more
+        self._broken = False  # nobody can read it any more
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -106,7 +106,7 @@ class Log(logging.Handler):
             self.write(line)
 
     def write(self, text: str) -> None:
-        """A line, in its turn; also what a script or Python itself prints to standard error, which is no record."""
+        """Write a line, in order. It may also come from a script or Python itself that prints to standard error."""
         if self._outbox.read:
             self._outbox.put(text, len(text))
         elif not self._broken:  # in a forked child there is no thread
@@ -116,7 +116,7 @@ class Log(logging.Handler):
         self._broken = True
 
     def later(self, line: str) -> None:
-        """A line that is whole already; it may wait for the next record, or for ``nudge``."""
+        """Write a complete line. It may wait for the next record, or for ``nudge``."""
         self._outbox.put(line, len(line), lazy=True)
 
     def nudge(self) -> None:
@@ -124,7 +124,7 @@ class Log(logging.Handler):
         self._outbox.nudge()
 
     def flush(self) -> None:
-        """Wait until all of it is written; for a while only, should nobody read."""
+        """Wait until everything is written, but only for a while if nobody reads."""
         self._reader.flush(FLUSH)
 
     def _write_all(self, lines: list[str], missed: int) -> None:

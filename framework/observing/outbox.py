@@ -1,8 +1,8 @@
-"""A bounded buffer with any number of readers, each in a thread of its own: who puts something in never waits.
+"""A bounded buffer with any number of readers, each in its own thread. Putting something in never waits.
 
-The one rule: **what a reader is given and what it is told to have missed is, together, all that was put in.**
-When the buffer is full the oldest item goes; a reader that had not come to it yet is told how many, in place.
-Putting in costs the same for many readers as for one.
+The one rule: **the items that a reader gets, and the items that it is told it missed, add up to all items.** When the
+buffer is full, the oldest item is dropped. A reader that had not read it yet is told how many it missed, at that
+position. Putting an item in costs the same for many readers as for one.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-# What is kept for a reader that does not read: beyond either of these the oldest goes.
+# What is kept for a reader that does not read. Beyond either limit, the oldest item is dropped.
 MOST_ITEMS = 10_000
 MOST_CHARACTERS = 16 * 1024 * 1024
 
-# Reading shares the interpreter's lock with the script that puts in. A little at a time, with a rest after
-# it, leaves the script nearly all of it: 128 KB each 20 ms are still 6 MB a second.
+# A reader shares the interpreter lock with the script that writes. Small portions with pauses leave nearly all of the
+# time to the script: 128 KB every 20 ms are still 6 MB a second.
 BATCH_ITEMS = 2_000
 BATCH_CHARACTERS = 128 * 1024
 REST = 0.02
@@ -42,7 +42,7 @@ class Outbox(Generic[T]):
         self._begin = 0  # the number of the first item that is there
         self._readers: list[Reader[T]] = []
         self._waiting = 0
-        # Reentrant: the garbage collector may run a script's __del__, which prints, wherever it likes.
+        # Reentrant: the garbage collector may run a script's __del__, which prints, at any point.
         self._changed = threading.Condition(threading.RLock())
 
     @property
@@ -51,9 +51,9 @@ class Outbox(Generic[T]):
         return bool(self._readers)
 
     def put(self, item: T, characters: int, *, lazy: bool = False) -> None:
-        """Put ``item`` in, which counts as so many characters. From any thread; without readers it is gone.
+        """Put ``item`` in. It counts as so many characters. From any thread. Without readers it is dropped.
 
-        A ``lazy`` one wakes nobody: it is handed on with the next that is not, or after a ``nudge``.
+        A ``lazy`` item wakes no reader. It is delivered with the next item that is not lazy, or after a ``nudge``.
         """
         with self._changed:
             if not self._readers:
@@ -67,7 +67,7 @@ class Outbox(Generic[T]):
                 self._changed.notify_all()
 
     def nudge(self) -> None:
-        """Hand on what is there."""
+        """Deliver what is in the buffer."""
         with self._changed:
             if self._waiting and self._items:
                 self._changed.notify_all()
@@ -80,10 +80,10 @@ class Outbox(Generic[T]):
         failed: Callable[[Exception], None],
         first: Sequence[T] = (),
     ) -> Reader[T]:
-        """Hand all that is put in from now on to ``write(items, missed)``, some at a time, in order.
+        """Pass everything that is put in from now on to ``write(items, missed)``, in portions and in order.
 
-        ``missed`` came before the items. ``write`` may take as long as it likes; ``first`` is handed to it
-        before anything else. When it raises, ``failed(error)`` is called, and that reader is over.
+        ``missed`` items came before these. ``write`` may take any time. It gets ``first`` before anything else. If it
+        raises, ``failed(error)`` is called and the reader ends.
         """
         reader = Reader(self, write, failed, first)
         with self._changed:
@@ -97,7 +97,7 @@ class Outbox(Generic[T]):
         self._begin += 1
 
     def _take(self, reader: Reader[T]) -> tuple[list[T], int]:
-        """What the reader is to be given next; waits for something, or for its end."""
+        """The next portion for the reader. Waits for one, or for the reader's end."""
         with self._changed:
             reader.idle = True
             if reader.flushing:
@@ -148,7 +148,7 @@ class Outbox(Generic[T]):
 
 
 class Reader(Generic[T]):
-    """Made by :meth:`Outbox.reader`; whoever made it closes it."""
+    """Made by :meth:`Outbox.reader`. The caller closes it."""
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class Reader(Generic[T]):
         self._write = write
         self._failed = failed
         self._first = list(first)
-        self.place = 0  # the number of the item that it is to be given next
+        self.place = 0  # the number of the next item for it
         self.idle = False
         self.flushing = 0
         self.over = False
@@ -170,11 +170,11 @@ class Reader(Generic[T]):
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def flush(self, timeout: float) -> bool:
-        """Wait until it was given everything, for ``timeout`` seconds at most, without rests; was it?"""
+        """Wait without pauses until it has got everything, for ``timeout`` seconds at most. Return whether it has."""
         return self._outbox._flush(self, timeout)
 
     def close(self) -> None:
-        """Give it nothing any more, and let its thread end. May be called again."""
+        """Stop delivering, and let its thread end. May be called again."""
         self._outbox._end(self)
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""The id that a request is followed by: from the client through scripts, FIFO items and workers to callouts.
+"""The id of a request, from the client through scripts, FIFO items and workers to callouts.
 
 It belongs to the context (``contextvars``), so everything that a request causes carries it: the tasks that its
 script starts, the items that it puts, and later the block of the worker that takes such an item.
@@ -15,17 +15,17 @@ LONGEST = 128
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
-# Nothing that could break out of a log line, a header or a shell's word.
+# No character that could break out of a log line, a header or a shell word.
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:+/=@-]{1,%d}" % LONGEST)
 
 
 def accepted(given: bytes | None) -> str:
-    """The id that a client sent, if it is well-formed; else a new one."""
+    """The id that a client sent if it is well formed, otherwise a new one."""
     if given is not None and _WELL_FORMED.fullmatch(given):
         return given.decode("ascii")
     return new()
 
 
 def new() -> str:
-    """A new id. Unique for all that matters; no secret."""
+    """A new id. It is unique for practical purposes, and not a secret."""
     return f"{random.getrandbits(64):016x}"

@@ -1,4 +1,4 @@
-"""Where in the YAML files an error came from."""
+"""The location of an error in the YAML files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def place(error: BaseException) -> str | None:
 
 
 def suspended_at(task: asyncio.Task[Any]) -> str | None:
-    """``path:line in function`` of the innermost YAML line that a task waits at; None if there is none."""
+    """``path:line in function`` of the innermost YAML line at which a task waits, or None."""
     found = None
     waiting: Any = task.get_coro()
     while waiting is not None:
@@ -35,7 +35,8 @@ def running_at(stack: traceback.StackSummary) -> str | None:
 
 
 def text(error: BaseException) -> str:
-    """The traceback without the framework's frames above the script's first: what a user can act on."""
+    """The traceback without the framework's frames above the first frame of the script: the part that a user can act
+    on."""
     try:
         lines = traceback.format_exception(type(error), error, _from_script(error.__traceback__))
     except BaseException:  # an error whose text cannot be made
@@ -44,8 +45,8 @@ def text(error: BaseException) -> str:
 
 
 def of_script(error: BaseException, place: tuple[str, int] | None = None) -> str:
-    """The traceback with the frames of definitions alone, for an error that says by itself what the framework
-    refused. ``place`` is the file and line of a frame that has ended already.
+    """The traceback with only the frames of definitions, for an error that says what the framework refused. ``place``
+    is the file and line of a frame that has already ended.
     """
     told = traceback.TracebackException.from_exception(error)
     frames = [frame for frame in told.stack if frame.filename.endswith(ENDINGS)]
@@ -61,7 +62,7 @@ def summary(error: BaseException) -> str:
 
 
 def message(error: BaseException) -> str:
-    """The error's own text, also where it cannot make one."""
+    """The error's own text, or a substitute if it cannot make one."""
     try:
         return storable(str(error))
     except BaseException as second:
@@ -69,7 +70,7 @@ def message(error: BaseException) -> str:
 
 
 def storable(text: str) -> str:
-    """The text with lone surrogates written out: UTF-8 has no place for them."""
+    """The text with lone surrogates escaped, because UTF-8 cannot encode them."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

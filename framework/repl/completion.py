@@ -1,6 +1,6 @@
-"""What the user could mean at the cursor: names, classes, fields, and FIFO names.
+"""Completion at the cursor: names, classes, fields, and FIFO names.
 
-The one rule: **looking must do nothing**: names and attributes are looked up, nothing is called.
+The one rule: **completion has no side effects.** Names and attributes are looked up, and nothing is called.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _CALL = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\($")
 
 
 class Names:
-    """The names in a namespace, and of the FIFOs that there are."""
+    """The names in a namespace, and the names of the existing FIFOs."""
 
     def __init__(self, namespace: Mapping[str, Any], fifos: Callable[[], Iterable[str]]) -> None:
         self._namespace = namespace
         self._fifos = fifos
 
     def completions(self, before: str) -> tuple[str, list[str]]:
-        """What is begun at the end of ``before``, and what it could become, sorted."""
+        """The beginning of a name at the end of ``before``, and its possible completions, sorted."""
         fifo = _FIFO.search(before)
         if fifo:
             return fifo[2], _that_begin(fifo[2], self._fifos())
@@ -50,7 +50,7 @@ class Names:
         return names
 
     def _fields(self, before: str) -> list[str]:
-        """The fields of the class, or of the instance's ``save``, of which an argument begins at the cursor."""
+        """The fields of the class, or of the instance's ``save``, that complete the argument at the cursor."""
         if not before.rstrip().endswith(("(", ",")):
             return []
         head = _open_call(before)
@@ -71,13 +71,13 @@ class Names:
             found = self._namespace[first] if first in self._namespace else getattr(builtins, first)
             for name in rest:
                 found = getattr(found, name)
-        except Exception:  # no such thing, or a property that fails
+        except Exception:  # it does not exist, or a property fails
             return None
         return found
 
 
 def _open_call(before: str) -> str | None:
-    """``atom.Tea`` of ``x = atom.Tea(kind="green", ``: the innermost call that is not closed."""
+    """``atom.Tea`` of ``x = atom.Tea(kind="green", ``: the innermost open call."""
     depth = 0
     for position in range(len(before) - 1, -1, -1):
         character = before[position]
@@ -92,5 +92,5 @@ def _open_call(before: str) -> str | None:
 
 
 def _that_begin(begun: str, names: Iterable[str]) -> list[str]:
-    """Those that begin so; private ones only where that was begun."""
+    """Those with this prefix. Private ones only if the prefix begins with an underscore."""
     return sorted({name for name in names if name.startswith(begun) and (begun or not name.startswith("_"))})

@@ -1,7 +1,7 @@
-"""The conversation: reads an input, runs its statements, shows what they give, until the user leaves.
+"""The dialogue: reads an input, runs its statements and shows their values, until the user leaves.
 
-The one rule: **the prompt waits in a thread, everything else happens on the loop of the main thread**: what
-the user has started in the background goes on while the prompt waits, and Ctrl-C finds the statement.
+The one rule: **the prompt waits in a thread, and everything else happens on the loop of the main thread.** Background
+tasks of the user go on while the prompt waits, and Ctrl-C reaches the statement.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from framework.repl.statement import SCRIPT, Compiler, Statement
 
 T = TypeVar("T")
 
-_LAST_WORD = 1.0  # seconds that the prompt gets to leave
+_LAST_WORD = 1.0  # seconds that the prompt gets to end
 _LEAVE = ("exit", "quit")
 
 
 class Input(Protocol):
-    """Where inputs come from, see ``editor`` and ``terminal``."""
+    """The source of inputs. See ``editor`` and ``terminal``."""
 
     def read(self) -> str: ...
     def interrupt(self) -> None: ...
@@ -33,7 +33,7 @@ class Input(Protocol):
 
 
 class Leave:
-    """``exit`` and ``quit``: typed alone, or called with a code."""
+    """``exit`` and ``quit``, typed alone or called with an exit code."""
 
     def __repr__(self) -> str:
         return "exit leaves; so does Ctrl-D"
@@ -63,7 +63,7 @@ class Console:
         self._input: Input | None = None
 
     async def converse(self, source: Input) -> int:
-        """Read and run until the end of input or ``exit``; the exit code."""
+        """Read and run until the end of input or ``exit``. Return the exit code."""
         self._input = source
         while True:
             try:
@@ -79,7 +79,7 @@ class Console:
                 return code
 
     async def _read(self, source: Input) -> str:
-        """The next input; where we are cancelled meanwhile, the terminal is put in order first."""
+        """The next input. If the task is cancelled meanwhile, the terminal is restored first."""
         reading = _in_thread(source.read)
         try:
             await asyncio.wait({reading})
@@ -92,7 +92,7 @@ class Console:
         return reading.result()
 
     async def run_script(self, text: str) -> int:
-        """Run all of a script, up to the first statement that raises; the exit code."""
+        """Run a script up to its end or the first statement that raises. Return the exit code."""
         try:
             for statement in self._compiler.compile(text, SCRIPT):
                 error = await self._run(statement)
@@ -137,7 +137,7 @@ class Console:
         return 1
 
     def _show(self, value: Any) -> None:
-        """What an expression gives: shown, and kept as ``_``."""
+        """Show the value of an expression, and keep it as ``_``."""
         if value is None:
             return
         self._namespace["_"] = value
@@ -164,7 +164,7 @@ def _exit_code(error: SystemExit, complain: Callable[[str], None]) -> int:
 
 
 def _in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
-    """Run it in a thread of its own, which nobody waits for at the end of the process."""
+    """Run it in its own thread, which does not delay the end of the process."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 

@@ -1,6 +1,6 @@
-"""``debug()`` and ``debug(False)``: what scripts ``qprint``, in any process of the installation, is shown here.
+"""``debug()`` and ``debug(False)``: show here what scripts ``qprint`` in any process of the installation.
 
-The one rule: **the messages are the platform's, to the letter.**
+The one rule: **the messages are exactly those of the platform.**
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Listen = Callable[[], AbstractAsyncContextManager[AsyncIterator[str]]]
 
 
 class Debugging:
-    """What the user calls as ``debug``. ``settle`` it after each statement, ``close`` it at the end."""
+    """The object that the user calls as ``debug``. Call ``settle`` after each statement, and ``close`` at the end."""
 
     def __init__(self, listen: Listen, write: Callable[[str], None], show: Callable[[str], None]) -> None:
         self._listen = listen
@@ -33,7 +33,7 @@ class Debugging:
         self._ending: asyncio.Task[None] | None = None
 
     def __call__(self, on: bool = True) -> None:
-        """Show what scripts qprint from now on; ``debug(False)`` ends it. Saying it again changes nothing."""
+        """Show what scripts qprint from now on. ``debug(False)`` ends it. A repeated call changes nothing."""
         if on and self._task is None:
             loop = asyncio.get_running_loop()
             self._connected = loop.create_future()
@@ -47,7 +47,7 @@ class Debugging:
         return "debug() shows what scripts qprint; debug(False) ends it"
 
     async def settle(self) -> None:
-        """Wait until it is as it was asked for: what is printed from now on is shown, or is not."""
+        """Wait until the request has taken effect, so that what is printed from now on is shown, or not shown."""
         if self._task is not None and self._connected is not None:
             await asyncio.wait({self._connected, self._task}, return_when=asyncio.FIRST_COMPLETED)
         if self._ending is not None:

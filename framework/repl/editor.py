@@ -1,7 +1,7 @@
-"""The prompt on a terminal that can do more: history, completion, colours, an input of several lines.
+"""The prompt on a capable terminal: history, completion, colours, and inputs of several lines.
 
-The one rule: **the text is taken as it was typed or pasted**: Enter adds a line or ends the input, and never
-indents. Built on prompt_toolkit, which runs in the reading thread on a loop of its own.
+The one rule: **the text is taken as it was typed or pasted.** Enter adds a line or ends the input, and never indents.
+It is built on prompt_toolkit, which runs in the reading thread on its own loop.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from framework.repl.terminal import FIRST, NEXT, Modes
 
 
 class Editor:
-    """Reads inputs with an editor. ``read`` runs in a thread; the others may be called from anywhere."""
+    """Reads inputs with an editor. ``read`` runs in a thread. The other methods may be called from any thread."""
 
     def __init__(
         self,
@@ -72,20 +72,20 @@ class Editor:
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-            raise EOFError from None  # the terminal is gone, and cannot be put in order
+            raise EOFError from None  # the terminal is gone and cannot be restored
         finally:
             self._app = None
             self._modes.quiet()
             self._screen.prompted()
 
     def _shown(self) -> None:
-        """It runs, and shows its prompt next."""
+        """The editor runs, and shows its prompt next."""
         self._app = self._session.app
         self._app.layout.focus(DEFAULT_BUFFER)  # Ctrl-C may have come as a signal during a search
         self._screen.prompting(self)
 
     def interrupt(self) -> None:
-        """Ctrl-C that comes as a signal: what is typed is dropped."""
+        """Ctrl-C as a signal: discard what is typed."""
         self._exit(KeyboardInterrupt())
 
     def forget(self) -> None:
@@ -97,7 +97,7 @@ class Editor:
         self._exit(EOFError())
 
     def again(self) -> None:
-        """The process was stopped and goes on."""
+        """The process continues after a stop (SIGCONT)."""
         self._call(Application.invalidate)
 
     def above(self, write: Callable[[], None]) -> None:
@@ -110,13 +110,13 @@ class Editor:
 
     def _exit(self, error: BaseException) -> None:
         def end(app: Application[str]) -> None:
-            if app.future is not None and not app.future.done():  # it may have ended by itself meanwhile
+            if app.future is not None and not app.future.done():  # it may have ended meanwhile
                 app.exit(exception=error)
 
         self._call(end)
 
     def _call(self, action: Callable[[Application[str]], None]) -> None:
-        """On the editor's own loop, if it is there; what is not done then, the end of ``read`` does."""
+        """Call it on the editor's own loop, if that runs. Otherwise the end of ``read`` does it."""
         app = self._app
         loop = app.loop if app is not None else None
         if app is not None and loop is not None:
@@ -139,7 +139,7 @@ def _continuation(width: int, line_number: int, is_soft_wrap: int) -> str:
 
 
 def _history(path: Path | None) -> History:
-    """The history in the file, which nobody else may read; without one, it is forgotten at the end."""
+    """The history in a file that only the user may read. Without a file it is forgotten at the end."""
     if path is None:
         return InMemoryHistory()
     try:
@@ -152,7 +152,7 @@ def _history(path: Path | None) -> History:
 
 
 class _BlockHistory(FileHistory):
-    """A block without the empty line that ended it; what cannot be written is no reason to stop."""
+    """Store a block without the empty line that ended it. A failure to write is ignored."""
 
     def append_string(self, string: str) -> None:
         if string.strip():
@@ -165,7 +165,7 @@ class _BlockHistory(FileHistory):
 
 def _keys(stuck: Callable[[], None]) -> KeyBindings:
     keys = KeyBindings()
-    typing = has_focus(DEFAULT_BUFFER)  # and not in the field of a search, which has keys of its own
+    typing = has_focus(DEFAULT_BUFFER)  # but not in the search field, which has its own keys
 
     @keys.add("enter", filter=typing)
     def enter(event: KeyPressEvent) -> None:
@@ -177,7 +177,7 @@ def _keys(stuck: Callable[[], None]) -> KeyBindings:
 
     @keys.add("tab", filter=typing)
     def tab(event: KeyPressEvent) -> None:
-        """A tab where a line begins, else what could be meant."""
+        """Insert a tab at the beginning of a line. Complete elsewhere."""
         buffer = event.current_buffer
         if not buffer.document.current_line_before_cursor.strip():
             buffer.insert_text("\t")
@@ -188,7 +188,7 @@ def _keys(stuck: Callable[[], None]) -> KeyBindings:
 
     @keys.add(Keys.BracketedPaste, filter=typing)
     def paste(event: KeyPressEvent) -> None:
-        """As if it had been typed: a newline at its end is Enter."""
+        """Insert it as if it had been typed. A newline at its end is Enter."""
         text = event.data.replace("\r\n", "\n").replace("\r", "\n")
         event.current_buffer.insert_text(text.removesuffix("\n"))
         if text.endswith("\n"):

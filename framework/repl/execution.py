@@ -1,8 +1,8 @@
-"""Runs statements, each as a task of its own in one context, and stops the one that runs at Ctrl-C.
+"""Runs statements, each as its own task in one context, and stops the running one at Ctrl-C.
 
-The one rule: **no claim and no transaction outlives the statement that began it.** What a statement sets
-in other context variables the next one sees. Ctrl-C cancels what waits, and raises ``KeyboardInterrupt`` in
-what computes: at once in the user's code, a moment later where a write is just being handed over.
+The one rule: **no claim and no transaction outlives the statement that began it.** The next statement sees changes to
+other context variables. Ctrl-C cancels a waiting statement, and raises ``KeyboardInterrupt`` in a computing one: at
+once in the user's code, and a moment later while a write is being handed over.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from framework.repl.statement import Statement, is_input
 from framework.transactions import context
 from framework.transactions.block import Block
 
-_PATIENCE = 0.1  # seconds that a write which is handed over may take to come to its next await
+_PATIENCE = 0.1  # seconds that a write may take to reach its next await
 
 Show = Callable[[Any], None]
 
@@ -30,7 +30,7 @@ class Interrupted(Exception):
 
 
 class Execution:
-    """One at a time, in the namespace, on the loop that it is made on."""
+    """Runs one statement at a time, in the namespace, on the loop on which it was made."""
 
     def __init__(
         self, namespace: dict[str, Any], show: Show, give_back: Callable[[Block], Awaitable[None]]
@@ -41,11 +41,11 @@ class Execution:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._task: asyncio.Task[None] | None = None
-        self._asked = 0  # how often Ctrl-C was pressed for the statement that runs
+        self._asked = 0  # how often Ctrl-C was pressed for the running statement
         self._abandoned = asyncio.Event()
 
     async def run(self, statement: Statement) -> BaseException | None:
-        """Run it to its end; its values go to ``show``. What it raised; ``Interrupted`` after Ctrl-C."""
+        """Run it to its end. Its values go to ``show``. Return what it raised, ``Interrupted`` after Ctrl-C."""
         failed: list[BaseException] = []
         self._asked = 0
         self._abandoned.clear()
@@ -79,7 +79,7 @@ class Execution:
             sys.displayhook = displayhook
 
     async def _ended(self, task: asyncio.Task[None]) -> bool:
-        """Wait for its end, or until it is given up."""
+        """Wait until it ends or is abandoned."""
         abandoned = self._loop.create_task(self._abandoned.wait())
         try:
             await asyncio.wait({task, abandoned}, return_when=asyncio.FIRST_COMPLETED)
@@ -92,7 +92,7 @@ class Execution:
         return task.done()
 
     async def _tidy(self) -> None:
-        """End what a statement began and did not end: an item in work, an open transaction."""
+        """End what a statement left open: an item in work or a transaction."""
         standing = self._context.run(context.current)
         for block in standing.blocks:
             block.leave(None)
@@ -104,7 +104,8 @@ class Execution:
     # ---- Ctrl-C -----------------------------------------------------------------------------
 
     def interrupt(self, frame: FrameType | None) -> bool:
-        """Stop what runs, called by the signal's handler with the frame it came in; is anything running?
+        """Stop the running statement. The signal handler calls it with the interrupted frame. Return whether one
+        runs.
 
         May raise ``KeyboardInterrupt``, for the statement or for a background task that computes.
         """
@@ -129,7 +130,7 @@ class Execution:
         return True
 
     def _again(self, task: asyncio.Task[None]) -> None:
-        """If it has come to no await by then, raise in it wherever it is."""
+        """If it has not reached an await by then, raise in it wherever it is."""
 
         def ask() -> None:
             if self._task is task and not task.done():
@@ -147,7 +148,7 @@ def _interrupt_main() -> None:
 
 
 def _running(frame: FrameType | None) -> tuple[bool, bool]:
-    """Is the user's code on this stack? And does it await something of the framework just now?"""
+    """Is the user's code on this stack? And does it currently call the framework?"""
     handing_over = False
     while frame is not None:
         if is_input(frame.f_code.co_filename):

@@ -1,7 +1,7 @@
-"""Tracebacks of what was typed: they begin and end at the user's own lines, with their source.
+"""Tracebacks of inputs: they begin and end at the user's own lines, with their source.
 
-The one rule: **no frame that is not the user's.** Theirs are inputs, the definitions' scripts, and modules
-of their own; not Python's, the framework's, or an installed package's.
+The one rule: **show only frames of the user.** These are inputs, scripts of the definitions, and the user's modules,
+but not those of Python, the framework or installed packages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INSTALLED = tuple(
 
 
 def text(error: BaseException) -> str:
-    """The error as Python shows it, in the user's lines; without a newline at the end."""
+    """The error as Python shows it, with the user's lines, without a final newline."""
     try:
         shown = traceback.TracebackException.from_exception(error, capture_locals=False)
         _trim(shown, set())
@@ -34,7 +34,7 @@ def text(error: BaseException) -> str:
 
 
 def _add_source(shown: traceback.TracebackException, error: BaseException) -> None:
-    """Some mistakes, as `return` outside a function, are found too late for Python to know their line."""
+    """Python finds some mistakes, such as `return` outside a function, too late to know their line."""
     if isinstance(error, SyntaxError) and error.text is None and error.lineno and error.filename:
         source = linecache.getline(error.filename, error.lineno)
         if source:
@@ -57,7 +57,7 @@ def _trim(shown: traceback.TracebackException, seen: set[int]) -> None:
     for chained in (shown.__cause__, shown.__context__):
         if chained is not None and id(chained) not in seen:
             _trim(chained, seen)
-    # What happened only inside, before this error was raised, is told by its message.
+    # The message of this error tells what happened inside before it was raised.
     if _inside(shown.__cause__):
         shown.__cause__ = None
     if _inside(shown.__context__):

@@ -1,4 +1,4 @@
-"""``help`` of the REPL: what there is here, the user's own classes, FIFOs and routes first."""
+"""``help`` of the REPL: what is available, beginning with the user's own classes, FIFOs and routes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OBJECTS = (
 
 
 class Help:
-    """Typed alone it says what there is; called, what something is."""
+    """Typed alone, it shows what is available. Called, it explains an object."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Help:
         return self._overview()
 
     def __call__(self, thing: Any = None) -> None:
-        """Show what there is, or what ``thing`` is."""
+        """Show what is available, or explain ``thing``."""
         if thing is None:
             self._write(self._overview())
         elif isinstance(thing, type) and issubclass(thing, Atom) and thing is not Atom:
@@ -60,7 +60,7 @@ class Help:
         else:
             try:
                 self._write(pydoc.plain(pydoc.render_doc(thing, "%s")).rstrip())
-            except ImportError as error:  # a text that names nothing
+            except ImportError as error:  # the text does not name anything
                 self._write(str(error).partition("\n")[0])
 
     def _overview(self) -> str:
@@ -94,7 +94,7 @@ def _is_ours(kind: type) -> bool:
 
 
 def _called(name: str, thing: Callable[..., Any]) -> Iterator[str]:
-    """How one of the built-in objects is called, and what it gives."""
+    """The signature of a built-in object, and what it returns."""
     call = type(thing).__call__
     yield f"{_await(call)}{name}{_arguments(thing)}"
     yield from _indented(call.__doc__)
@@ -115,7 +115,7 @@ def _await(function: Callable[..., Any]) -> str:
 
 
 def _arguments(function: Callable[..., Any]) -> str:
-    """Without types, which most users do not write either."""
+    """The signature without types, which most users do not write either."""
     signature = inspect.signature(function)
     shown = [
         argument.replace(annotation=inspect.Parameter.empty)

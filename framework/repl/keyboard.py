@@ -20,7 +20,7 @@ from framework.repl.terminal import Modes
 _HISTORY = "repl_history"
 _STDOUT = 1
 _PLAIN = ("", "dumb", "unknown")
-_STUCK = 0.3  # seconds without a turn of the loop after which Ctrl-C at the prompt stops what keeps it
+_STUCK = 0.3  # seconds without a turn of the loop after which Ctrl-C at the prompt stops what blocks it
 
 
 class Keyboard(Input, Protocol):
@@ -29,7 +29,7 @@ class Keyboard(Input, Protocol):
 
 
 def keyboard(screen: Screen, modes: Modes, names: Names) -> Keyboard:
-    """The editor, or on a terminal that can show text only, the plain prompts."""
+    """The editor, or the plain prompts on a terminal that can only show text."""
     if os.environ.get("TERM", "") in _PLAIN or not os.isatty(_STDOUT):
         return PlainInput(sys.stdin.fileno(), screen, modes, _write)
     from framework.repl.editor import Editor
@@ -53,7 +53,7 @@ def _write(text: str) -> None:
 
 
 def _unstick(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
-    """For Ctrl-C at the prompt: a task in the background that never lets the loop turn is stopped by it."""
+    """Ctrl-C at the prompt stops a background task that blocks the loop."""
 
     def unstick() -> None:
         turned = threading.Event()

@@ -1,7 +1,7 @@
-"""The prompts on a terminal that can do nothing but show text (TERM=dumb, or a pipe behind the output).
+"""The prompts on a terminal that can only show text (TERM=dumb, or output into a pipe).
 
-The one rule: **what is typed ahead is shown when its prompt comes, not before**: the terminal does not echo,
-we do. So a pasted block looks as if it had been typed, and a half-typed line can be shown again.
+The one rule: **text that is typed ahead is shown when its prompt comes, not before.** The terminal does not echo,
+this module does. So a pasted block looks as if it had been typed, and a half-typed line can be shown again.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _ERASE, _ERASE_WORD, _ERASE_LINE, _END, _SHOW_AGAIN = ("\x7f", "\b"), "\x17", "\
 
 
 class PlainInput:
-    """Reads inputs line by line. ``read`` runs in a thread; the others may be called from anywhere."""
+    """Reads inputs line by line. ``read`` runs in a thread. The other methods may be called from any thread."""
 
     def __init__(self, number: int, screen: Screen, modes: Modes, write: Callable[[str], None]) -> None:
         self._number = number
         self._screen = screen
         self._modes = modes
         self._write = write
-        self._keys = ""  # what was read and not yet typed into a line
+        self._keys = ""  # input that is not yet part of a line
         self._line = ""
         self._shown = FIRST
         self._typing = threading.RLock()
@@ -46,7 +46,7 @@ class PlainInput:
         return text
 
     def interrupt(self) -> None:
-        """Ctrl-C: what is typed is dropped."""
+        """Ctrl-C: discard what is typed."""
         os.write(self._waker, b"c")
 
     def forget(self) -> None:
@@ -89,7 +89,7 @@ class PlainInput:
             self._modes.quiet()
 
     def _take(self) -> str | None:
-        """Type the keys that have come into the line; the line, once it is ended."""
+        """Type the received keys into the line. Return the line once it is complete."""
         while self._keys:
             key, self._keys = self._keys[0], self._keys[1:]
             if key in "\r\n":

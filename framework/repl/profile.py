@@ -1,4 +1,4 @@
-"""``profon()`` and ``profoff()``: where the time went in what ran in between."""
+"""``profon()`` and ``profoff()``: profile what runs in between."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 _ROWS = 25
 _OURS = os.path.dirname(os.path.abspath(__file__))
-# Where the REPL and the event loop only wait.
+# Functions in which the REPL and the event loop only wait.
 _WAITING = (_OURS, os.sep + "asyncio" + os.sep, "selectors.py", "threading.py")
 _WAITING_CALLS = (
     "_asyncio",
@@ -23,7 +23,7 @@ _WAITING_CALLS = (
 
 
 class Profile:
-    """One at a time, of the thread in which statements run."""
+    """One profile at a time, of the thread in which statements run."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -39,7 +39,7 @@ class Profile:
         self._running.enable()
 
     def off(self) -> None:
-        """End it, and show what took the time."""
+        """End it, and show the result."""
         running, self._running = self._running, None
         if running is None:
             self._write("not profiling; profon() begins it")
@@ -55,7 +55,7 @@ class Profile:
 
 
 def _table(profile: cProfile.Profile) -> str:
-    """The functions by their time, those below them included; without those that only wait."""
+    """The functions by their cumulative time, without those that only wait."""
     lines = ["     calls   own s   all s  function"]
     stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
     rows = [(total, own, calls, where) for where, (_, calls, own, total, _) in stats.items()]

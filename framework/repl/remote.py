@@ -1,4 +1,4 @@
-"""callout of the REPL: to the server of its database, by the server's control socket."""
+"""The callout of the REPL. It calls the server of its database by the server's control socket."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from framework.script.callout import Callout, Response
 from framework.serving.control import Server
 from framework.transactions.session import Session
 
-_NEVER = 0.0  # the time-out is the caller's
+_NEVER = 0.0  # the caller sets the time-out
 
 
 class RemoteGateway:
@@ -22,7 +22,7 @@ class RemoteGateway:
     async def call(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, max_body: int
     ) -> Response:
-        """A request to the gateway, which takes its whole pipeline."""
+        """Send a request through the whole pipeline of the gateway."""
         self._session.require_free("a callout to the server")
         return await self._callout(path, method, body, headers, request_timeout=_NEVER, max_body=max_body)
 

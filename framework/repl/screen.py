@@ -1,7 +1,7 @@
-"""The terminal that the user types at: what is printed while the prompt waits appears above it, whole.
+"""The user's terminal. What is printed while the prompt waits appears above it, in complete lines.
 
-The one rule: **one thread writes at a time, and nothing is lost between two prompts.** A prompt says when it
-is shown and how to write above it; what was not written until it is gone is written then.
+The one rule: **one thread writes at a time, and nothing is lost between two prompts.** A prompt says when it is shown
+and how to write above it. Text that is still unwritten when the prompt ends is written then.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
-MOST_WAITING = 10_000  # texts that wait for a terminal that takes none (Ctrl-S); the oldest are dropped
+MOST_WAITING = 10_000  # texts that wait for a stopped terminal (Ctrl-S); the oldest are dropped
 
 
 class Prompt(Protocol):
     def above(self, write: Callable[[], None]) -> None:
-        """Call ``write``, now or soon, with the prompt out of its way; not at all once the prompt is gone."""
+        """Call ``write`` now or soon, with the prompt out of its way. Do not call it once the prompt is gone."""
 
 
 class Screen:
@@ -42,11 +42,11 @@ class Screen:
             prompt = self._prompt
             if prompt is None:
                 self._write_waiting()
-        if prompt is not None and first:  # else it is asked to already
+        if prompt is not None and first:  # otherwise it was already asked to
             prompt.above(self._write_waiting)
 
     def prompting(self, prompt: Prompt) -> None:
-        """The prompt is shown next: at the margin, and below all that was written."""
+        """The prompt is shown next, at the margin and below everything written."""
         with self._lock:
             self._write_waiting()
             if not self._at_margin:
@@ -61,7 +61,7 @@ class Screen:
             self._write_waiting()
 
     def write(self, text: str) -> bool:
-        """Write as it is, unless a prompt is shown; was it written?"""
+        """Write the text as it is, unless a prompt is shown. Return whether it was written."""
         with self._lock:
             if self._prompt is not None:
                 return False
@@ -85,7 +85,7 @@ class Screen:
 
 
 class ScreenStream(io.TextIOBase):
-    """``sys.stdout`` or ``sys.stderr`` meanwhile: lines that are printed while the prompt waits go above it."""
+    """The temporary ``sys.stdout`` or ``sys.stderr``. Lines that are printed while the prompt waits go above it."""
 
     def __init__(self, screen: Screen, real: TextIO) -> None:
         self._screen = screen

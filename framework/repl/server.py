@@ -1,7 +1,8 @@
-"""The server behind the REPL: the one that runs already, or one that is started and ends with the REPL.
+"""The server behind the REPL: one that already runs, or one that is started and ends with the REPL.
 
-The one rule: **it is found by its control socket, beside the database, and spoken to by that alone**: who listens on
-a port proves nothing by it. And nothing is added to a database, and no item taken from it, that nobody has asked for.
+The one rule: **the REPL finds the server by its control socket beside the database, and talks to it only there**,
+because a listener on a port proves nothing. Nothing is added to a database, and no item is taken from it, unless the
+user asks for it.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ __all__ = ["DEFAULT_URL", "Address", "Outlook", "Setup", "joined", "outlook"]
 
 DEFAULT_URL = "http://127.0.0.1:9099"
 
-_PATIENCE = 10.0  # seconds that a server gets to answer
-_START = 60.0  # seconds that a start may take
+_PATIENCE = 10.0  # seconds for a server to answer
+_START = 60.0  # seconds for a start
 _LAST_LINES = 20
 
-# The command of this very package, whatever the current folder holds.
+# The command of this package, whatever the current folder holds.
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _COMMAND = (
     f"import sys; sys.path.append({_ROOT!r}); from framework.cli import main; main(prog_name='framework')"
@@ -48,7 +49,7 @@ _COMMAND = (
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a session is about. ``server`` is the one to join; None to start one on ``url``, with or without workers."""
+    """The setup of a session. ``server`` is the one to join. None starts one on ``url``, with or without workers."""
 
     definitions: Definitions
     folder: str
@@ -59,7 +60,7 @@ class Setup:
 
 
 async def listens(address: Address) -> bool:
-    """Does anybody listen there? ``CannotOpen`` when that cannot be found out."""
+    """Does anything listen there? Raises ``CannotOpen`` if that cannot be found out."""
     try:
         async with asyncio.timeout(_PATIENCE):
             _, writer = await asyncio.open_connection(address.host, address.port)
@@ -76,16 +77,16 @@ async def listens(address: Address) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a session comes to: a server that runs, or none, and then how many items wait, by FIFO."""
+    """The result of the look-up: a running server, or none and the number of waiting items of each FIFO."""
 
     server: Server | None
     waiting: Mapping[str, int]
 
 
 async def outlook(database: str, url: str | None, tables: Sequence[Table]) -> Outlook:
-    """Look, and change nothing. ``CannotOpen`` when there can be no session.
+    """Find it out, and change nothing. Raises ``CannotOpen`` if no session is possible.
 
-    ``url`` is the server that is to be joined; None for any of the database, that of the usual port first.
+    ``url`` is the server to join. None takes any server of the database, preferably that of the usual port.
     """
     address = Address.parse(url or DEFAULT_URL)
     with contextlib.closing(control.Servers(database)) as servers:
@@ -103,7 +104,7 @@ async def outlook(database: str, url: str | None, tables: Sequence[Table]) -> Ou
 
 
 def _require_tables(database: str, tables: Sequence[Table], *, joining: bool) -> None:
-    """``CannotOpen`` when a session would add to tables that other definitions made, or that a server works on."""
+    """Raises ``CannotOpen`` if a session would change tables that other definitions made or that a server uses."""
     plan = storage.plan_migration(database, tables)
     added = [change.what for change in plan.additions]
     foreign = [change.what for change in plan.changes if change.sign == "-"]
@@ -119,14 +120,14 @@ def _require_tables(database: str, tables: Sequence[Table], *, joining: bool) ->
 
 
 async def _waiting(database: str) -> dict[str, int]:
-    """How many items each FIFO has, those in work included; none for an empty one."""
+    """The number of items of each FIFO that is not empty, including those in work."""
     lengths = select(FIFO.c.name, FIFO.c.length).where(FIFO.c.length > 0).order_by(FIFO.c.name)
     async with storage.open_storage(database, create=False) as opened:
         return {row["name"]: row["length"] for row in await opened.select(lengths)}
 
 
 class Child:
-    """``framework serve`` as a child process. It ends when we do, however we end: it reads a pipe of ours."""
+    """``framework serve`` as a child process. It reads a pipe of this process, so it ends with it in any case."""
 
     def __init__(self, folder: str, database: str, address: Address, *, workers: bool) -> None:
         self.log, output = _log(address)
@@ -140,12 +141,12 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C at our terminal is not for it
+                start_new_session=True,  # Ctrl-C at this terminal is not for it
             )
         self.pid = self._process.pid
 
     async def ready(self, servers: control.Servers) -> Server:
-        """Wait until it serves; ``CannotOpen`` with its last words when it ends before."""
+        """Wait until it serves. Raises ``CannotOpen`` with its last output if it ends before."""
         try:
             async with asyncio.timeout(_START):
                 while True:
@@ -163,7 +164,7 @@ class Child:
         return "\n".join(f"  {line}" for line in text.splitlines()[-_LAST_LINES:])
 
     async def end(self, slow: Callable[[], None]) -> None:
-        """End it and wait for its end; ``slow`` is called when that takes a moment."""
+        """End it, and wait. ``slow`` is called if that takes a while."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -181,7 +182,7 @@ class Child:
         while self._process.poll() is None:
             if loop.time() > deadline:
                 return False
-            await asyncio.sleep(0.02)  # no watcher of children is worth its trouble here
+            await asyncio.sleep(0.02)  # a child watcher is not worth the trouble here
         return True
 
     def kill(self) -> None:
@@ -191,7 +192,7 @@ class Child:
 
 @asynccontextmanager
 async def joined(setup: Setup, say: Callable[[str], None]) -> AsyncIterator[tuple[Server, bool]]:
-    """A server of the setup's database while the block runs; was it started for it?"""
+    """A server of the setup's database while the block runs. Yields whether it was started for it."""
     with contextlib.closing(control.Servers(setup.database)) as servers:
         for server in await servers.found():
             if (
@@ -217,7 +218,7 @@ async def joined(setup: Setup, say: Callable[[str], None]) -> AsyncIterator[tupl
 
 
 def _log(address: Address) -> tuple[Path, BinaryIO]:
-    """A new file for the child's output, which its user alone can read."""
+    """A new file for the child's output that only the user can read."""
     name = f"server-{address.host.replace(':', '_')}-{address.port}"
     folder = state.folder()
     if folder is None:

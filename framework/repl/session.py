@@ -1,6 +1,6 @@
-"""One session of ``framework repl``: what it opens, in which order, and that all of it is closed.
+"""One session of ``framework repl``: what it opens, in which order, and how it closes everything.
 
-The one rule: **the classes act on the database here, the workers and the gateway are the server's.**
+The one rule: **the classes act on the database in this process. The workers and the gateway belong to the server.**
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from framework.transactions.block import Block
 logger = logging.getLogger("framework.repl")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LAST_MOMENT = 1.0  # seconds that what statements have left running gets at the end
+_LAST_MOMENT = 1.0  # seconds for tasks that statements have left running to end
 
 
 def run(setup: Setup) -> int:
-    """Converse at the terminal, or run the script that standard input is; the exit code.
+    """Run the dialogue at the terminal, or the script on standard input. Return the exit code.
 
-    ``CannotOpen`` when there is no database or no server of it. 128 and its number after a signal.
+    Raises ``CannotOpen`` if there is no database or no server of it. After a signal the code is 128 plus its number.
     """
     script = _script()
-    # The stock loop: it runs Python's signal handlers where it waits, and leaves them alone elsewhere.
+    # The stock loop runs Python's signal handlers only while it waits.
     loop = StandardLoop()
     asyncio.set_event_loop(loop)
     try:
@@ -68,7 +68,7 @@ def _run(loop: asyncio.AbstractEventLoop, session: _Session) -> int:
         while True:
             try:
                 return loop.run_until_complete(main)
-            # It has stopped something in the background, which has ended by it; or a statement stopped the loop.
+            # It has stopped a background task, or a statement has stopped the loop.
             except (KeyboardInterrupt, RuntimeError):
                 if main.done():
                     raise
@@ -77,7 +77,7 @@ def _run(loop: asyncio.AbstractEventLoop, session: _Session) -> int:
 
 
 def _leave_behind(loop: asyncio.AbstractEventLoop) -> set[asyncio.Task[Any]]:
-    """Cancel what statements have left running, and give it a moment; what does not end by it."""
+    """Cancel tasks that statements have left running, and wait a moment. Return those that do not end."""
     running = asyncio.all_tasks(loop)
     for task in running:
         task.cancel()
@@ -92,7 +92,7 @@ def _threads() -> bool:
 
 
 def _end_now(code: int) -> NoReturn:
-    """End the process whatever still runs in it. All that was opened for the session is closed by now."""
+    """End the process, whatever still runs in it. Everything that the session opened is closed by now."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
@@ -107,8 +107,8 @@ class _Session:
         self.stopped_by = 0
 
     def signalled(self, main: asyncio.Task[int], number: int, frame: FrameType | None) -> None:
-        """Ctrl-C stops the statement; other signals, or where there is none to stop yet, the session."""
-        if number == signal.SIGHUP and self.stopped_by:  # that the terminal is gone may be told twice
+        """Ctrl-C stops the statement. Other signals, or Ctrl-C without a statement, stop the session."""
+        if number == signal.SIGHUP and self.stopped_by:  # the loss of the terminal may be reported twice
             return
         if number != signal.SIGINT or self._console is None:
             self.stopped_by = number
@@ -157,7 +157,7 @@ class _Session:
 
 
 class _Fifos:
-    """The names of the FIFOs that there are, for help and completion: as the database knew them last."""
+    """The names of the FIFOs, for help and completion, as of the last look at the database."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -172,7 +172,7 @@ class _Fifos:
         return self._known
 
     def now(self) -> list[str]:
-        """From another thread: as they are now, if that is known soon."""
+        """From another thread: the current names, if they are known soon."""
         with contextlib.suppress(Exception):
             asyncio.run_coroutine_threadsafe(self.look(), self._loop).result(timeout=0.3)
         return self._known
@@ -182,7 +182,7 @@ class _Fifos:
 async def _tools(
     runtime: Runtime, statements: Statements, write: Callable[[str], None], show: Callable[[str], None]
 ) -> AsyncIterator[tuple[dict[str, Any], Callable[[], Awaitable[None]]]]:
-    """The namespace of the session, and what is to be done after each statement."""
+    """The namespace of the session, and what happens after each statement."""
     debug = Debugging(lambda: _printed(runtime, show), write, show)
     profile = Profile(write)
     tracing = Tracing(statements, write, show)
@@ -191,7 +191,7 @@ async def _tools(
 
     async def between() -> None:
         await debug.settle()
-        if not tracing.running:  # our own look would be among what is traced
+        if not tracing.running:  # otherwise the trace would show this query
             await fifos.look()
 
     namespace: dict[str, Any] = {
@@ -217,7 +217,7 @@ async def _tools(
 
 @asynccontextmanager
 async def _printed(runtime: Runtime, show: Callable[[str], None]) -> AsyncIterator[AsyncIterator[str]]:
-    """What scripts qprint in any process, from now on; what is printed here is shown at once."""
+    """Show what scripts qprint in any process from now on. Prints of this process are shown at once."""
     here = f"{socket.gethostname()}:{os.getpid()}"
     async with follow(runtime.session.storage) as messages:
         end = runtime.debug.listen(lambda text: show(printable(text)))
@@ -247,7 +247,7 @@ def _console(
 
 
 def _hang_up() -> None:
-    """From a thread: as if the signal had come with the end of the terminal."""
+    """From a thread: act as if the terminal's end had sent its signal."""
     number = threading.main_thread().ident
     assert number is not None
     signal.pthread_kill(number, signal.SIGHUP)
@@ -264,8 +264,8 @@ def _on_signals(handle: Callable[[int, FrameType | None], None]) -> Iterator[Non
 
 
 def _script() -> str | None:
-    """What standard input holds; None where it is a terminal."""
-    if sys.stdin is None:  # closed by who started us
+    """The content of standard input, or None if it is a terminal."""
+    if sys.stdin is None:  # the parent process closed it
         return ""
     if sys.stdin.isatty():
         return None
@@ -276,7 +276,7 @@ def _script() -> str | None:
 
 
 def _takes_all(stream: Any) -> None:
-    """Each line is written when it is whole, into a pipe too, and no character of a message is an error."""
+    """Write each line when it is complete, also into a pipe. No character of a message is an error."""
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")
 

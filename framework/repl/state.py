@@ -1,4 +1,4 @@
-"""The folder of what the user's own sessions leave behind: the history, and the log of a server that was started."""
+"""The folder for the state of the user's sessions: the history, and the log of a started server."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from framework.process import files
 
 
 def folder() -> Path | None:
-    """``$XDG_STATE_HOME/framework``, else ``~/.local/state/framework``; None where it cannot be.
+    """``$XDG_STATE_HOME/framework``, or ``~/.local/state/framework``, or None if neither is possible.
 
-    Made for its user alone.
+    Only the user may read it.
     """
     home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
     path = Path(home, "framework")

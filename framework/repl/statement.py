@@ -1,7 +1,7 @@
-"""What is typed, as Python: when an input is whole, and its statements, compiled one by one.
+"""Inputs as Python: whether an input is complete, and its statements, compiled one by one.
 
-The one rule: **lines are taken as they were written.** Nothing is indented or put right; an empty line
-ends a block, and a line that begins at the margin again does.
+The one rule: **lines are taken as they were written.** Nothing is indented or corrected. An empty line ends a block,
+and so does a line that begins at the margin.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from types import CodeType
 
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-_PART = 0x4000  # PyCF_ALLOW_INCOMPLETE_INPUT: the end of the input is told from a mistake, as codeop has it
+_PART = 0x4000  # PyCF_ALLOW_INCOMPLETE_INPUT distinguishes the end of the input from a mistake, as in codeop
 
 _FUTURES = 0
 for _name in __future__.all_feature_names:
     _FUTURES |= getattr(__future__, _name).compiler_flag
 
-PREFIX = "<input "  # what an input is called in tracebacks, with its number
+PREFIX = "<input "  # the name of an input in tracebacks, with its number
 SCRIPT = "<stdin>"  # the same for a script from a pipe
 
-# Where an input is open so that even an empty line belongs to it.
+# An input that is open in such a way that even an empty line belongs to it.
 _OPEN = ("never closed", "unterminated triple-quoted", "unexpected EOF")
 
 _COMPOUND = (
@@ -44,7 +44,7 @@ _COMPOUND = (
 
 
 def whole(text: str) -> bool:
-    """Is this input to be run now? If not, another line belongs to it. Also true of a mistake."""
+    """Is this input ready to run? If not, another line belongs to it. A mistake is ready, too."""
     ended = text.rpartition("\n")[2] == "" and "\n" in text
     try:
         tree = _parse(text, "<input>", _PART)
@@ -58,7 +58,7 @@ def whole(text: str) -> bool:
 
 
 def _open(text: str) -> bool:
-    """Does a bracket, a long text or a backslash want more lines, whatever they are?"""
+    """Does a bracket, a long string or a backslash need more lines, whatever they are?"""
     try:
         _parse(text, "<input>")
     except SyntaxError as error:
@@ -76,7 +76,7 @@ def _parse(text: str, name: str, flags: int = 0) -> ast.Module:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement, ready to run, and the line of the input that it begins at."""
+    """One statement, ready to run, and the line of the input at which it begins."""
 
     code: CodeType
     line: int
@@ -90,7 +90,7 @@ class Compiler:
         self._flags = _AWAIT
 
     def compile(self, text: str, name: str | None = None) -> Iterator[Statement]:
-        """The statements of an input, each compiled when its turn comes; ``SyntaxError`` before the first."""
+        """The statements of an input, each compiled in its turn. Raises ``SyntaxError`` before the first."""
         if name is None:
             self._number += 1
             name = f"{PREFIX}{self._number}>"
@@ -110,5 +110,5 @@ class Compiler:
 
 
 def is_input(filename: str) -> bool:
-    """Is this the name of something that was typed?"""
+    """Is this the name of an input?"""
     return filename.startswith(PREFIX) or filename == SCRIPT

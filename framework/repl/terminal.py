@@ -1,4 +1,4 @@
-"""The terminal that the user sits at: its modes, and where standard output goes meanwhile.
+"""The user's terminal: its modes, and where standard output goes meanwhile.
 
 The one rule: **it is left as it was found**, however the session ends.
 """
@@ -22,7 +22,8 @@ _LFLAG = 3
 
 
 class Modes:
-    """The terminal's modes: as they were found, without echo, and by the key. ``restore`` them at the end."""
+    """The terminal's modes: the original one, one without echo, and one that reads single keys. ``restore`` it at the
+    end."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -33,11 +34,11 @@ class Modes:
         self._set(self._found)
 
     def quiet(self) -> None:
-        """While statements run: what is typed ahead is not echoed; Ctrl-C and Ctrl-Z are signals."""
+        """While statements run: text that is typed ahead is not echoed, and Ctrl-C and Ctrl-Z are signals."""
         self._without(termios.ECHO)
 
     def by_key(self) -> None:
-        """While we read: each key at once."""
+        """While reading: get each key at once."""
         self._without(termios.ECHO | termios.ICANON | termios.IEXTEN)
 
     @contextmanager
@@ -62,9 +63,9 @@ class Modes:
 
 
 def when_gone(call: Callable[[], None]) -> None:
-    """Call, from a thread, when the terminal behind standard input has gone: not all are told by a signal."""
+    """Call it, from a thread, when the terminal behind standard input is gone. Not every such end sends a signal."""
     poll = select.poll()
-    poll.register(sys.stdin.fileno(), 0)  # asks for nothing but for the end, which is told in any case
+    poll.register(sys.stdin.fileno(), 0)  # this asks only for the end, which is always reported
 
     def wait() -> None:
         if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll()):
@@ -75,7 +76,7 @@ def when_gone(call: Callable[[], None]) -> None:
 
 @contextmanager
 def taken() -> Iterator[tuple[Screen, Modes]]:
-    """Standard output, and standard error where it is the same terminal, go through the screen meanwhile."""
+    """Send standard output through the screen in the block, and standard error if it is the same terminal."""
     out, err = sys.stdout, sys.stderr
     screen, modes = Screen(out), Modes(sys.stdin.fileno())
     sys.stdout = ScreenStream(screen, out)
@@ -93,7 +94,7 @@ def line_reader(modes: Modes) -> Callable[..., str]:
     """``input`` for statements."""
 
     def input_(prompt: object = "", /) -> str:
-        """Python's own, with the terminal as it was found."""
+        """Call Python's own ``input`` with the original terminal mode."""
         print(prompt, end="", flush=True)
         with modes.as_found():
             line = sys.stdin.readline()

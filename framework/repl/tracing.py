@@ -1,4 +1,4 @@
-"""``traceon()`` and ``traceoff()``: each statement that goes to the database from here, with its time."""
+"""``traceon()`` and ``traceoff()``: show each statement that this process sends to the database, with its time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LONGEST = 60  # characters of a value
 
 
 class Tracing:
-    """Shows the statements of this process alone: the server's are its own."""
+    """Shows the statements of this process only, not those of the server."""
 
     def __init__(
         self, statements: Statements, write: Callable[[str], None], show: Callable[[str], None]
@@ -25,12 +25,12 @@ class Tracing:
         return self._statements.report is not None
 
     def on(self) -> None:
-        """Show each statement from now on: its time, its text, its values (binary ones by their size)."""
+        """Show each statement from now on: its time, its text and its values (binary ones by their size)."""
         self._statements.report = self._report
         self._write("tracing: each statement to the database from here is shown; traceoff() ends it")
 
     def off(self) -> None:
-        """Show no statements any more."""
+        """Stop showing statements."""
         self._statements.report = None
         self._write("not tracing any more")
 
@@ -45,6 +45,6 @@ class Tracing:
 
 def _value(value: object) -> str:
     if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"  # hashes of tokens are such
+        return f"<{len(value)} bytes>"  # for example hashes of tokens
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
