@@ -1,1 +1,1 @@
-"""The process that a server is: its event loop, its signals, its children and its files."""
+"""The server process: its event loop, signals, children and files."""

@@ -1,9 +1,9 @@
-"""What a process that a script has forked off keeps of the server, and what it must not keep.
+"""What a process that a script has forked inherits from the server, and what it must give up.
 
-The one rule: **a signal to a child is never a signal to the server.** A child leaves the server's pipe of signals
-alone and dies by a signal that is meant for it. A signal to the whole process group or control group reaches the
-server too, which then stops: the child goes on with its work until the grace is over, so that what waits for it can
-end. Which of both it is tells a page of memory that a fork shares.
+The one rule: **a signal to a child is never a signal to the server.** A child does not touch the server's signal
+pipe, and a signal that is meant for it ends it. A signal to the whole process group or control group also reaches the
+server, which then stops. In that case the child works on until the grace is over, so that code which waits for it can
+finish. A shared memory page tells the two cases apart.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
 
-_WAIT = 0.2  # seconds that a child waits to see whether the server was told as well
-_TOGETHER = 0.5  # seconds between the arrivals of one signal at two members of a group, at most
+_WAIT = 0.2  # seconds that a child waits to see whether the server got the signal as well
+_TOGETHER = 0.5  # the longest time in seconds between the arrivals of one signal at two members of a group
 _LOOK = 0.05
 _RETURNED = b"""a child of os.fork() came back to the server's event loop and was ended: end it by os._exit()
 """
@@ -31,7 +31,7 @@ _OVER = _ASKED_AT.size
 
 
 class Children:
-    """The forked children of this process, as far as its stop concerns them."""
+    """The forked children of this process, as far as its shutdown concerns them."""
 
     def __init__(self, signals: Sequence[signal.Signals]) -> None:
         self._signals = signals
@@ -45,21 +45,21 @@ class Children:
     # ---- in the server ----------------------------------------------------------------------
 
     def stopping(self) -> None:
-        """The server was asked to stop just now."""
+        """The server has just been asked to stop."""
         _ASKED_AT.pack_into(self._page, 0, time.monotonic())
 
     def over(self) -> None:
-        """The grace is over, or nothing needs it any more."""
+        """The grace is over, or no longer needed."""
         self._page[_OVER] = 1
 
     def listens(self, port: int) -> None:
-        """The server's address: a child that kept a connection would keep its client waiting for the end."""
+        """Set the server's address. A child that kept a connection would make its client wait for the end of it."""
         self._ports.add(port)
 
     # ---- in a child -------------------------------------------------------------------------
 
     def forked(self) -> None:
-        """This process is a new child: its signals are its own, and the server's connections are not."""
+        """Set up a new child: it handles its own signals, and closes the server's connections."""
         signal.set_wakeup_fd(-1)
         for number in self._signals:
             signal.signal(number, self._on_signal)
@@ -77,7 +77,7 @@ class Children:
         os.kill(os.getpid(), number)
 
     def _for_the_group(self) -> bool:
-        """Was the server told to stop by the same signal, and may its work in progress still end?"""
+        """Did the same signal tell the server to stop, and may work in progress still end?"""
         came = time.monotonic()
         while True:
             if self._page[_OVER] or os.getppid() != self._parent:
@@ -90,7 +90,7 @@ class Children:
             time.sleep(_LOOK / 5)
 
     def _watch(self) -> None:
-        """End this process with the grace, or with the server."""
+        """End this process when the grace is over or the server ends."""
         if not self._watched:
             self._watched = True
             threading.Thread(target=self._until_over, name="framework-child", daemon=True).start()
@@ -102,14 +102,14 @@ class Children:
 
 
 def _end_on_return() -> None:
-    """This child runs the server's event loop: its script has gone on after `os.fork` as if nothing had been."""
+    """This child runs the server's event loop: its script went on after `os.fork` as if nothing had happened."""
     with suppress(OSError):
         os.write(2, _RETURNED)
     os._exit(1)
 
 
 def _close_connections(port: int) -> None:
-    """Close the listening socket and each connection that it has taken, by the port on our side."""
+    """Close the listening socket and each accepted connection, recognized by the local port."""
     for name in os.listdir("/dev/fd"):
         with suppress(OSError, ValueError):
             if _port(int(name)) == port:
@@ -117,7 +117,7 @@ def _close_connections(port: int) -> None:
 
 
 def _port(number: int) -> int | None:
-    """Our port of an IP socket; ``OSError`` when the file is no socket."""
+    """The local port of an IP socket. Raises ``OSError`` if the file is not a socket."""
     found = socket.socket(fileno=number)
     try:
         if found.family not in (socket.AF_INET, socket.AF_INET6):

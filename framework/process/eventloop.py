@@ -1,8 +1,8 @@
-"""The event loop that the server runs on, and goes on running on whatever scripts raise.
+"""The event loop of the server, which keeps running whatever scripts raise.
 
-The rule: **what a script raises never ends the loop.** asyncio and uvloop hand ``SystemExit`` and
-``KeyboardInterrupt`` out of the loop's run when a task or a callback raises one. A task that a script has
-started keeps it as its exception, for whoever awaits the task. So the loop is simply run again.
+The rule: **an exception of a script never ends the loop.** asyncio and uvloop let ``SystemExit`` and
+``KeyboardInterrupt`` of a task or callback leave the loop. The task keeps it as its exception for its awaiter. So the
+loop is simply run again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Left = Callable[[asyncio.AbstractEventLoop], None]
 
 
 def _nothing(loop: asyncio.AbstractEventLoop) -> None:
-    """Nobody wants to know that the loop was left."""
+    """Ignore that the loop was left."""
 
 
 def run(
@@ -36,9 +36,10 @@ def run(
     *,
     left: Left = _nothing,
 ) -> T:
-    """Run a coroutine to its end on a loop of its own; its result, or what it raised itself.
+    """Run a coroutine to its end on its own loop. Return its result, or raise its exception.
 
-    ``left`` is called when the loop was left and before it runs again. It then takes the signals for itself anew.
+    ``left`` is called after an exception has left the loop, and before the loop runs again and takes the signals
+    anew.
     """
     runner = asyncio.Runner(loop_factory=loop)
     try:
@@ -46,12 +47,12 @@ def run(
     finally:
         try:
             runner.close()
-        except (SystemExit, KeyboardInterrupt) as error:  # of a task that was cancelled just now
+        except (SystemExit, KeyboardInterrupt) as error:  # of a task that was just cancelled
             _report(error)
 
 
 def run_to_its_end(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T], left: Left = _nothing) -> T:
-    """As ``run``, on this loop, which stays open."""
+    """Like ``run``, but on this loop, which stays open."""
     task = loop.create_task(main)
     task.add_done_callback(lambda _: loop.stop())
     while not task.done():
@@ -72,14 +73,15 @@ def run_to_its_end(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]
 
 
 def _take_a_stop(loop: asyncio.AbstractEventLoop) -> None:
-    """What the task itself raised has left the loop before its stop: whoever closes the loop must not meet it."""
+    """The exception of the task itself has left the loop before its stop. The code that closes the loop must not see
+    it."""
     for _ in range(2):
         with suppress(RuntimeError):
             loop.run_until_complete(asyncio.sleep(0))
 
 
 def _is_of_a_terminal(error: BaseException) -> bool:
-    """Only where Python itself handles Ctrl-C does one arrive as an exception."""
+    """Ctrl-C arrives as an exception only if Python itself handles it."""
     handler = signal.getsignal(signal.SIGINT)
     return isinstance(error, KeyboardInterrupt) and handler is signal.default_int_handler
 

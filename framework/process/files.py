@@ -1,8 +1,8 @@
-"""The rules about files: who may use them, whose they are, and what is never followed.
+"""The rules about files: who may use them, who owns them, and which links are never followed.
 
-The one rule: **what the framework makes is its owner's alone, and nothing that a stranger can have prepared is
-opened.** A stranger is any user but root and the user of this process. The variable ``FRAMEWORK_TRUSTED`` names
-folders, with a colon between them, in and below which owners and modes are not looked at.
+The one rule: **files that the framework makes belong to their owner alone, and it opens no file that a stranger could
+have prepared.** A stranger is any user except root and the user of this process. The variable ``FRAMEWORK_TRUSTED``
+names folders, separated by colons. Owners and modes in and below them are not checked.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ TRUSTED = "FRAMEWORK_TRUSTED"
 _SHARED = 0o060  # the group may read and write
 _ROOT = 0
 _HOST = socket.gethostname().replace("/", "_")
-_OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a named pipe must not hold us up
+_OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a named pipe must not block
 
 
 class Refused(CannotOpen):
-    """A file that somebody else can have prepared, or that others can change: it is not opened."""
+    """A file that another user could have prepared or can change. It is not opened."""
 
 
 # ---- what we make ---------------------------------------------------------------------------
@@ -38,7 +38,7 @@ class Refused(CannotOpen):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Whose a file is, and who else may use it. What lies beside the database takes both from the database."""
+    """The owner of a file, and who else may use it. Files beside the database take both from the database."""
 
     owner: int
     group: int
@@ -46,7 +46,7 @@ class Access:
 
     @classmethod
     def of(cls, path: str) -> Access:
-        """That of a file; what this process makes by itself, where there is none."""
+        """The access of a file, or of this process's new files if it does not exist."""
         try:
             found = os.stat(path)
         except FileNotFoundError:
@@ -55,7 +55,8 @@ class Access:
 
     @classmethod
     def in_folder(cls, folder: str) -> Access:
-        """That of the first file in a folder: what root begins for a service belongs to who has the folder."""
+        """The access of the first file in a folder. What root creates for a service belongs to the owner of the
+        folder."""
         if os.geteuid() != _ROOT or _is_open(folder):
             return cls.own()
         found = os.stat(folder)
@@ -71,17 +72,17 @@ class Access:
 
     @classmethod
     def own(cls) -> Access:
-        """That of what is this process's alone."""
+        """The access of files that belong to this process alone."""
         return cls(os.geteuid(), os.getegid())
 
     def trusts(self, user: int) -> bool:
-        """May this user have made a file that lies beside ours?"""
+        """May this user have made a file beside ours?"""
         return user in (_ROOT, os.geteuid(), self.owner)
 
     def give(self, number: int, mode: int) -> None:
-        """Hand over an open file that was just made: root leaves nothing that the owner cannot open."""
+        """Give away a new open file, so that root leaves nothing that the owner cannot open."""
         os.fchmod(number, mode)
-        # Only root gives files away; a group's member gives them to the group.
+        # Only root can give files away. A member of a group can give them to the group.
         with suppress(PermissionError):
             if os.geteuid() == _ROOT:
                 os.fchown(number, self.owner, self.group)
@@ -89,7 +90,7 @@ class Access:
                 os.fchown(number, -1, self.group)
 
     def give_name(self, path: str | Path) -> None:
-        """``give`` for what cannot be opened, a socket, in a folder of our own."""
+        """``give`` for a socket, which cannot be opened, in a folder of our own."""
         os.chmod(path, self.file_mode)
         with suppress(PermissionError):
             if os.geteuid() == _ROOT:
@@ -99,7 +100,7 @@ class Access:
 
 
 def create(path: str | Path, access: Access | None = None) -> bool:
-    """Make an empty file that nobody else may read, whatever the umask. False if it exists, a link included."""
+    """Make an empty file that no other user may read, whatever the umask. Return False if it, or a link, exists."""
     try:
         number = os.open(path, _OPEN | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -115,9 +116,9 @@ def create(path: str | Path, access: Access | None = None) -> bool:
 
 
 def open_beside(path: str | Path, access: Access, *, make: bool = True) -> int:
-    """Open a file of our own for reading and writing, made if it is missing. Links are not followed.
+    """Open a file of our own for reading and writing. Make it if it is missing. Links are not followed.
 
-    ``Refused`` when a stranger made it, or when it is no plain file. ``FileNotFoundError`` unless ``make``.
+    Raises ``Refused`` if a stranger made it or it is not a regular file, and ``FileNotFoundError`` without ``make``.
     """
     while True:
         try:
@@ -143,9 +144,9 @@ def open_beside(path: str | Path, access: Access, *, make: bool = True) -> int:
 
 
 def make_folder(path: str | Path, access: Access) -> None:
-    """Make a folder that nobody else may enter, whatever the umask; one that is there must be of that kind.
+    """Make a folder that no other user may enter, whatever the umask. An existing one must be of that kind.
 
-    ``Refused`` when a stranger made it, others can write into it, or it is no folder.
+    Raises ``Refused`` if a stranger made it, others can write into it, or it is not a folder.
     """
     try:
         os.mkdir(path, 0o700)
@@ -161,8 +162,8 @@ def make_folder(path: str | Path, access: Access) -> None:
 
 
 def require_folder(path: str | Path, access: Access) -> None:
-    """``Refused`` unless it is a folder of our own. One that others may only look into is closed to them, and
-    one that the group is to use is opened to it.
+    """Raises ``Refused`` unless it is a folder of our own. A folder that others can only read is closed to them. A
+    folder for the group is opened to it.
     """
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode):
@@ -179,10 +180,10 @@ def require_folder(path: str | Path, access: Access) -> None:
 
 @contextmanager
 def replacing(target: str | Path, access: Access | None) -> Iterator[Path]:
-    """A file beside ``target``, which takes its place when the block has ended well.
+    """A file beside ``target`` that replaces it when the block succeeds.
 
-    The link that ``target`` may be is replaced, never written through. Without ``access`` the umask decides who
-    may read it: for what is no secret.
+    A link at ``target`` is replaced, never followed. Without ``access`` the umask decides who may read the file,
+    which is right for content that is not secret.
     """
     target = Path(target)
     _remove_left(target)
@@ -199,7 +200,7 @@ def replacing(target: str | Path, access: Access | None) -> Iterator[Path]:
 
 
 def _remove_left(target: Path) -> None:
-    """Remove the parts that killed processes of this machine have left of the same file, and SQLite's beside them."""
+    """Remove partial files that killed processes of this machine have left, and SQLite's files beside them."""
     begun = f".{target.name}.{_HOST}-"
     with suppress(OSError):
         for file in target.parent.glob(f"{glob.escape(begun)}*.part*"):
@@ -214,7 +215,7 @@ def _runs(process: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        pass  # another user's
+        pass  # of another user
     return True
 
 
@@ -222,9 +223,9 @@ def _runs(process: int) -> bool:
 
 
 def require_database(path: str) -> None:
-    """``Refused`` unless only its owner, root and those they let in can have put the database there.
+    """Raises ``Refused`` unless only its owner, root and those they admit could have put the database there.
 
-    The files that SQLite keeps beside it are looked at as well: a log that a stranger left would be read.
+    The files that SQLite keeps beside it are checked as well, because SQLite would read a stranger's log.
     """
     if is_trusted(path):
         return
@@ -259,7 +260,8 @@ def beside(path: str) -> tuple[str, str, str]:
 
 
 def require_code(folder: str) -> None:
-    """``Refused`` when others can change a definition in the folder, which is code that we are to run."""
+    """Raises ``Refused`` if others can change a definition in the folder, because definitions are code that we
+    run."""
     if is_trusted(folder):
         return
     for place, _, names in os.walk(folder, followlinks=True):
@@ -274,7 +276,7 @@ def require_code(folder: str) -> None:
             try:
                 found = os.stat(file)
             except OSError:
-                continue  # a link to nowhere: the loader says so
+                continue  # a dangling link: the loader reports it
             if os.path.islink(file):
                 _require_place(os.path.dirname(os.path.realpath(file)))
             if found.st_mode & 0o002 and not _is_read_only(file):
@@ -285,7 +287,7 @@ def require_code(folder: str) -> None:
 
 
 def foreign_code(folder: str) -> str | None:
-    """A warning when root is to run the code of another user, who becomes root by it."""
+    """A warning if root is to run the code of another user, who would become root by it."""
     owner = os.stat(folder).st_uid
     if os.geteuid() != _ROOT or owner == _ROOT or is_trusted(folder):
         return None
@@ -296,7 +298,7 @@ def foreign_code(folder: str) -> str | None:
 
 
 def exposed(path: str) -> list[tuple[str, int, int]]:
-    """The files of a database that more users may open than its owner meant: each with its mode, and a better one.
+    """The files of a database that more users can open than its owner intended, each with its mode and a better one.
 
     A database that the group may read *and* write is shared on purpose.
     """
@@ -312,7 +314,7 @@ def exposed(path: str) -> list[tuple[str, int, int]]:
 
 
 def denied(path: str | Path, error: OSError) -> str:
-    """Why a file could not be opened; with its owner, when that is the reason, and what to do."""
+    """Why a file could not be opened, with its owner if that is the reason, and what to do."""
     reason = (error.strerror or str(error)).lower()
     if isinstance(error, PermissionError):
         with suppress(OSError):
@@ -332,7 +334,7 @@ def is_trusted(path: str | Path) -> bool:
 
 
 def user(number: int) -> str:
-    """A user for people: the name, where the system knows one."""
+    """The name of a user, or the number if the system knows no name."""
     try:
         return f"{pwd.getpwuid(number).pw_name} (user {number})"
     except KeyError:
@@ -347,13 +349,13 @@ def _require_own(found: os.stat_result, path: str | Path, access: Access) -> Non
 
 
 def _require_place(folder: str) -> None:
-    """``Refused`` when a stranger can put another folder into the place of this one, or of one above it."""
+    """Raises ``Refused`` if a stranger can replace this folder or one above it."""
     place = Path(os.path.realpath(folder))
     for one in (*reversed(place.parents), place):
         try:
             found = os.lstat(one)
         except FileNotFoundError:
-            return  # whoever opens it says so
+            return  # the code that opens it reports this
         if found.st_mode & 0o002 and not found.st_mode & stat.S_ISVTX and not _is_read_only(one):
             raise Refused(_open_folder(str(one)))
         if one != one.parent and _is_open(str(one.parent)) and found.st_uid not in (_ROOT, os.geteuid()):
@@ -364,7 +366,7 @@ def _require_place(folder: str) -> None:
 
 
 def _require_link(path: str) -> None:
-    """``Refused`` when the path is a link that a stranger can have made."""
+    """Raises ``Refused`` if the path is a link that a stranger could have made."""
     with suppress(FileNotFoundError):
         found = os.lstat(path)
         strange = found.st_uid not in (_ROOT, os.geteuid())
@@ -378,7 +380,7 @@ def _is_open(folder: str) -> bool:
 
 
 def _is_read_only(path: str | Path) -> bool:
-    """Is it on a file system that nobody can write to, as a container's volume of settings is?"""
+    """Is it on a read-only file system, such as a container's volume of settings?"""
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 

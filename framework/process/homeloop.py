@@ -1,8 +1,8 @@
-"""The event loop to which something belongs: what it holds works there and nowhere else.
+"""The event loop to which an object belongs. The object works only there.
 
-A call from a loop of another thread, or of a forked child, would be half done before it fails, or never end. So it is
-refused before it begins. The loop is known by its thread, which runs no other one meanwhile: to ask asyncio for the
-running loop costs a system call.
+A call from a loop of another thread or of a forked child would fail when it is half done, or never end. So it is
+refused before it begins. The thread identifies the loop, because it runs no other one meanwhile, and asking asyncio
+for the running loop costs a system call.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The shutdown of a server: who runs the clock of a stop, and ends the process.
+"""The graceful shutdown of a server: the clock of the shutdown, and the end of the process.
 
-The one rule: **a stop depends on nothing that a script can block.** A thread of its own reads the signals
-(``framework.process.signalpipe``), asks the event loop to stop, names the line that holds the stop up, and ends the
-process when the grace is over or a second signal comes. C code that keeps the interpreter's lock stops this thread
-too. Then ``faulthandler`` ends the process, which needs no lock. Before the first signal was seen even that is not
-armed: only SIGKILL ends such a process.
+The one rule: **a shutdown depends on nothing that a script can block.** A separate thread reads the signals
+(``framework.process.signalpipe``), asks the event loop to stop, names the line that delays the shutdown, and ends the
+process when the grace is over or a second signal arrives. C code that keeps the interpreter lock also stops this
+thread. Then ``faulthandler``, which does not need the lock, ends the process. It is armed by the first signal, so
+before that only SIGKILL ends such a process.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from framework.values import durations
 
 logger = logging.getLogger("framework.server")
 
-GRACE = 8.0  # seconds that work in progress gets at a stop before it is cancelled
-LAST_WORD = 2.0  # seconds that cancelled work gets to end
-SETTLING = 8.0  # seconds beyond that, for the ends of items to be written and the database to be closed
-AT_ONCE = 130  # the exit code of a stop by a second signal
-FORCED = 1  # the exit code of a stop that had to be forced
+GRACE = 8.0  # seconds for work in progress to end at a shutdown before it is cancelled
+LAST_WORD = 2.0  # seconds for cancelled work to end
+SETTLING = 8.0  # further seconds to write the outcome of items and to close the database
+AT_ONCE = 130  # the exit code of a shutdown by a second signal
+FORCED = 1  # the exit code of a forced shutdown
 
-# A process group is told once for each of its members, and whoever started us may pass a signal on: signals that
-# come within this time ask for the same stop.
+# A process group gets a signal once for each member, and a parent may pass a signal on. Signals within this time
+# count as one request.
 _BLINK = 0.25
 _BLOCKED = 1.0  # seconds without an answer of the event loop until the log says so
 _LOOK = 0.1
@@ -46,17 +46,17 @@ _GIVE_BACK = 1.0
 
 
 def longest(environ: Mapping[str, str] = os.environ) -> float | None:
-    """How long a stop takes at most where the environment alone sets its time; None: as long as it takes."""
+    """The longest duration of a shutdown if only the environment sets it. None means no limit."""
     grace = durations.seconds(environ.get("FRAMEWORK_STOP_TIMEOUT") or f"{GRACE:g}", zero=True)
     return grace + LAST_WORD + SETTLING + LAST_WORD if grace else None
 
 
 class Shutdown:
-    """Made and entered on the main thread; leaving the block begins the end of the process.
+    """Make and enter it on the main thread. Leaving the block begins the end of the process.
 
-    One that is not entered passes ``ask`` on, and ends nothing.
+    If it is not entered, it passes ``ask`` on and ends nothing.
 
-    ``grace`` is None where work in progress may take as long as it likes.
+    ``grace`` is None if work in progress may take any time.
     """
 
     def __init__(self, grace: float | None = GRACE) -> None:
@@ -70,7 +70,7 @@ class Shutdown:
         self._code = 0
         self._watches = False
         self.children = Children(STOP_SIGNALS)
-        self._answered_at = 0.0  # when the event loop answered last
+        self._answered_at = 0.0  # when the event loop last answered
         self._named: str | None = None  # the line that was named last
 
     # ---- the main thread --------------------------------------------------------------------
@@ -89,7 +89,8 @@ class Shutdown:
         self.ending()
 
     def attach(self, stop: Callable[[], None]) -> None:
-        """From the running event loop: ``stop`` is to be called there when a stop is asked for, or was."""
+        """From the running event loop: call ``stop`` there when a shutdown is requested, or at once if it already
+        was."""
         self._loop = self.children.loop = asyncio.get_running_loop()
         self._answered_at = time.monotonic()
         self.signals.attach()
@@ -103,23 +104,23 @@ class Shutdown:
         self._loop = None
 
     def holds(self, give_back: Callable[[float], None] | None) -> None:
-        """How to give back what is in work, from any thread and within so many seconds; None when nothing is held."""
+        """How to give back the items in work, from any thread and within so many seconds. None if nothing is held."""
         self._give_back = give_back
 
     # ---- any thread -------------------------------------------------------------------------
 
     @property
     def asked(self) -> bool:
-        """Was a stop asked for?"""
+        """Was a shutdown requested?"""
         return self._asked_at is not None
 
     def ask(self, why: str) -> None:
-        """Ask for a stop without a signal."""
+        """Request a shutdown without a signal."""
         if not self.asked:
             self._begin(why)
 
     def ending(self) -> None:
-        """All is done. What still runs in threads gets the rest of the grace, or a last word."""
+        """Everything is done. Threads that still run get the rest of the grace, or are named in the log."""
         self._ended_at = self._ended_at or time.monotonic()
         self.children.over()
         self._give_back = None
@@ -142,7 +143,7 @@ class Shutdown:
     def _signalled(self, number: signal.Signals) -> None:
         if self._asked_at is None:
             self._begin(number.name)
-        # That a terminal is gone may be told again and again.
+        # The loss of a terminal may be signalled repeatedly.
         elif number != signal.SIGHUP and time.monotonic() - self._asked_at > _BLINK:
             logger.warning(
                 "stopped at once by a second signal, %s", number.name, extra={"action": "stopped_at_once"}
@@ -210,17 +211,17 @@ class Shutdown:
         try:
             loop.call_soon_threadsafe(what)
         except RuntimeError:
-            pass  # the loop was closed just now
+            pass  # the loop has just been closed
 
     def _place(self) -> str:
-        """Where the main thread is: the definitions' line if it runs one."""
+        """The current line of the main thread, or its line in the definitions if it has one."""
         frame = sys._current_frames().get(threading.main_thread().ident or 0)
         return _place(frame) if frame is not None else "the main thread"
 
     def _arm(self, seconds: float) -> None:
-        """For C code that keeps the interpreter's lock: an alarm, for which a search by ``re`` lets us run.
+        """For C code that keeps the interpreter lock: an alarm, at which a search by ``re`` gives up the lock.
 
-        The last resort is a thread of C, which ends the process even when nothing can run in Python any more.
+        The last resort is a C thread, which ends the process even if Python cannot run any more.
         """
         signal.setitimer(signal.ITIMER_REAL, seconds + _LOOK)
         with suppress(OSError, ValueError, RuntimeError):
@@ -235,7 +236,7 @@ class Shutdown:
             except Exception as error:
                 logger.error("what is in work is offered again at the next start: %s", error)
         for child in multiprocessing.active_children():
-            child.kill()  # those of pools, which would wait for us for ever
+            child.kill()  # threads of pools, which would wait forever
         logging.shutdown()
         os._exit(code)
 
@@ -248,7 +249,7 @@ def _place(frame: FrameType) -> str:
 
 
 def _threads() -> str:
-    """The threads that Python would wait for at its end, each with its line."""
+    """The threads that Python would wait for at exit, each with its line."""
     frames = sys._current_frames()
     left = [
         f"thread {thread.name} at {_place(frames[thread.ident])}"

@@ -1,8 +1,8 @@
-"""The signals that stop a server: they reach a thread of its own, whatever runs on the main one.
+"""The signals that stop a server reach a separate thread, whatever runs on the main one.
 
-The one rule: **a signal is seen, whatever a script does.** Python writes each signal's number to a pipe at the moment
-it arrives. An event loop wants the same pipe for itself, so what it wants to know is passed on to it. What a script
-takes is taken back.
+The one rule: **a signal is seen, whatever a script does.** Python writes the number of each signal to a pipe when it
+arrives. An event loop needs the same pipe, so the signals are passed on to it. A handler that a script installs is
+replaced again.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ logger = logging.getLogger("framework.server")
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
-_HOLD = 0.1  # seconds that the main thread leaves to the others at an alarm
-_TURN = 0.02  # seconds that it leaves to them when another signal has come
-_KEEP = 0.5  # seconds between looks whether the signals are still ours
+_HOLD = 0.1  # seconds that the main thread yields to the others at an alarm
+_TURN = 0.02  # seconds that it yields to them after another signal
+_KEEP = 0.5  # seconds between checks whether the signals are still ours
 
 
 class SignalPipe:
-    """The pipe that signals come through. Made and taken on the main thread."""
+    """The pipe for signals. Make and take it on the main thread."""
 
     def __init__(self, stopping: Sequence[signal.Signals]) -> None:
         self._stopping = stopping
@@ -36,19 +36,19 @@ class SignalPipe:
         self._poll = select.poll()
         self._poll.register(self._reader, select.POLLIN)
         self._attached = False
-        self._loops = -1  # where the event loop wants to be told of signals
-        self._ours = False  # do signals come to our pipe by themselves?
+        self._loops = -1  # where the event loop receives signals
+        self._ours = False  # do signals reach our pipe directly?
         self._taken: list[signal.Signals] = []
-        self.held = False  # the main thread must not go on: the process is about to end
+        self.held = False  # the main thread must not continue, because the process is about to end
 
     # ---- the main thread --------------------------------------------------------------------
 
     def take(self) -> None:
-        """Let the signals come to the pipe, and an alarm leave the interpreter to other threads."""
+        """Direct the signals to the pipe, and make an alarm yield the interpreter to other threads."""
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._ours = True
         for number in self._stopping:
-            # Whoever started us with `nohup` wants us to live on.
+            # A process that was started with `nohup` is meant to live on.
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
                 signal.siginterrupt(number, False)
@@ -56,9 +56,9 @@ class SignalPipe:
         signal.signal(signal.SIGALRM, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Python runs this between two instructions of the main thread, or where C code asks for it.
+        """Python runs this between two instructions of the main thread, or when C code asks for it.
 
-        It leaves the interpreter to the thread for a moment: a long search by `re` would not.
+        It yields the interpreter to the thread for a moment, which a long search by `re` would not do.
         """
         if number == signal.SIGALRM:
             time.sleep(_HOLD)
@@ -69,13 +69,13 @@ class SignalPipe:
             time.sleep(_TURN)
 
     def attach(self) -> None:
-        """An event loop has taken the signals for itself. What it wants to know is passed on."""
+        """An event loop has taken the signals. Pass them on to it."""
         self._attached = True
         self._loops = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._ours = True
 
     async def keep(self) -> None:
-        """Take back what a script, or a library that it uses, has taken for itself: nothing could stop us."""
+        """Take the signals back from a script or a library. Otherwise nothing could stop this process."""
         while True:
             lost = [number.name for number in self._taken if signal.getsignal(number) != self._on_signal]
             for number in self._taken if lost else ():
@@ -94,7 +94,7 @@ class SignalPipe:
             await asyncio.sleep(_KEEP)
 
     def left(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The loop was left by what a script raised, and runs again: it takes the signals for itself once more."""
+        """An exception of a script has left the loop, which runs again and takes the signals once more."""
         self._ours, self._loops = False, -1
         loop.call_soon(self._retake)
 
@@ -112,7 +112,7 @@ class SignalPipe:
 
     @contextmanager
     def looping(self) -> Iterator[None]:
-        """An event loop runs in the block, which takes the signals for itself until ``attach``."""
+        """An event loop runs in the block. It has the signals until ``attach``."""
         self._ours = False
         try:
             yield
@@ -122,16 +122,16 @@ class SignalPipe:
     # ---- any thread -------------------------------------------------------------------------
 
     def tell(self, number: int) -> None:
-        """Wake the thread that reads up, as a signal of this number would; 0 is none."""
+        """Wake the reading thread, as a signal of this number would. 0 is no signal."""
         try:
             os.write(self._writer, bytes([number]))
         except OSError:
-            pass  # it is full: the thread has enough to wake up for
+            pass  # it is full, so the thread wakes up anyway
 
     # ---- the thread that reads --------------------------------------------------------------
 
     def arrived(self, within: float | None) -> Iterator[signal.Signals]:
-        """The signals to stop that arrive within so many seconds; None waits until somebody tells something."""
+        """The stop signals that arrive within so many seconds. None waits for any event."""
         if self._poll.poll(None if within is None else within * 1000):
             numbers = os.read(self._reader, 4096)
             self._pass_on(numbers)

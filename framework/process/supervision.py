@@ -1,7 +1,6 @@
-"""Tasks that must not end while the server runs: one that does is logged, and started again after a wait.
+"""Tasks that must not end while the server runs. If one ends, that is logged, and it is restarted after a pause.
 
-The wait doubles with each end, and is short again after a while without one. Until then the task is *ailing*:
-it cannot do what it is for, whatever its own failures are.
+The pause doubles with each end, and is short again after a while without one. Until then the task counts as *ailing*.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ logger = logging.getLogger("framework.supervision")
 
 RESTART_FIRST = 0.1  # seconds
 RESTART_LAST = 10.0
-RECOVERED = 1.0  # seconds that a task has to live to be well again
+RECOVERED = 1.0  # seconds that a task must run to be well again
 
 
 class Supervised:
-    """One such task. ``start`` it; ``release`` it when it is to end, which it may once it is not ``wanted``.
+    """One such task. ``start`` it, and ``release`` it when it is to end. It may end once it is not ``wanted``.
 
-    ``told`` is called with what is wrong, once, and with None when it is over.
+    ``told`` is called once with what is wrong, and with None when it is well again.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class Supervised:
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._wait = RESTART_FIRST
-        self.problem: str | None = None  # why it cannot work at the moment
+        self.problem: str | None = None  # why it cannot currently work
 
     def start(self) -> None:
         """Begin."""
@@ -50,7 +49,7 @@ class Supervised:
         self._timer = asyncio.get_running_loop().call_later(RECOVERED, self._recovered)
 
     def release(self) -> asyncio.Task[None] | None:
-        """Let it end; the task, for whoever waits for its end. None if it does not run."""
+        """Let it end. Return the task to wait for, or None if it does not run."""
         if self._timer is not None:
             self._timer.cancel()
         return None if self._task is None or self._task.done() else self._task

@@ -1,6 +1,6 @@
-"""Names the script that blocks the event loop: nobody else is served meanwhile.
+"""Names the script that blocks the event loop, because nothing else is served meanwhile.
 
-A task beats on the loop; a thread looks whether it still does, and if not, which line is running.
+A task on the loop sends beats. A thread checks them, and if they stop, it finds the line that is running.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Watchdog:
                 self._report(since)
 
     def _report(self, since: float) -> None:
-        """Once when it is noticed, with the line; once when it is over, with how long it was."""
+        """Log it when it is noticed, with the line, and again when it is over, with the duration."""
         frame = sys._current_frames().get(self._loop_thread)
         place = trace.running_at(traceback.extract_stack(frame)) if frame is not None else None
         where = place or "no script's line"

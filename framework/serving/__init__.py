@@ -1,1 +1,1 @@
-"""What is opened, bound and served: the runtime, its snapshots, its server and its housekeeping."""
+"""The running framework: the runtime, its snapshots, its server and its housekeeping."""

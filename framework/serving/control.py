@@ -1,8 +1,8 @@
 """The control socket of a server: how commands of this machine find it, and call it as the operator.
 
-The one rule: **who can connect can open the database.** The socket lies beside the database, in a folder that its
-owner alone may enter, so a call that comes by it needs no token, and none is ever sent to a port that somebody else
-may listen on. A process in the middle has no part in it: no proof passes that could be passed on.
+The one rule: **whoever can connect can also open the database.** The socket lies beside the database, in a folder
+that only its owner may enter. So a call by this socket needs no token, and no token is ever sent to a port on which
+another user may listen. There is nothing for a process in the middle to relay.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from framework.values import jsontext
 
 logger = logging.getLogger("framework.server")
 
-PATH = "/-/server"  # what it tells of itself, by the control socket only
+PATH = "/-/server"  # what it tells about itself, only on the control socket
 
 _PREFIX = "gateway-"
-_PATIENCE = 5.0  # seconds that a server gets to say who it is
+_PATIENCE = 5.0  # seconds for a server to identify itself
 _ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server listens, from ``http://host:port``."""
+    """The address of a server, from ``http://host:port``."""
 
     url: str
     host: str
@@ -44,7 +44,7 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Address:
-        """``CannotOpen`` says what a URL must look like."""
+        """Raises ``CannotOpen``, which says what a URL must look like."""
         wrong = CannotOpen(
             f"{url!r} is not the URL of a server: write http://HOST:PORT, as in http://127.0.0.1:9099"
         )
@@ -60,7 +60,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that runs on the database. ``socket`` is the path of its control socket, as it can be connected to."""
+    """A server that runs on the database. ``socket`` is the path to connect to its control socket."""
 
     pid: int
     host: str
@@ -72,12 +72,12 @@ class Server:
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
     async def listens_on(self, address: Address) -> bool:
-        """Would who connects to this address reach it, and not another machine's?"""
+        """Does this address reach it, and not a server of another machine?"""
         if address.port != self.port:
             return False
         try:
             found = await asyncio.get_running_loop().getaddrinfo(address.host, None)
-        except (OSError, UnicodeError):  # the latter of a name that is too long to be looked up
+        except (OSError, UnicodeError):  # the latter for a name that is too long to look up
             return False
         hosts = {str(name[0]) for *_, name in found}
         return any(host == self.host or (self.host in _ANY and _is_ours(host)) for host in hosts)
@@ -89,7 +89,7 @@ _offered: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
 
 def _close_in_child() -> None:
-    """A forked child that outlives the server would seem to be it: who connects would wait for an answer."""
+    """A forked child that outlives the server must not keep its socket: a client would wait for an answer."""
     for listener in list(_offered):
         number = listener.detach()
         if number >= 0:
@@ -100,7 +100,7 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 
 def about(listener: socket.socket) -> dict[str, Any]:
-    """What a server that listens there tells of itself."""
+    """What a server that listens there tells about itself."""
     host, port = listener.getsockname()[:2]
     return {"pid": os.getpid(), "host": host, "port": port}
 
@@ -109,7 +109,7 @@ def about(listener: socket.socket) -> dict[str, Any]:
 def offered(url: str) -> Iterator[socket.socket | None]:
     """The control socket of a server of this database, which listens while the block runs.
 
-    None, with a warning, where there can be none: then commands need a token and the server's URL.
+    None, with a warning, if there cannot be one. Then commands need a token and the server's URL.
     """
     name = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
     with closing(storage.sockets(url)) as folder:
@@ -136,13 +136,13 @@ def offered(url: str) -> Iterator[socket.socket | None]:
 
 
 class Servers:
-    """The servers that run on a database. ``close`` it when none of them is called any more."""
+    """The servers that run on a database. ``close`` it when you no longer call any of them."""
 
     def __init__(self, url: str) -> None:
         self._folder = storage.sockets(url)
 
     async def found(self, address: Address | None = None) -> list[Server]:
-        """Those that serve, or of these the one that listens on an address. ``CannotOpen`` for an unsafe folder."""
+        """The servers, or the one that listens on an address. Raises ``CannotOpen`` for an unsafe folder."""
         if not self._is_there():
             return []
         servers = []
@@ -153,7 +153,7 @@ class Servers:
         return servers
 
     def _names(self, *, elsewhere: bool) -> list[str]:
-        """The sockets. Who may not look for them may call a server by an address, as ``elsewhere``."""
+        """The sockets. A user who may not list them can call a server by its address, as ``elsewhere``."""
         try:
             return sorted(self._folder.names(_PREFIX))
         except FileNotFoundError:  # it has just gone
@@ -167,7 +167,7 @@ class Servers:
             ) from None
 
     def _is_there(self) -> bool:
-        """Is there a folder? ``Refused`` for one that somebody else can put a socket into."""
+        """Is there a folder? Raises ``Refused`` if another user can put a socket into it."""
         try:
             files.require_folder(self._folder.path, self._folder.access)
         except FileNotFoundError:
@@ -175,7 +175,7 @@ class Servers:
         return True
 
     async def _ask(self, name: str) -> Server | None:
-        """Who listens on a socket; one whose process has died is removed."""
+        """The server that listens on a socket. The socket of a dead process is removed."""
         path = self._folder.address(name)
         callout = Callout()
         try:
@@ -195,7 +195,7 @@ class Servers:
         return _server(answer.body, path) if answer.code == 200 else None
 
     def close(self) -> None:
-        """Close what was opened; may be called again."""
+        """Close everything. May be called again."""
         self._folder.close()
 
 
@@ -213,7 +213,7 @@ def _server(body: bytes, path: str) -> Server | None:
 
 
 def _is_ours(host: str) -> bool:
-    """Is this an address of this machine? Only such a one can be listened on."""
+    """Is this an address of this machine? A server can listen on no other."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:

@@ -1,6 +1,6 @@
-"""What grows for ever is pruned by age, once an hour and in portions.
+"""Data that grows forever is pruned by age, once an hour and in portions.
 
-Ages are told by the database's own clock (``framework.storage.age``), which a wrong wall clock cannot move.
+The database's own clock measures ages (``framework.storage.age``). A wrong wall clock cannot change it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ logger = logging.getLogger("framework.housekeeping")
 
 INTERVAL = 3600.0  # seconds
 KEYS_KEPT = (
-    86400.0  # seconds; a put forgets older ones of its FIFO, those of a policy are forgotten by nobody else
+    86400.0  # seconds; a put deletes older keys of its FIFO, and nothing else deletes those of a policy
 )
 
 
 async def keep_house(session: Session, retention: Retention = DEFAULTS) -> None:
-    """Prune now and every hour, until the session stops. A database that cannot be written waits an hour."""
+    """Prune now and every hour, until the session stops. If the database cannot be written, try again in an hour."""
     rules = [
         Prune("dead letters", retention.dead_letters, 0),
         Prune("tokens", retention.tokens, 0),
@@ -65,7 +65,7 @@ _NAMES = {
 
 
 async def _tell_owed(session: Session, before: float) -> float:
-    """Say, once, that the wall clock says more time has gone by than was measured."""
+    """Log once that the wall clock claims more time than was measured."""
     owed = (await session.storage.age()).owed
     if owed and not before:
         logger.warning(

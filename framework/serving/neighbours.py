@@ -1,8 +1,8 @@
-"""The servers that run on one database, and whether their definitions go together.
+"""The servers that run on one database, and whether their definitions are compatible.
 
 Each server records what its definitions rely on: the columns of its classes, its policies and its roles. A start
-looks at those that run. The one rule: **a start changes nothing that a running server relies on without
-saying so, and is refused where that server, or this one, would break.**
+checks the records of the running ones. The one rule: **a start reports every change of something that a running
+server relies on, and is refused if that server or this one would break.**
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ Columns = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Reliance:
-    """What a server's definitions rely on in the database; plain data, as it is recorded.
+    """What a server's definitions rely on in the database, as plain data.
 
-    ``classes`` has the columns of each table, with the rules of their values; ``policies`` the text of each.
+    ``classes`` has the columns of each table with the rules of their values. ``policies`` has the text of each
+    policy.
     """
 
     classes: dict[str, Columns] = field(default_factory=dict)
@@ -64,7 +65,7 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What a start finds: who runs, what to say of it, and what to keep of theirs."""
+    """What a start finds: the running servers, what to report, and which of their policies and roles to keep."""
 
     neighbours: Sequence[Neighbour] = ()
     said: Sequence[str] = ()
@@ -73,7 +74,7 @@ class Beside:
 
 
 def reliance(definitions: Definitions, tables: Iterable[Table]) -> Reliance:
-    """What these definitions rely on; ``digest`` stands for all that they do."""
+    """What these definitions rely on. ``digest`` identifies everything that they do."""
     classes = {table.name: _columns(table) for table in tables}
     policies = {policy.name: to_json(policy) for policy in definitions.fifos}
     roles = {role.name: recorded(role) for role in definitions.roles}
@@ -115,7 +116,7 @@ async def running(storage: Storage) -> list[Neighbour]:
 
 
 def compare(mine: Reliance, others: Sequence[Neighbour]) -> Beside:
-    """What is to be said of them and kept. ``CannotOpen`` where they and we would break each other."""
+    """What to report, and what to keep. Raises ``CannotOpen`` if the servers would break each other."""
     broken = [
         f"  {other}: {text}" for other in others for text in _broken(mine.classes, other.reliance.classes)
     ]
@@ -146,7 +147,7 @@ def compare(mine: Reliance, others: Sequence[Neighbour]) -> Beside:
 
 
 async def enter(storage: Storage, mine: Reliance, folder: str | None) -> None:
-    """Be one of those who run, until this process closes the database; those that died are taken out."""
+    """Record this server until the process closes the database. Records of dead ones are removed."""
     own = await storage.register()
     gone = [
         Delete(SERVER, "process", row["process"])
@@ -197,7 +198,7 @@ def _differences(name: str, mine: Columns, theirs: Columns) -> Iterator[str]:
 
 
 def _goes_with(here: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
-    """Do values of either side fit the other's rules, or those of the older one fit the newer at least?"""
+    """Do the values of each side match the other's rules, or at least those of the older one the newer rules?"""
     if here == there:
         return True
     rest = [{key: value for key, value in rules.items() if key != "enum"} for rules in (here, there)]
@@ -205,7 +206,7 @@ def _goes_with(here: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
 
 
 def _wider(here: Sequence[Any] | None, there: Sequence[Any] | None) -> bool:
-    """Does the enum of this start take all that the other one takes?"""
+    """Does the enum of this start accept everything that the other one accepts?"""
     return here is None or (there is not None and all(value in here for value in there))
 
 

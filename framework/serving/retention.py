@@ -1,4 +1,4 @@
-"""How long what grows for ever is kept, and which variable of the environment says it."""
+"""How long growing data is kept, and which environment variable sets it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _kept(days: float, told: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Seconds; each field is set by ``FRAMEWORK_KEEP_`` and its name in capital letters."""
+    """Durations in seconds. Each field is set by ``FRAMEWORK_KEEP_`` and its name in capital letters."""
 
     dead_letters: float = _kept(90, "dead letters, from their death")
     tokens: float = _kept(30, "operators' tokens that have expired")
@@ -42,7 +42,7 @@ def variable(kept: Field[Any]) -> str:
 
 
 def from_environ(environ: Mapping[str, str] = os.environ) -> Retention:
-    """What the environment sets, the defaults else; ``CannotOpen`` for a value that can be none."""
+    """The values of the environment, or the defaults. Raises ``CannotOpen`` for an invalid value."""
     given = {}
     for kept in fields(Retention):
         text = environ.get(variable(kept))

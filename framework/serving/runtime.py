@@ -1,7 +1,7 @@
-"""The runtime: the one object that owns what is opened, and closes it.
+"""The runtime: the one object that owns everything open, and closes it.
 
-It joins a storage, a snapshot, the workers and the gateway's application. Who opens a runtime decides
-what of it runs; ``framework.serving.server`` puts it on a port.
+It connects a storage, a snapshot, the workers and the gateway's application. The caller decides which parts run.
+``framework.serving.server`` serves it on a port.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ from framework.workers.reflector import Reflector
 
 logger = logging.getLogger("framework.runtime")
 
-# At a stop, acknowledgements that the database does not take are given up after this many seconds;
-# their items are offered again at the next start.
+# At a shutdown, acknowledgements that the database does not accept are given up after this many seconds. Their items
+# are offered again at the next start.
 SETTLE_GRACE = 5.0
 
 End = Callable[[], Awaitable[None]]
@@ -86,15 +86,16 @@ class Runtime:
         self._reflector: Reflector | None = None
         self._announcing: asyncio.Task[None] | None = None
         self._closing = AsyncExitStack()
-        self._left_running = False  # blocks that have ended have left threads that go on
+        self._left_running = False  # ended blocks have left threads that continue
 
     async def start(
         self, storage: Storage, *, workers: bool = True, gateway: bool = True, limits: Limits = DEFAULTS
     ) -> Gateway | None:
-        """Fit the tables, define methods, run modules and workers' top level, start the workers; the gateway to serve.
+        """Update the tables, define methods, run modules and the top level of workers, and start the workers. Return
+        the gateway.
 
-        One that serves nothing (a REPL) leaves the policies in force and the housekeeping to those who do.
-        Raises ``CannotOpen`` when the tables do not fit, and whatever a definition's top level raises.
+        A runtime that serves nothing (a REPL) leaves policies and housekeeping to the servers. Raises ``CannotOpen``
+        if the tables do not match, and whatever the top level of a definition raises.
         """
         self._closes("the forwarding", self._forwarding.close)
         self._closes("the callouts", self.callout.close)
@@ -118,7 +119,7 @@ class Runtime:
         return app
 
     def _watch_over(self, kept: retention.Retention) -> None:
-        """What a server does beside its requests and blocks. The tasks end by themselves when the session stops."""
+        """The background tasks of a server. They end by themselves when the session stops."""
         self._closing.callback(Watchdog().stop)
         followed = asyncio.create_task(audit.follow(self.session), name="audit")
         self._closes("the log of what operators do", lambda: followed)
@@ -126,9 +127,9 @@ class Runtime:
         self._closes("the housekeeping", lambda: housekeeping)
 
     async def _join(self, storage: Storage, *, serving: bool, gateway: bool) -> None:
-        """Look at the servers that run here, fit the tables, and be one of them.
+        """Check the running servers, update the tables, and become one of the servers.
 
-        One start at a time, so that of two each is seen by the other.
+        Only one start runs at a time, so that each sees the other.
         """
         mine = neighbours.reliance(self.snapshot.definitions, self.snapshot.atoms.records)
         try:
@@ -168,7 +169,8 @@ class Runtime:
         )
 
     async def _record_policies(self, storage: Storage) -> None:
-        """Those in force, and none for FIFOs that have lost theirs: the operator's verbs need no folder."""
+        """Record the policies in force, and remove those of FIFOs without one, so that the operator's commands need
+        no folder."""
         texts = {policy.name: to_json(policy) for policy in self._policies}
         names = {*texts, *await storage.fifo_names()}
         if names:
@@ -179,31 +181,32 @@ class Runtime:
         return await self.session.storage.until_lost()
 
     async def give_back(self, block: Block) -> None:
-        """Offer the item of a block again that was begun and not left; no attempt is counted."""
+        """Offer the item of an abandoned block again. No attempt is counted."""
         self._fifos.settlements.hand_in(Release(block.claim, settled=block.acknowledged))
         await self._fifos.settlements.settle()
 
     def problems(self) -> dict[str, str]:
-        """Why workers of this process cannot run at the moment, by the names of their tasks."""
+        """Why workers of this process cannot currently run, by the names of their tasks."""
         return {} if self._reflector is None else self._reflector.problems
 
     @property
     def stuck(self) -> bool:
-        """Did a worker not end although it was cancelled, or its thread? Then only the end of the process ends it."""
+        """Did a worker or its thread not end although it was cancelled? Then only the end of the process ends it."""
         return self._left_running or (self._reflector is not None and self._reflector.stuck)
 
     def ask_to_stop(self) -> None:
-        """``Runtime.running()`` turns false and everybody who waits wakes; nothing is cancelled yet."""
+        """``Runtime.running()`` becomes false, and all waiting tasks wake. Nothing is cancelled yet."""
         if self.session.running:
             self.session.stop()
             self.session.storage.wake_all()
             self._announcing = asyncio.create_task(self._announce_stop(), name="announce the stop")
 
     async def stop(self, grace: float | None = GRACE) -> None:
-        """Let the blocks in work end, cancel what takes longer than ``grace`` seconds (None: never), settle.
+        """Let the blocks in work end, cancel those that take longer than ``grace`` seconds (None: never), and settle
+        them.
 
-        Requests may still be in work: what their scripts use stays open until ``close``. May be called
-        again: what was owed since then is settled.
+        Requests may still be in work, so everything that their scripts use stays open until ``close``. May be called
+        again, to settle what has become due since then.
         """
 
         async def asked() -> None:
@@ -229,18 +232,18 @@ class Runtime:
         )
 
     async def _announce_stop(self) -> None:
-        """Whoever ends the process before its items have ended: they are not to blame."""
+        """Record that the process ends before its items have ended, so that they are not blamed for it."""
         try:
             await self.session.storage.write([BeginStop()])
         except StorageError as error:
             logger.warning("the stop could not be recorded: %s", error)
 
     async def close(self) -> None:
-        """Close what requests and workers used; both have ended. May be called again."""
+        """Close everything that requests and workers used. Both have ended. May be called again."""
         await self._closing.aclose()
 
     def _closes(self, name: str, end: End) -> None:
-        """``close`` ends this part too, and before those that were named earlier."""
+        """``close`` ends this part too, before the parts that were added earlier."""
         self._closing.push_async_callback(_logged, name, end)
 
     async def _settle(self) -> None:
@@ -255,14 +258,14 @@ class Runtime:
 
 
 async def _each(parts: Mapping[str, End]) -> None:
-    """End each part in this order, whatever becomes of the ones before it."""
+    """End each part in this order, even if an earlier one fails."""
     async with AsyncExitStack() as ending:
         for name, end in reversed([*parts.items()]):  # what is entered first ends last
             ending.push_async_callback(_logged, name, end)
 
 
 async def _logged(name: str, end: End) -> None:
-    """The failure of a part is logged and keeps no other from its end."""
+    """The failure of a part is logged and does not keep the others from ending."""
     try:
         await end()
     except Exception:
@@ -286,8 +289,8 @@ async def open_runtime(
 ) -> AsyncIterator[tuple[Runtime, Gateway | None]]:
     """A runtime on the database behind ``url``, stopped and closed with the block.
 
-    ``folder`` is where the definitions are, for who starts another server. ``address`` is where the gateway listens.
-    ``statements`` reports what is sent to the database. ``Stopping`` if ``stopping()`` came true during the start.
+    ``folder`` holds the definitions. Other servers show it. ``address`` is where the gateway listens. ``statements``
+    reports what is sent to the database. ``Stopping`` if ``stopping()`` came true during the start.
     """
     runtime = Runtime(definitions, logon_expiry=logon_expiry, folder=folder)
     if address is not None:
@@ -296,6 +299,6 @@ async def open_runtime(
         ending.push_async_callback(runtime.close)
         ending.push_async_callback(runtime.stop, grace)
         app = await runtime.start(storage, workers=workers, gateway=gateway, limits=limits)
-        if stopping():  # while a module's top level ran, say: no worker has taken anything yet
+        if stopping():  # for example while the top level of a module ran: no worker has taken anything yet
             raise Stopping("a stop was asked for during the start")
         yield runtime, app

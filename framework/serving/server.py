@@ -1,7 +1,7 @@
 """The server: a runtime, its gateway on a port, and the signals that stop both.
 
-The first signal lets requests and blocks in work end, a second one stops at once:
-``framework.process.shutdown`` sees them.
+The first signal lets requests and blocks in work end. A second one stops at once. ``framework.process.shutdown``
+receives them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ _ByControl = tuple[socket.socket, Callable[..., asyncio.Protocol]]  # the contro
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to us: the workers have to be stopped as well. Its clock is the connections' too.
+    """uvicorn's server without its signal handling, because the workers must stop as well. Its clock drives the
+    connections.
 
     uvicorn documents ``Config``, ``serve`` and ``should_exit``. Beyond that this module relies on ``startup``,
     ``on_tick``, ``shutdown``, ``capture_signals``, ``started``, ``servers`` and ``server_state``. The module
@@ -54,7 +55,7 @@ class _Uvicorn(uvicorn.Server):
         self._by_control = by_control
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """The control socket is served as the port is, and closed with it."""
+        """The control socket is served like the port, and closed with it."""
         await super().startup(sockets)
         if self._by_control is not None:
             listener, make = self._by_control
@@ -68,7 +69,7 @@ class _Uvicorn(uvicorn.Server):
         return self.should_exit
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Who is too slow is not waited for at a stop either."""
+        """A shutdown does not wait for slow clients either."""
         self._listening.stopping = True
         looking = asyncio.create_task(self._look_on(), name="gateway-clock")
         try:
@@ -87,7 +88,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; ``CannotOpen`` says who might hold the address and what to do."""
+    """A listening socket. Raises ``CannotOpen``, which says what may use the address and what to do."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -108,7 +109,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def stop_at_eof_of(number: int, shutdown: Shutdown) -> None:
-    """Ask this process to stop when nobody holds the other end of this file any more."""
+    """Stop this process when no process holds the other end of this file any more."""
 
     def watch() -> None:
         with contextlib.suppress(OSError):
@@ -132,7 +133,8 @@ async def serve(
     limits: Limits = DEFAULTS,
     access_log: AccessLog | None = None,
 ) -> int:
-    """Serve until a stop is asked for; the exit code. ``listener`` is None for a process without a gateway."""
+    """Serve until a shutdown is requested. Return the exit code. ``listener`` is None for a process without a
+    gateway."""
     opened = open_runtime(
         definitions,
         url,
@@ -152,7 +154,7 @@ async def serve(
                 server = _start(app, listener, Listening(limits, access_log), shutdown.grace, offered)
                 if server is not None:
                     await _until_up(server)
-                # What the start has made stays for ever: the collector need not look through it again and again.
+                # Objects of the start live forever, so the garbage collector need not examine them repeatedly.
                 gc.collect()
                 gc.freeze()
                 started(runtime)
@@ -165,7 +167,7 @@ async def serve(
 
 @contextlib.contextmanager
 def _watched(shutdown: Shutdown, listener: socket.socket | None) -> Iterator[asyncio.Event]:
-    """The shutdown watches this event loop, and sets the event when a stop is asked for. The block ends the server."""
+    """The shutdown watches this event loop, and sets the event when it is requested. The block ends the server."""
     with contextlib.ExitStack() as ending:
         stop = asyncio.Event()
         shutdown.attach(stop.set)
@@ -182,7 +184,7 @@ def _watched(shutdown: Shutdown, listener: socket.socket | None) -> Iterator[asy
 async def _until_over(
     stop: asyncio.Event, runtime: Runtime, server: _Serving | None, shutdown: Shutdown
 ) -> int:
-    """Wait for the stop, for the loss of the database (which is 1), or for the server to end by itself."""
+    """Wait for the shutdown, the loss of the database (exit code 1), or the end of the server."""
     lost = asyncio.create_task(runtime.until_lost(), name="database lost")
     asked = asyncio.create_task(stop.wait(), name="stop")
     gateway = [] if server is None else [server.task]
@@ -197,20 +199,20 @@ async def _until_over(
 
 
 async def _stop(runtime: Runtime, server: _Serving | None, shutdown: Shutdown) -> int:
-    """Let what is in work end; the gateway's exit code."""
+    """Let requests and blocks in work end. Return the gateway's exit code."""
     code = 0
     asked = shutdown.asked
     shutdown.ask("the gateway has ended")
     runtime.ask_to_stop()
     if server is not None:
         server.uvicorn.should_exit = True
-        # The workers end beside the requests; what both use is closed after them.
+        # The workers end at the same time as the requests. What both use is closed afterwards.
         await asyncio.gather(server.ended(), runtime.stop(shutdown.grace))
         code = server.code(asked=asked)
     else:
         await runtime.stop(shutdown.grace)
     if runtime.stuck or (server is not None and server.stuck):
-        # While the storage is open: what is in work is given back, and nothing can work on it any more.
+        # While the storage is open, items in work are given back, and nothing can work on them any more.
         shutdown.end(FORCED, "the process is ended by force: a script does not end by itself")
     return code
 
@@ -221,20 +223,20 @@ class _Serving:
     def __init__(self, server: uvicorn.Server, listener: socket.socket) -> None:
         self.uvicorn = server
         self.task = asyncio.create_task(server.serve(sockets=[listener]), name="gateway")
-        self.stuck = False  # some request's script did not end when it was cancelled
+        self.stuck = False  # the script of a request did not end when it was cancelled
 
     async def ended(self) -> None:
-        """Wait for the last request, those that were cancelled at the end of the grace included."""
+        """Wait for the last request, including those that were cancelled at the end of the grace."""
         await asyncio.wait({self.task})
         if self.task.cancelled() or self.task.exception() is not None:
-            await self.uvicorn.shutdown()  # it has left its sockets open
+            await self.uvicorn.shutdown()  # uvicorn has left its sockets open
         cancelled = set(self.uvicorn.server_state.tasks)
         if cancelled:
             _, stuck = await asyncio.wait(cancelled, timeout=LAST_WORD)
             self.stuck = bool(stuck)
 
     def code(self, *, asked: bool) -> int:
-        """0 if it has ended because it was asked to; 1, with a word in the log, if not."""
+        """0 if it has ended on request, otherwise 1, with a log entry."""
         error = None if self.task.cancelled() else self.task.exception()
         if error is not None:
             logger.error(
@@ -247,7 +249,7 @@ class _Serving:
 
 @contextlib.asynccontextmanager
 async def _control(url: str, listener: socket.socket | None) -> AsyncIterator[socket.socket | None]:
-    """The control socket of a server that listens; a process without a gateway has none."""
+    """The control socket of a listening server. A process without a gateway has none."""
     if listener is None:
         yield None
         return
@@ -271,7 +273,7 @@ def _start(
         access_log=False,
         log_config=None,
         server_header=False,
-        date_header=False,  # a target's own is passed on; the gateway adds it to what has none
+        date_header=False,  # a target's own is passed on; the gateway adds one to answers without it
         proxy_headers=False,
         http=protocol(app, listening),
         loop="none",

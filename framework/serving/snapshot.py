@@ -1,6 +1,6 @@
-"""A snapshot: definitions bound to classes, routes and a scope. Immutable; a reload makes a new one.
+"""A snapshot: definitions bound to classes, routes and a scope. It is immutable. A reload makes a new one.
 
-Binding opens no database, listens nowhere and runs nothing of the definitions; ``check`` goes this far.
+Binding opens no database, listens nowhere and runs no code of the definitions. ``check`` goes this far.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from framework.transactions.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that the definitions became."""
+    """Everything that the definitions have become."""
 
     definitions: Definitions
     atoms: Atoms
@@ -40,7 +40,7 @@ def bind(
     callout: Callout,
     settings: Settings,
 ) -> Snapshot:
-    """Make classes, routes and the scripts' scope of checked definitions."""
+    """Make classes, routes and the scope of scripts from checked definitions."""
     scope = builtin_scope.build(
         session=session,
         fifos=fifos,
@@ -62,5 +62,5 @@ def bind(
 
 
 def _endpoints(definitions: Definitions, atoms: Atoms) -> dict[str, Endpoints]:
-    """What answers behind the routes that were made for classes."""
+    """The handlers of the routes that were made for classes."""
     return {of.name: Endpoints(getattr(atoms, of.name), of.api) for of in definitions.atoms if of.api}
