@@ -1,7 +1,7 @@
-"""The command ``framework``. Each command is a module; what is heavy is imported when it runs.
+"""The command ``framework``. Each command is a module. Heavy modules are imported when it runs.
 
-Exit codes: 0 well, 1 the answer is no (mistakes in definitions, a status of 400 or more), 2 it could not
-run (wrong usage, no folder, no database, no server), 3 it was done, but its result could not be printed.
+Exit codes: 0 success, 1 the answer is no (mistakes in definitions, a status of 400 or more), 2 it could not run
+(wrong usage, no folder, no database, no server), 3 it was done, but its result could not be printed.
 """
 
 from __future__ import annotations

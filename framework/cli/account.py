@@ -1,4 +1,4 @@
-"""``framework account``: who may log on, with which roles. On the database alone, servers may run."""
+"""``framework account``: who may log on, with which roles. It works on the database, and servers may run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``framework audit``: what operators did."""
+"""``framework audit``: show what operators did."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def call(
 async def _send(
     method: str, path: str, body: str | None, url: str | None, database: str, token: str | None
 ) -> tuple[Response, str]:
-    """The answer, and where it came from."""
+    """The answer, and the server that it came from."""
     from framework.script.callout import Callout
     from framework.serving.control import Servers
 
@@ -91,12 +91,12 @@ async def _send(
 
 
 async def _join(callout: Callout, servers: Servers, url: str | None, database: str, token: str | None) -> str:
-    """Make the call go to the server that is meant, and to nobody who only listens where it should."""
+    """Send the call to the intended server, and never to another process that listens on its address."""
     from framework import storage
     from framework.errors import CannotOpen
     from framework.serving.control import Address
 
-    secure = url is not None and url.startswith("https://")  # none of ours: it is behind somebody else
+    secure = url is not None and url.startswith("https://")  # not a server of this database
     address = None if url is None or secure else Address.parse(url)
     found = [] if secure else await servers.found(address)
     if found:
@@ -119,7 +119,7 @@ async def _join(callout: Callout, servers: Servers, url: str | None, database: s
 
 
 def _token(file: str | None) -> str | None:
-    """The token that was given: never on a command line, which all users of a machine can read."""
+    """The given token. It is never on a command line, which all users of a machine can read."""
     if file is None:
         return os.environ.get(TOKEN, "").strip() or None
     try:
@@ -142,7 +142,7 @@ def _token(file: str | None) -> str | None:
 
 
 def _shown(body: bytes) -> str:
-    """JSON laid out for reading; anything else as it is."""
+    """Indented JSON, or anything else as it is."""
     try:
         return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
     except ValueError:

@@ -1,4 +1,4 @@
-"""``framework debug``: what scripts print, as it is printed."""
+"""``framework debug``: show what scripts print, as they print it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from framework.cli import options, output
 if TYPE_CHECKING:
     from framework.script.debug import Message, Missed
 
-# Neither may stand in UTF-8 on its way to a terminal: the second half of the control characters, half a pair.
+# Characters that must not reach a terminal in UTF-8: the C1 control characters and lone surrogates.
 _ESCAPED = re.compile("[\x7f-\x9f\ud800-\udfff]")
 
 
@@ -38,12 +38,12 @@ def debug(database: str, format_: str) -> None:
     """
     show = _as_json() if format_ == "json" else _as_text()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)  # asyncio's own handler would wait for a write to a reader that hangs
+        signal.signal(number, _end)  # asyncio's own handler would wait for a write to a stalled reader
     try:
         options.run(_follow(database, show))
     except (KeyboardInterrupt, BrokenPipeError):
         pass
-    except OSError as error:  # a full disk behind the output, say
+    except OSError as error:  # for example a full disk behind the output
         options.cannot_run(f"what is printed cannot be written any more: {error.strerror or error}")
 
 

@@ -1,4 +1,4 @@
-"""``framework doctor``: is everything as it should be, here, for this database?"""
+"""``framework doctor``: checks the installation and the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``framework drain``: nothing new is begun in the whole installation; waits until nothing is in work."""
+"""``framework drain``: stop deliveries in the whole installation, and wait until nothing is in work."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def _begin(storage: Storage, *, on: bool) -> bool:
 
 
 async def _wait(storage: Storage, over: float | None, left: list[dict[str, Any]]) -> bool:
-    """Wait until nothing is in work. ``left`` is what was at the last look."""
+    """Wait until nothing is in work. ``left`` is what was in work at the last check."""
     told: set[tuple[str, int]] = set()
     while True:
         working = await _in_work(storage)
@@ -116,7 +116,7 @@ async def _wait(storage: Storage, over: float | None, left: list[dict[str, Any]]
 
 
 async def _in_work(storage: Storage) -> list[FifoState]:
-    """The FIFOs whose item is in work by a process that lives: what a dead one left does not end by waiting."""
+    """The FIFOs with an item in work by a live process. Waiting does not end the work of a dead one."""
     found = []
     after = ""
     while states := await storage.fifo_states(after, _PAGE):

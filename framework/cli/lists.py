@@ -1,4 +1,4 @@
-"""Lists of any length, printed page by page: neither this process nor the database holds all of one at once."""
+"""Lists of any length, printed page by page, so that neither this process nor the database holds a whole list."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 T = TypeVar("T")
 
-PAGE = 100  # records; each may hold a payload of a MiB
+PAGE = 100  # records; each may hold a payload of 1 MiB
 
 limit = click.option("--limit", type=click.IntRange(1), help="Print only this many.")
 after = click.option(
@@ -43,7 +43,7 @@ async def pages(
 
 
 async def print_json(records: AsyncIterator[dict[str, Any]]) -> None:
-    """One JSON array, as ``options.print_json`` lays it out, each record as soon as it is there."""
+    """One JSON array, formatted like ``options.print_json``. Each record is printed as soon as it is read."""
     begun = False
     async for record in records:
         text = json.dumps(record, indent=2, ensure_ascii=False).replace("\n", "\n  ")
@@ -53,7 +53,7 @@ async def print_json(records: AsyncIterator[dict[str, Any]]) -> None:
 
 
 async def print_lines(records: AsyncIterator[dict[str, Any]], line: Callable[[Any], str]) -> bool:
-    """A line a record; False when there was none."""
+    """A line for each record. Returns False if there was none."""
     some = False
     async for record in records:
         click.echo(line(record))

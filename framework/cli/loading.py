@@ -1,4 +1,4 @@
-"""How ``check`` and ``serve`` come by their definitions: one way for both, so that they never disagree."""
+"""How ``check`` and ``serve`` load definitions: one way for both, so that they never disagree."""
 
 from __future__ import annotations
 

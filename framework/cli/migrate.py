@@ -1,4 +1,4 @@
-"""``framework migrate``: what must become of the tables when the definitions have changed, and doing it."""
+"""``framework migrate``: show how the tables must change with the definitions, and change them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def migrate(
 
 
 def _defined(folder: str) -> Snapshot:
-    """The definitions, bound to tables; their mistakes end the command."""
+    """The definitions, bound to tables. A mistake in them ends the command."""
     from framework.cli import surroundings
     from framework.definitions import render
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how a command says that it could not run."""
+"""Options that several commands share, and how a command reports that it could not run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 
 def _one_address(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """The system takes a blank host for every address of the machine, and an unset variable gives one."""
+    """Refuse an empty host. The system would listen on every address of the machine, and an unset variable is
+    empty."""
     if not value.strip():
         raise click.BadParameter(f"it names no address: write {DEFAULT_HOST}, or 0.0.0.0 for every address")
     return value
@@ -59,9 +60,9 @@ def output_format(help_: str) -> Callable[[Any], Any]:
 
 
 class Duration(click.ParamType[float]):
-    """``90s``, ``15m``, ``12h``, ``30d``; a bare number is seconds. Ten years at most, or what is given.
+    """``90s``, ``15m``, ``12h``, ``30d``. A bare number means seconds. The limit is ten years, or the given one.
 
-    Zero is none, unless ``zero`` gives it a meaning.
+    Zero is invalid, unless ``zero`` gives it a meaning.
     """
 
     name = "duration"
@@ -81,7 +82,7 @@ class Duration(click.ParamType[float]):
 
 
 def shown_time(seconds: float, timespec: str = "seconds") -> str:
-    """A time as ISO 8601; one that no calendar has, as its number: a list must show every entry."""
+    """A time as ISO 8601, or as a number if no calendar has it, because a list must show every entry."""
     try:
         return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec=timespec)
     except (ValueError, OverflowError, OSError):
@@ -89,18 +90,18 @@ def shown_time(seconds: float, timespec: str = "seconds") -> str:
 
 
 def print_json(value: Any) -> None:
-    """JSON for programs, laid out so that people can read it too."""
+    """JSON for programs, indented so that people can read it too."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def cannot_run(message: str) -> NoReturn:
-    """Say why, and leave with exit code 2."""
+    """Print the reason, and exit with code 2."""
     click.echo(f"framework: {message}", err=True)
     raise SystemExit(2)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end; what the framework raises on purpose becomes its message and exit 2."""
+    """Run a coroutine to its end. An error of the framework becomes its message and exit code 2."""
     from framework.errors import FrameworkError
 
     try:

@@ -1,4 +1,4 @@
-"""Standard output for lines that go on and on: what scripts print, from a server or from the debug channel."""
+"""Standard output for endless lines: what scripts print, from a server or from the debug channel."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import click
 
 
 def to_stdout() -> Callable[[str], None]:
-    """Writes a text and a line's end; waits while nobody reads.
+    """Writes a text and a line break. Waits while nobody reads.
 
-    By the output's number, since a thread that waits in ``sys.stdout`` at the end of the process would hold
-    its lock and break the end. What would steer a terminal is written out, colours are for a terminal only.
+    It writes to the file descriptor, since a thread that waits in ``sys.stdout`` at exit would hold its lock and
+    break the exit. Control characters are escaped. Colours are for a terminal only.
     """
     from framework.script.debug import printable
 
-    if sys.stdout is None:  # closed by who started us
+    if sys.stdout is None:  # the parent process closed it
         return lambda text: None
     sys.stdout.flush()
     encoding = sys.stdout.encoding
@@ -33,7 +33,7 @@ def to_stdout() -> Callable[[str], None]:
 
 
 def to_stdout_as_it_is() -> Callable[[str], None]:
-    """The same for a text that another program reads: nothing is altered, always as UTF-8."""
+    """The same for text that another program reads: unaltered, and always UTF-8."""
     if sys.stdout is None:
         return lambda text: None
     sys.stdout.flush()
@@ -41,11 +41,11 @@ def to_stdout_as_it_is() -> Callable[[str], None]:
 
 
 def when_nobody_reads(call: Callable[[], None]) -> None:
-    """Call, from a thread, when the reader of standard output has gone: the other end of a pipe, a terminal."""
+    """Call it, from a thread, when the reader of standard output is gone: the other end of a pipe, or a terminal."""
     if sys.stdout is None:
         return
     poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)  # asks for nothing but for the end, which is told in any case
+    poll.register(sys.stdout.fileno(), 0)  # this asks only for the end, which is always reported
 
     def wait() -> None:
         if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll()):

@@ -1,4 +1,4 @@
-"""What a script prints goes to a thread that writes: whoever does not read it holds up nobody."""
+"""A thread writes what scripts print, so a slow reader never blocks the server."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import TextIO
 from framework.cli import output
 from framework.observing.outbox import Outbox
 
-FLUSH = 1.0  # seconds that a reader of standard output gets at the end
+FLUSH = 1.0  # seconds that a reader of standard output gets at shutdown
 
 
 class Lines(io.TextIOBase):
-    """Takes the place of ``sys.stdout`` or ``sys.stderr``: hands on each line without its end, once it is whole."""
+    """Replaces ``sys.stdout`` or ``sys.stderr``. It passes on each complete line without its line break."""
 
     def __init__(self, write: Callable[[str], None], instead_of: TextIO) -> None:
         self._hand_on = write
@@ -47,7 +47,7 @@ class Lines(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """A line that is not whole yet is handed on as one."""
+        """Pass on an incomplete line as a line."""
         if self._begun:
             begun, self._begun = self._begun, ""
             self._hand_on(begun)
@@ -55,7 +55,7 @@ class Lines(io.TextIOBase):
 
 @contextlib.contextmanager
 def without_waiting(err: Callable[[str], None] | None) -> Iterator[None]:
-    """While the block lasts, threads write what is printed: to standard output, and by ``err`` to standard error."""
+    """During the block, threads write what is printed to standard output, and by ``err`` to standard error."""
     before = sys.stdout, sys.stderr
     outbox: Outbox[str] = Outbox()
     write = output.to_stdout()

@@ -63,7 +63,7 @@ def repl(folder: str, database: str, url: str | None, workers: bool | None) -> N
 
 
 def _checked(folder: str, address: Address) -> Definitions:
-    """The definitions without mistakes: what is wrong with them is shown, and an error ends the command."""
+    """The definitions without mistakes. Problems are shown, and an error ends the command."""
     from framework.definitions import render
 
     checked = loading.load(folder, address.host, address.port)
@@ -76,7 +76,7 @@ def _checked(folder: str, address: Address) -> Definitions:
 
 
 def _converse(setup: Setup) -> int:
-    """Run the session to its end; the exit code."""
+    """Run the session to its end. Return the exit code."""
     import logging
 
     from framework.errors import FrameworkError
@@ -100,7 +100,7 @@ def _converse(setup: Setup) -> int:
 
 
 def _asked(waiting: Mapping[str, int], database: str) -> bool:
-    """Whether the workers are to run, which would take what waits: somebody at a terminal knows."""
+    """Whether the workers should run and take the waiting items. A user at a terminal is asked."""
     shown = ", ".join(f"{name} ({number})" for name, number in list(waiting.items())[:_SHOWN])
     more = f" and {len(waiting) - _SHOWN} more" if len(waiting) > _SHOWN else ""
     said = f"no server runs on {database}, and items wait in {shown}{more}"

@@ -113,7 +113,7 @@ def serve(
 
 @contextmanager
 def _failures(log_format: str, cannot_run: Callable[[str], NoReturn]) -> Iterator[None]:
-    """Whatever a start or the server raises becomes its message and its exit code."""
+    """An error of the start or of the server becomes its message and its exit code."""
     from framework.errors import FrameworkError
     from framework.observing import trace
 
@@ -134,7 +134,7 @@ def _failures(log_format: str, cannot_run: Callable[[str], NoReturn]) -> Iterato
 
 
 def _not_started(message: str) -> NoReturn:
-    """Say why in the log, for machines, and leave with exit code 2."""
+    """Log the reason, for machines, and exit with code 2."""
     logger.error("not started: %s", message, extra={"action": "not_started"})
     raise SystemExit(2)
 
@@ -142,7 +142,7 @@ def _not_started(message: str) -> NoReturn:
 def _checked(
     folder: str, host: str, port: int, log_format: str, cannot_run: Callable[[str], NoReturn]
 ) -> Checked:
-    """The definitions without mistakes; warnings are shown, errors stop the start."""
+    """The definitions without mistakes. Warnings are shown, and errors stop the start."""
     from framework.definitions import render
 
     checked = loading.load(folder, host, port, cannot_run)
@@ -178,7 +178,7 @@ def _log(problem: Problem) -> None:
 
 
 def _require_trusted(folder: str) -> None:
-    """The definitions are code: whoever else may change them is refused, or named in the log."""
+    """Definitions are code, so others who can change them are refused, or named in the log."""
     from framework.process import files
 
     files.require_code(folder)
@@ -200,7 +200,7 @@ class _Setup:
 
 @dataclass(frozen=True, slots=True)
 class _Logging:
-    """What the server says of itself, and how."""
+    """What the server prints about itself, and how."""
 
     format: str
     log: Log | None
@@ -242,7 +242,7 @@ def _run(setup: _Setup, shutdown: Shutdown, saying: _Logging, logon_expiry: floa
 
 
 def _announce(setup: _Setup, saying: _Logging, runtime: Runtime, said: ExitStack) -> None:
-    """Say that the server runs, and from now on what scripts qprint. ``said`` waits for it at the end."""
+    """Announce that the server runs, and from then on print what scripts qprint. ``said`` waits for it at the end."""
     from framework.storage import examine_access
 
     access = examine_access(setup.database)
@@ -258,7 +258,7 @@ def _announce(setup: _Setup, saying: _Logging, runtime: Runtime, said: ExitStack
 
 
 def _to_log() -> Callable[[str], None]:
-    """What scripts qprint goes into the log where that is for machines."""
+    """What scripts qprint goes into the log if that is for machines."""
     logger = logging.getLogger("framework.qprint")
     return lambda text: logger.info(text, extra={"action": "qprint"})
 
@@ -283,7 +283,7 @@ def _banner(setup: _Setup, beside: Sequence[str]) -> str:
 
 
 def _example(definitions: Definitions, base: str, database: str) -> str:
-    """A curl to paste: it makes a token of its own and leaks none."""
+    """A curl command to paste. It makes its own token and does not leak it."""
     route = min(definitions.routes, key=lambda route: ("GET" not in str(route.request_script), route.path))
     path = "/".join(part for part in route.path.split("/") if not part.startswith("{")) or "/"
     if route.auth_mode != "axis":
@@ -295,7 +295,7 @@ def _example(definitions: Definitions, base: str, database: str) -> str:
 
 
 def _command() -> str:
-    """How this command is called from another terminal: by its name only where that finds this very one."""
+    """How to call this command from another terminal: by its name only if that finds this very one."""
     own = os.path.abspath(sys.argv[0])
     if os.path.basename(own) != "framework" or not os.access(own, os.X_OK):
         return f"{shlex.quote(sys.executable)} -m framework"

@@ -1,7 +1,7 @@
-"""The standard streams of a command, whatever whoever starts it has made of them: closed, full, or read by nobody.
+"""The standard streams of a command, whatever state its parent has left them in: closed, full, or without a reader.
 
-The one rule: **an exit code tells what was done, not what could be printed.** Something that was done and could not be
-printed has an exit code of its own.
+The one rule: **an exit code says what was done, not what could be printed.** There is a separate exit code for a
+command that was done but could not print its result.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _DONE = "framework.done"
 
 
 class Commands(click.Group):
-    """The command line: its streams are there, and a result that cannot be printed is told by the exit code."""
+    """The command line. Its streams are open, and the exit code says if a result could not be printed."""
 
     def main(self, *args: Any, **options: Any) -> Any:
         keep_open()
         try:
             return super().main(*args, **options)
-        except OSError as error:  # of a help text, say
+        except OSError as error:  # for example of a help text
             if not _of_print(error):
                 raise
             _end(error)
@@ -45,22 +45,22 @@ class Commands(click.Group):
 
 
 def done() -> None:
-    """What the command is for was done; all that is left is to print the result."""
+    """The command has done its work, and only has to print the result."""
     context = click.get_current_context(silent=True)
     if context is not None:
         context.meta[_DONE] = True  # which a command shares with its group
 
 
 def keep_open() -> None:
-    """See to it that 0, 1 and 2 are open files, so that no database or socket gets one of these numbers.
+    """Make sure that 0, 1 and 2 are open files, so that no database or socket gets one of these numbers.
 
-    What is printed to standard error is lost where nobody can take it, and breaks nothing.
+    Output to a standard error that cannot be written is lost, and breaks nothing.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            opened = os.open(os.devnull, os.O_RDWR)  # it gets the lowest free number, which is this one
             os.set_inheritable(opened, True)
     before = sys.stderr
     encoding = None if before is None else before.encoding
@@ -99,7 +99,7 @@ def _of_print(error: OSError) -> bool:
 
 
 def _end(error: OSError, *, done: bool = False) -> NoReturn:
-    with suppress(OSError):  # what is left in the buffer is written at the end of Python, and fails again
+    with suppress(OSError):  # Python would write the rest of the buffer at exit, and fail again
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.close(nowhere)
@@ -108,6 +108,6 @@ def _end(error: OSError, *, done: bool = False) -> NoReturn:
         text = f"done, but the result could not be printed: {reason}. Look before it is done again"
         click.echo(f"framework: {text}", err=True)
         raise SystemExit(UNPRINTED)
-    if error.errno != errno.EPIPE:  # a reader that has read enough knows
+    if error.errno != errno.EPIPE:  # a reader that has read enough needs no message
         click.echo(f"framework: cannot print: {reason}", err=True)
     raise SystemExit(2)

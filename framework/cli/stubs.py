@@ -1,4 +1,4 @@
-"""``framework stubs``: what scripts see, written down for editors and type checkers."""
+"""``framework stubs``: stubs of the names that scripts see, for editors and type checkers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``framework doctor`` says of Python, of the limits of the process, and of the definitions."""
+"""What ``framework doctor`` says about Python, the limits of the process, and the definitions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def python() -> Finding:
 
 
 def limits() -> Iterator[Finding]:
-    """Open files bound the connections; a bound on a file's size or on memory ends in failing writes."""
+    """The limit of open files bounds the connections. A limit on file size or memory makes writes fail."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     data: dict[str, object] = {"files": _number(files)}
     if files != resource.RLIM_INFINITY and files < _FEW_FILES:
@@ -50,7 +50,7 @@ def _number(limit: int) -> int | None:
 
 
 def snapshot(folder: str) -> Snapshot | Finding:
-    """The definitions, checked and bound as a start does it, or why there are none."""
+    """The definitions, checked and bound as at a start, or why there are none."""
     from framework.definitions import CannotRun, check
 
     try:
@@ -65,7 +65,7 @@ def snapshot(folder: str) -> Snapshot | Finding:
 
 
 def needs(folder: str) -> Iterator[Finding]:
-    """What the scripts of a folder need and this machine has not: settings, and modules to import."""
+    """What the scripts of a folder need and this machine lacks: settings and modules."""
     from framework.definitions import CannotRun, check
 
     try:
@@ -78,7 +78,7 @@ def needs(folder: str) -> Iterator[Finding]:
 
 
 def bound(definitions: Definitions) -> Snapshot:
-    """The definitions bound to classes and tables, as a start does it; no database is opened."""
+    """The definitions bound to classes and tables as at a start. No database is opened."""
 
     async def bind() -> Snapshot:
         from framework.serving.runtime import Runtime

@@ -1,6 +1,6 @@
-"""What the verbs of a group share that work on a database: their options, and how one of them is refused.
+"""What the verbs on a database share: their options, and how a refusal is reported.
 
-The one rule: **a refusal is exit 1, and nothing was changed**; what could not run at all is exit 2.
+The one rule: **after a refusal the exit code is 1, and nothing was changed.** It is 2 if the verb could not run.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ name = click.argument("name")
 
 
 def run(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
-    """Run ``work`` on the open database, which is not made. A refusal becomes its message and exit 1."""
+    """Run ``work`` on the open database, which must exist. A refusal becomes its message and exit code 1."""
     answer = _refusable(_run(url, work, reading=False))
     streams.done()
     return answer
 
 
 def look(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
-    """As ``run``, for a verb that only reads: it waits for nobody who writes."""
+    """Like ``run``, for a verb that only reads. It never waits for a writer."""
     return _refusable(_run(url, work, reading=True))
 
 
@@ -64,7 +64,7 @@ def _refusable(work: Coroutine[Any, Any, T]) -> T:
 
 
 def transaction(storage: Storage) -> AbstractAsyncContextManager[Transaction]:
-    """A transaction of a verb: its change and its record, or neither."""
+    """The transaction of a verb: its change and its audit record, or neither."""
     return storage.transaction(hold=_HOLD, expired=lambda: "nothing was changed: it took too long")
 
 

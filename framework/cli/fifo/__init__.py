@@ -1,4 +1,4 @@
-"""``framework fifo``: the operator's verbs, on the database alone, with or without a running server."""
+"""``framework fifo``: the operator's verbs, which work on the database, with or without a running server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A FIFO as a verb names it: there, or refused with a hint."""
+"""The FIFO that a verb names: it exists, or it is refused with a hint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ format_ = options.output_format("For people, or JSON with everything that there 
 
 
 async def known(storage: Storage, name: str) -> FifoState:
-    """The FIFO as it stands; ``Refused`` with a hint when there is none of this name."""
+    """The state of the FIFO. Raises ``Refused`` with a hint if there is none of this name."""
     state = await storage.fifo_state(name)
     if state is None:
         raise Refused(f"there is no FIFO {name!r}{hint(name, await storage.fifo_names())}")
@@ -24,14 +24,14 @@ async def known(storage: Storage, name: str) -> FifoState:
 
 
 def hint(name: str, names: Iterable[str]) -> str:
-    """What else may have been meant, to be added to a sentence."""
+    """The names that may have been meant, to add to a sentence."""
     there = list(names)
     listed = "; `framework fifo ls` lists those there are" if there else "; there are none yet"
     return similar(name, there) or listed
 
 
 def similar(name: str, names: Iterable[str]) -> str:
-    """``; did you mean ...?``, or nothing."""
+    """``; did you mean ...?``, or an empty string."""
     from framework.definitions import nearest
 
     close = nearest(name, names)

@@ -1,4 +1,4 @@
-"""``framework fifo dead``: the items that were given up."""
+"""``framework fifo dead``: dead letters."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def redrive(url: str, dead_id: int | None, name: str | None) -> None:
             count=count,
         )
         if dead_id is not None and not done:
-            raise _unknown(dead_id)  # another was faster
+            raise _unknown(dead_id)  # another process was faster
         return fifo, done
 
     try:
@@ -177,7 +177,7 @@ def purge(url: str, dead_id: int | None, name: str | None, yes: bool, older: flo
 
 
 async def _meant(storage: Storage, fifo: str, older: float | None) -> tuple[int, float | None, float | None]:
-    """How many dead letters of the FIFO are meant, and before when they died, by both clocks."""
+    """The number of selected dead letters of the FIFO, and the limits of their age by both clocks."""
     if older is None:
         return (await access.known(storage, fifo)).dead, None, None
     now = await storage.age()
@@ -198,7 +198,7 @@ def _require_one(dead_id: int | None, name: str | None) -> None:
 
 
 async def _fifo(storage: Storage, dead_id: int | None, name: str | None) -> str:
-    """The FIFO that is meant, which is there."""
+    """The selected FIFO, which exists."""
     if dead_id is not None:
         return (await _letter(storage, dead_id)).fifo
     assert name is not None

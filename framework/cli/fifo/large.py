@@ -1,7 +1,7 @@
-"""Verbs that may change a million items: in portions, with progress on a terminal, and they can be broken off.
+"""Verbs that may change a million items. They work in portions, show progress on a terminal, and can be interrupted.
 
-The one rule: **a portion and its part of the record are one transaction**; what was broken off goes on with the
-same command.
+The one rule: **a portion and its part of the audit record are one transaction.** The same command continues after an
+interruption.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _STOPPED = 130
 
 
 class Progress:
-    """How many of how many; a bar on standard error, if that is a terminal and it is worth it."""
+    """The progress: a bar on standard error, if that is a terminal and there is enough to do."""
 
     def __init__(self, label: str) -> None:
         self.label = label
@@ -31,7 +31,7 @@ class Progress:
         self._bar: Any = None
 
     def of(self, total: int) -> AbstractContextManager[object]:
-        """For the time of the work."""
+        """Show it for the duration of the work."""
         if total < 2 or not sys.stderr.isatty():
             return nullcontext()
         self._bar = click.progressbar(
@@ -41,7 +41,7 @@ class Progress:
         return bar
 
     def more(self, number: int) -> None:
-        """So many more are done."""
+        """Note that so many more are done."""
         self.done += number
         if self._bar is not None:
             self._bar.update(number)
@@ -56,10 +56,10 @@ async def change(
     *,
     count: Callable[[Any], int] = int,
 ) -> int:
-    """Run ``operation(limit)`` until it changes fewer than its limit; how many it changed in all.
+    """Run ``operation(limit)`` until it changes fewer than its limit. Return how many it changed in all.
 
-    ``record`` is the verb, the FIFO and the arguments, as the record of operators has them; ``count`` says how
-    many of the answer were changed.
+    ``record`` is the verb, the FIFO and the arguments for the audit record. ``count`` says how many an answer
+    changed.
     """
     from framework.access import audit
     from framework.storage.operations import AuditMore
@@ -84,7 +84,7 @@ async def change(
 
 
 def broken_off(progress: Progress) -> SystemExit:
-    """Ctrl-C in the middle: what was done stays done."""
+    """Ctrl-C in the middle: finished portions stay."""
     click.echo(
         f"\nframework: broken off after {progress.done:,}; they stay done, and the same command goes on",
         err=True,

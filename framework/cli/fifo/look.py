@@ -1,4 +1,4 @@
-"""``framework fifo ls``, ``show`` and ``peek``: looking, without changing anything."""
+"""``framework fifo ls``, ``show`` and ``peek``, which change nothing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def list_(url: str, format_: str) -> None:
 
 
 async def _all(storage: Storage) -> AsyncIterator[dict[str, Any]]:
-    """Of 10,000 FIFOs too: a page is one question."""
+    """Each page is one query, even with 10,000 FIFOs."""
     after = ""
     while states := await storage.fifo_states(after, lists.PAGE):
         for state in states:

@@ -1,6 +1,6 @@
-"""FIFOs, items and dead letters as records for programs, and in words why a FIFO does not move.
+"""FIFOs, items and dead letters as records for programs, and the reason in words why a FIFO does not move.
 
-Times are ISO 8601 in UTC; payloads are the JSON values themselves.
+Times are ISO 8601 in UTC. Payloads are JSON values.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a FIFO does now: a word for programs, and a line for people. ``slow``: it takes too long."""
+    """What a FIFO does now: a word for programs, and a line for people. ``slow`` says that it takes too long."""
 
     state: str
     why: str
@@ -80,14 +80,14 @@ def _last_attempt(head: ItemState, policy: FifoPolicy) -> str:
 
 
 def policy_of(fifo: FifoState) -> FifoPolicy:
-    """The policy in force: the one recorded at the last start, else the defaults."""
+    """The policy in force: the one recorded at the last start, or the defaults."""
     from framework.queue import policies
 
     return policies.from_json(fifo.name, fifo.policy)
 
 
 def fifo_record(fifo: FifoState) -> dict[str, Any]:
-    """All that there is to know of a FIFO."""
+    """Everything about a FIFO."""
     now = time.time()
     policy = policy_of(fifo)
     found = standing(fifo, policy, now)
@@ -113,7 +113,7 @@ def fifo_record(fifo: FifoState) -> dict[str, Any]:
 
 
 def item_record(fifo: str, item: ItemState) -> dict[str, Any]:
-    """An item that waits or is in work."""
+    """A waiting item, or one in work."""
     return {
         "id": item.id,
         "fifo": fifo,
@@ -134,7 +134,7 @@ def item_record(fifo: str, item: ItemState) -> dict[str, Any]:
 
 
 def dead_record(letter: DeadLetter) -> dict[str, Any]:
-    """An item that was given up."""
+    """A dead letter."""
     return {
         "id": letter.id,
         "fifo": letter.fifo,
@@ -160,7 +160,7 @@ def iso(seconds: float | None) -> str | None:
 
 
 def lasting(seconds: float) -> str:
-    """A length of time for people: as exact as anybody cares."""
+    """A duration for people, with sensible precision."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 600:

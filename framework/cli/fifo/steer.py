@@ -1,4 +1,4 @@
-"""``framework fifo put, pause, resume, retry, skip, drop, purge, forget``. A running server knows of it at once."""
+"""``framework fifo put, pause, resume, retry, skip, drop, purge, forget``. A running server notices it at once."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def purge(url: str, name: str, yes: bool) -> None:
 
     async def waiting(storage: Storage) -> tuple[int, str]:
         state = await access.known(storage, name)
-        # One that a dead process left in work stays as well: its delivery is not decided yet.
+        # An item that a dead process left in work stays as well, because its outcome is not decided yet.
         stays = f"; item {state.in_work.item_id} is in work and stays" if state.in_work else ""
         return state.length - bool(stays), stays
 
@@ -210,7 +210,8 @@ def _change(
     check: Callable[[Any], None] = lambda answer: None,
     **arguments: Any,
 ) -> Any:
-    """Run one operation on a FIFO that is there, and record it; its answer. What is refused leaves no record."""
+    """Run one operation on an existing FIFO, record it, and return its answer. A refused operation leaves no
+    record."""
 
     async def work(storage: Storage) -> Any:
         from framework.access import audit

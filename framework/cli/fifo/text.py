@@ -1,4 +1,4 @@
-"""FIFOs, items and dead letters as text for people; made of the records that programs get."""
+"""FIFOs, items and dead letters as text for people, made from the records for programs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-_WIDTH = 70  # of a payload that shares its line
+_WIDTH = 70  # for a payload that shares its line
 
 
 class FifoTable:
-    """A line a FIFO. Only what it shows is kept of a record."""
+    """A line for each FIFO. Only the displayed parts of a record are kept."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[str, str, str, str]] = []
@@ -20,7 +20,7 @@ class FifoTable:
         self._rows.append(row)
 
     def lines(self) -> Iterator[str]:
-        """With a head over it; none where there is no FIFO."""
+        """Print it with a heading, or nothing if there is no FIFO."""
         if not self._rows:
             return
         rows = [("NAME", "LENGTH", "DEAD", "STATE"), *self._rows]
