@@ -1,6 +1,6 @@
-"""Where rows, items and tokens are kept: one contract, an engine for each database.
+"""Where rows, items and tokens are stored: one contract, and an engine for each database.
 
-``open_storage`` picks the engine by the URL; nothing else of the framework knows which one it is.
+``open_storage`` chooses the engine by the URL. Nothing else in the framework knows which one it is.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ def open_storage(
     reading: bool = False,
     statements: Statements | None = None,
 ) -> AbstractAsyncContextManager[Storage]:
-    """The open storage behind a URL, closed with the block; ``CannotOpen`` says what is wrong.
+    """The open storage behind a URL, closed with the block. Raises ``CannotOpen``, which says what is wrong.
 
     ``sqlite:///orders.db`` is a file in the current folder, ``sqlite:////var/lib/orders.db`` an absolute one.
-    Without ``create`` a database that is not there is an error, and stays away. Who only reads says so: ``reading``
-    waits for nobody who writes. ``statements`` reports what is sent to it.
+    Without ``create`` a missing database is an error, and is not created. ``reading`` is for callers that only read:
+    it never waits for a writer. ``statements`` reports the statements that are sent to the database.
     """
     return _database(url).open(create=create, reading=reading, statements=statements)
 
 
 def exists(url: str) -> bool:
-    """Is there a database behind the URL already?"""
+    """Does the database behind the URL exist?"""
     return _database(url).exists()
 
 
 def sockets(url: str) -> SocketFolder:
-    """The folder beside the database where processes of this machine meet; it may be missing. ``close`` it."""
+    """The folder beside the database for the sockets of this machine's processes. It may be missing. ``close`` it."""
     return _database(url).sockets()
 
 
 async def backup(url: str, file: str) -> None:
-    """Copy the database to a new file, or over an old one: whole, or nothing of it. Servers may run.
+    """Copy the database to a new file, or over an old one, completely or not at all. Servers may run.
 
     The copy holds everything that was acknowledged before the call. ``Unavailable`` says why there is none.
     """
@@ -60,20 +60,21 @@ async def backup(url: str, file: str) -> None:
 
 
 def examine_access(url: str) -> Finding:
-    """Who else may read the files of the database than their owner meant."""
+    """Which users can read the files of the database although their owner did not intend it."""
     return _database(url).examine_access()
 
 
 def examine(url: str, tables: Sequence[Table] | None = None) -> list[Finding]:
-    """What is to be said of the database and of its place; nothing is made and nothing is changed.
+    """Findings about the database and its location. Nothing is created or changed.
 
-    ``tables`` are compared with those of the database. ``CannotOpen`` for a URL that is none.
+    ``tables`` are compared with those of the database. Raises ``CannotOpen`` for an invalid URL.
     """
     return _database(url).examine(tables)
 
 
 def plan_migration(url: str, tables: Sequence[Table], drop: Iterable[str] = ()) -> Plan:
-    """What would bring the database up to ``tables``, all that there are; servers may run, nothing is changed.
+    """The plan that would bring the database up to ``tables``, which are all tables. Servers may run. Nothing is
+    changed.
 
     ``drop`` names tables and columns that are no longer defined and are to be dropped.
     """
@@ -83,16 +84,17 @@ def plan_migration(url: str, tables: Sequence[Table], drop: Iterable[str] = ()) 
 def migrate(
     url: str, tables: Sequence[Table], drop: Iterable[str] = (), audited: Audit | None = None
 ) -> tuple[Plan, str | None]:
-    """Bring the database up to ``tables``: whole or not at all. The plan, and the file of the copy made before.
+    """Bring the database up to ``tables``, completely or not at all. Return the plan, and the file of the copy made
+    before.
 
-    ``audited`` is recorded with it. Nothing was done when something of the plan is ``refused``. ``CannotOpen``
-    while others have it open.
+    ``audited`` is recorded with it. If the plan has ``refused`` changes, nothing was done. Raises ``CannotOpen``
+    while other processes have the database open.
     """
     return _database(url).migrate(tables, frozenset(drop), audited)
 
 
 def migrations(url: str) -> list[Applied]:
-    """What was ever changed of the classes' tables, the first change first."""
+    """All changes of the classes' tables, oldest first."""
     return _database(url).migrations()
 
 

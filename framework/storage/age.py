@@ -1,9 +1,10 @@
-"""How old something is: a clock of the database's own, which nobody can set.
+"""Age by the database's own clock, which nobody can set.
 
-Ages are told in *time lived*: what the steady clock of the machine has measured while the database was known to
-it, process after process. The wall clock is asked for one thing only: how long the machine was off. What it says
-then is owed at first, and counts after a day in which it has not taken it back. So a clock that is ahead for a
-start, or an hour, or a step of NTP deletes nothing, and what was stored under a wrong clock is not old for it.
+Ages are measured in *time lived*: the time that the machine's steady clock has measured while it knew the database,
+over all processes. The wall clock serves one purpose only: it tells how long the machine was off. That time is owed
+at first. It counts after a day during which the wall clock has not taken it back. So a clock that is ahead for one
+start, for an hour, or for a step of NTP deletes nothing, and data that was stored under a wrong clock is not old
+because of it.
 
 The one rule: **no single reading of the wall clock makes anything older.**
 """
@@ -20,15 +21,15 @@ from pathlib import Path
 
 SHORT = 3600.0  # seconds that the machine may have been off without proof
 SETTLED = 86400.0  # seconds lived after which a longer time off is believed
-STEP = 60.0  # seconds by which the wall clock was set, and has not merely drifted
+STEP = 60.0  # seconds of difference that mean the wall clock was set and has not merely drifted
 
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """What is remembered of the last look at the clocks. All in seconds.
+    """The last reading of the clocks, in seconds.
 
-    ``base`` and the steady clock of the boot make the time lived; ``began`` is the time lived when this boot was
-    first seen, ``first`` when the database was. ``owed`` is what the wall clock says beyond it.
+    ``base`` plus the steady clock of the boot is the time lived. ``began`` is the time lived when this boot was first
+    seen, and ``first`` when the database was. ``owed`` is what the wall clock claims beyond it.
     """
 
     boot: str
@@ -56,7 +57,7 @@ def reading() -> Reading:
 
 
 def look(before: Age | None, now: Reading) -> Age:
-    """What is known after another look at the clocks."""
+    """The state after another reading of the clocks."""
     if before is None:
         return Age(now.boot, now.wall - now.steady, now.wall, now.wall, now.wall, now.wall)
     if before.boot == now.boot:
@@ -75,7 +76,7 @@ def _same_boot(before: Age, now: Reading) -> Age:
     lived = max(before.base + now.steady, before.lived)
     step = (now.wall - before.wall) - (lived - before.lived)
     after = replace(before, lived=lived, wall=now.wall)
-    if abs(step) > STEP and before.owed:  # it takes back what it said, or says something else
+    if abs(step) > STEP and before.owed:  # it takes its claim back, or makes another one
         owed = before.owed + step
         return replace(after, owed=owed if owed > SHORT else 0.0, owed_since=lived)
     return _settled(after)
@@ -90,7 +91,7 @@ def _settled(age: Age) -> Age:
 
 @cache
 def boot() -> str:
-    """What tells one run of the machine from the next; where the system does not say it, of the process."""
+    """An id of this run of the machine, or of this process if the system does not provide one."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -98,7 +99,7 @@ def boot() -> str:
 
 
 def steady() -> float:
-    """The machine's clock that nobody can set, in every process the same; it goes on while the machine sleeps."""
+    """The machine's clock that nobody can set. It is the same in every process, and runs while the machine sleeps."""
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()

@@ -1,7 +1,7 @@
-"""Messages to whoever listens now, in any process on one database. They are kept for nobody else.
+"""Messages to all current listeners, in any process on one database. They are not stored.
 
-The one rule: **who sends never waits for who listens.** A message goes into a bounded buffer; a listener
-that does not read it in time loses the oldest, and is told how many.
+The one rule: **a sender never waits for a listener.** A message goes into a bounded buffer. A slow listener loses the
+oldest messages, and is told how many.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from framework.observing.outbox import Outbox
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Messages of one sender (``host:pid``), in its order, and how many are missing before the first."""
+    """Messages of one sender (``host:pid``), in order, and how many are missing before the first."""
 
     sender: str
     missed: int
@@ -27,20 +27,20 @@ class Sender(Protocol):
     """Sends what is put into an outbox, as JSON. Made by :meth:`Broadcast.sender`."""
 
     def look(self) -> None:
-        """See who listens: to be called before each message. Next to nothing when that has not changed.
+        """Find out who listens. Call it before each message. It costs almost nothing if nothing has changed.
 
         From any thread. Never raises.
         """
 
 
 class Broadcast(Protocol):
-    """What an engine gives. Closed with its storage, which gives what was sent last a second to arrive."""
+    """The broadcasts of an engine. They close with the storage, which allows the last messages a second to arrive."""
 
     def sender(self, outbox: Outbox[Any]) -> Sender:
         """From now on, each listener reads this outbox, whose items are JSON values."""
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[Heard]]:
-        """Hear all that is sent from the moment the block is entered, also by processes that start later.
+        """Receive everything that is sent after the block is entered, also by processes that start later.
 
-        In any event loop, not only the storage's. ``Unavailable`` where the system does not let us.
+        It works in any event loop, not only the storage's. Raises ``Unavailable`` if the system refuses it.
         """

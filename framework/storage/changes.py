@@ -1,7 +1,7 @@
-"""What stands between a database and the definitions: changes, and whether they are made.
+"""The differences between a database and the definitions, and whether they are applied.
 
-The rule: a start makes what cannot lose or alter a value; everything else waits for ``framework migrate``, and
-what could lose something is refused until the rows, the definition or the operator say otherwise.
+The rule: a start applies changes that cannot lose or alter a value. All others wait for ``framework migrate``. A
+change that could lose something is refused until the rows, the definition or the operator allow it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Sign = Literal["+", "-", "~", "!"]
 class Change:
     """One difference: ``+`` is added, ``~`` is changed, ``-`` is no longer defined, ``!`` cannot be done.
 
-    ``what`` is a table, column or index, ``rows`` how many rows it is about. ``by_itself`` says that a start
-    makes it, ``kept`` that nothing is done at all.
+    ``what`` is a table, column or index. ``rows`` is the number of affected rows. ``by_itself`` says that a start
+    applies it, ``kept`` that nothing is done.
     """
 
     sign: Sign
@@ -31,35 +31,35 @@ class Change:
 
 @dataclass(slots=True)
 class Plan:
-    """Everything between a database and the definitions, and the SQL that would end it."""
+    """All differences between a database and the definitions, and the SQL that removes them."""
 
     changes: list[Change] = field(default_factory=list)
     statements: list[str] = field(default_factory=list)
 
     @property
     def refused(self) -> list[Change]:
-        """What cannot be done; then nothing of the plan is."""
+        """Changes that are impossible. If there are any, nothing of the plan is applied."""
         return [change for change in self.changes if change.sign == "!"]
 
     @property
     def waiting(self) -> list[Change]:
-        """What a start does not do by itself."""
+        """Changes that a start does not apply."""
         return [change for change in self.changes if not change.by_itself and not change.kept]
 
     @property
     def made(self) -> list[Change]:
-        """What is done when the plan is applied."""
+        """Changes that applying the plan makes."""
         return [change for change in self.changes if not change.kept]
 
     @property
     def additions(self) -> list[Change]:
-        """What a start makes by itself."""
+        """Changes that a start applies."""
         return [change for change in self.changes if change.by_itself]
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A migration that was made, as it is remembered. ``at`` in seconds since 1970."""
+    """The record of an applied migration. ``at`` is in seconds since 1970."""
 
     id: int
     at: float

@@ -1,4 +1,4 @@
-"""SQL text and value conversions of a table, made once by SQLAlchemy and then run on the driver."""
+"""SQL text and value conversions of a table. SQLAlchemy makes them once, and the driver runs them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Convert = Callable[[Any], Any] | None
 
 
 class Statement:
-    """One SQL text with the names and converters of its parameters, in the order of their places."""
+    """One SQL text with the names and converters of its parameters, in order."""
 
     __slots__ = ("parameters", "sql")
 
@@ -117,7 +117,7 @@ class Codec:
         return Query(compiled.sql, compiled.parameters, columns)
 
     def executable(self, statement: Executable) -> Query:
-        """Any statement, compiled for this one use: what it is made of is not known beforehand."""
+        """Any statement, compiled for this one use, because its parts are not known beforehand."""
         compiled = self._compile(statement)
         columns = getattr(statement, "selected_columns", None)
         if columns is None:
@@ -143,7 +143,7 @@ class Codec:
     def _out(self, column: ColumnElement[Any]) -> Convert:
         type_: Any = column.type
         if isinstance(type_, Double):
-            return None  # a driver gives floats; SQLAlchemy would first ask for the driver's code of the type
+            return None  # drivers return floats; SQLAlchemy would first ask for the driver's type code
         return type_.dialect_impl(self._dialect).result_processor(self._dialect, None)  # type: ignore[no-any-return]
 
 
@@ -152,7 +152,7 @@ def _key(table: Table, key_column: str) -> Any:
 
 
 def _row(table: Table, key_column: str, expected: tuple[str, ...]) -> Iterator[ColumnElement[bool]]:
-    """The row with a key, where it has the expected values; null is equal to null."""
+    """The conditions for the row with a key and the expected values. Null equals null."""
     yield table.c[key_column] == _key(table, key_column)
     for name in expected:
         column = table.c[name]
@@ -160,6 +160,6 @@ def _row(table: Table, key_column: str, expected: tuple[str, ...]) -> Iterator[C
 
 
 def _constant(value: Any, convert: Convert) -> Convert:
-    """A converter that ignores what it is given: the value stands in the statement."""
+    """A converter that ignores its argument, because the value is part of the statement."""
     converted = value if convert is None else convert(value)
     return lambda _: converted

@@ -1,8 +1,8 @@
-"""What the rows of a table must hold, for who brings a database up to changed definitions.
+"""What the rows of a table must hold, for migrations to changed definitions.
 
-It hangs on the SQLAlchemy tables and columns themselves, so that the storage need not know what a definition
-is. The rule: a function here takes and gives *stored* forms, as the driver has them, and raises
-``ValueError`` with the reason for a value that it does not take.
+It is attached to the SQLAlchemy tables and columns, so that the storage need not know definitions. The rule: a
+function here takes and returns *stored* forms, as the driver has them. It raises ``ValueError`` with the reason for a
+value that it does not accept.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ _KEY = "framework"
 class Content:
     """What a column holds.
 
-    ``kind`` is the type of its values, ``rules`` a text that is the same as long as the same values fit.
-    ``moved`` says why values that fitted other rules mean something else now, None if they do not.
-    ``alike`` are the kinds whose stored form is the same, ``convert`` gives the way from values of another kind,
-    None if there is none. ``fill`` makes a value for
-    a row that has none.
+    ``kind`` is the type of its values. ``rules`` is a text that stays the same as long as the same values are valid.
+    ``moved`` says why values that were valid under other rules mean something else now, or None. ``alike`` are the
+    kinds with the same stored form. ``convert`` returns the conversion from another kind, or None. ``fill`` makes a
+    value for a row without one.
     """
 
     kind: str
@@ -39,24 +38,24 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a table's rows are called by, and what the table was called before."""
+    """The key column of a table's rows, and the former name of the table."""
 
     key_column: str
     renamed_from: str | None = None
 
 
 def describe(item: Table | Column[Any], told: Rows | Content) -> None:
-    """Say what the rows of a table, or of a column, hold."""
+    """Attach what the rows of a table, or a column, hold."""
     item.info[_KEY] = told
 
 
 def content_of(column: Column[Any]) -> Content | None:
-    """What was said of a column; None of one of the framework's own."""
+    """What is attached to a column, or None for the framework's own."""
     told = column.info.get(_KEY)
     return told if isinstance(told, Content) else None
 
 
 def rows_of(table: Table) -> Rows | None:
-    """What was said of a table; None of one of the framework's own."""
+    """What is attached to a table, or None for the framework's own."""
     told = table.info.get(_KEY)
     return told if isinstance(told, Rows) else None

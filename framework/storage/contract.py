@@ -4,36 +4,36 @@ The one rule: **all operations of one** ``write`` **are stored, or none, and not
 it is durable.** The storage knows nothing of definitions: a class reaches it as a SQLAlchemy ``Table``,
 an item as JSON text. The operations themselves are in ``framework.storage.operations``.
 
-Cancelling a caller of ``write`` cancels the waiting, not the unit: it is stored whole or not at all.
+Cancelling a caller of ``write`` cancels the wait, not the unit: it is stored completely or not at all.
 
 **What a process holds.** Claims of items, requests in progress and the locks of ``alone`` belong to a process, never
-to a length of time: a slow or stopped owner keeps them, and one that has died has lost them at once. An engine whose
-holds hang on something that can break while the process lives (a session of a server, a lease) owes two things. It
-tells ``disowned``, and it gives nothing of it to anybody else before ``disowned`` was told, or could have been, and
-five seconds have passed: in them the work is cancelled. What the process claims afterwards it holds anew. The epoch of
-a claim still refuses each late write.
+to a length of time: a slow or stopped owner keeps them, and a dead one has lost them at once. In some engines the
+holds depend on something that can break while the process lives, such as a session of a server or a lease. Such an
+engine owes two things. It resolves ``disowned``. And it gives none of the holds to another process before
+``disowned`` was resolved, or could have been, and five seconds have passed, during which the work is cancelled.
+Whatever the process claims afterwards, it holds anew. The epoch of a claim still rejects each late write.
 
-**Time is the database's** wherever processes compare it, never a process's own. An engine has two clocks. A steady one
-that nobody can set measures what is waited for: back-offs, and the *time lived* by which things become old
-(``framework.storage.age``). A wall clock tells people when something was, and has a say only where the steady one
-cannot: it began anew with the machine. ``age`` gives both. Where all processes are on one machine, as on SQLite, both
-are that machine's. A server gives its own: its wall clock may be set, so the time lived is kept in the database, and
-only grows by what the steady clock has measured. Times that an operation brings along (``now``, ``put_at``, ``at``) are
-those of its sender: they are shown to people, and nothing is decided by them alone.
+**Time is the database's** wherever processes compare it, never a process's own. An engine has two clocks. A steady
+clock that nobody can set measures back-offs, and the *time lived* by which data becomes old
+(``framework.storage.age``). A wall clock tells people when something happened. It decides only where the steady clock
+cannot, because that began anew with the machine. ``age`` returns both. If all processes are on one machine, as on
+SQLite, both are the clocks of that machine. A server provides its own. Its wall clock may be set, so the time lived
+is stored in the database, and grows only by what the steady clock has measured. Times in an operation (``now``,
+``put_at``, ``at``) are those of its sender. They are shown to people, and nothing is decided by them alone.
 
-**Order is the order of commit.** The ids of a FIFO's items and dead letters, and of what operators did, rise in it:
-whoever asks for what follows the last id that he saw misses nothing. An engine whose numbers are given before the
-commit has the writers of one FIFO wait for each other, which is what a queue is. Rows of classes have no such order
-between writers, who do not wait for each other for it. Their sequence number is unique and rises with each writer. So
-who reads them page by page in this order gets each row that was committed before he began, and was not destroyed
-meanwhile, exactly once. What is committed meanwhile he may get or not.
+**Order is the order of commit.** The ids of a FIFO's items and dead letters, and of audit records, rise in this
+order. So a reader that asks for what follows the last id it saw misses nothing. An engine that assigns numbers before
+the commit makes the writers of one FIFO wait for each other. Rows of classes have no such order between writers,
+which do not wait for each other. Their sequence number is unique, and rises for each writer. So a reader that reads
+them page by page in this order gets each row exactly once that was committed before it began and was not destroyed
+meanwhile. It may or may not get rows that are committed meanwhile.
 
-**Run it again.** A unit of ``write`` is data alone. The engine runs it again by itself, as often as others are in its
-way (a busy database, a deadlock, a transaction that could not be serialised), until it is stored or ``Unavailable``
-says that it was not. It may run several times, and only the last one counts. A ``transaction`` has been seen by its
-block, so the engine cannot repeat it: its calls and its end raise ``Unavailable``, and nothing of it was stored. Nobody
-repeats the block in place. A FIFO offers the item again and charges no attempt (``framework.queue.outcome``), a gateway
-answers 503, and whoever sent the request sends it again.
+**Run it again.** A unit of ``write`` is pure data. The engine runs it again by itself as often as it conflicts with
+others (a busy database, a deadlock, a serialization failure), until it is stored or ``Unavailable`` says that it was
+not. It may run several times, and only the last run counts. The block of a ``transaction`` has seen its results, so
+the engine cannot repeat it: its calls and its end raise ``Unavailable``, and nothing of it was stored. The block is
+not repeated in place. A FIFO offers the item again and charges no attempt (``framework.queue.outcome``). A gateway
+answers 503, and the client sends the request again.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ Orphaned = Callable[[list[Any] | None, BaseException | None], None]
 
 
 class Transaction(Protocol):
-    """A unit that is asked for piece by piece, and sees what it wrote.
+    """A unit that runs call by call, and sees its own writes.
 
-    ``for_update`` of a read: nobody else changes what it found before this transaction has ended. An engine with one
-    writer, which a transaction holds, has nothing to do for it. Whoever writes what depends on a read asks for it.
+    ``for_update`` of a read: no other transaction changes the rows that it found before this one has ended. In an
+    engine with a single writer, which a transaction holds, this is always so. Use it if a write depends on the read.
     """
 
     async def write(self, operations: Sequence[Operation]) -> list[Any]:
-        """Run operations inside; a failing call is undone alone."""
+        """Run operations inside. A failing call is undone alone."""
 
     async def load(self, table: Table, key_column: str, key: Any, *, for_update: bool = False) -> Row | None:
         """As ``Storage.load``, with what this transaction wrote."""
@@ -79,19 +79,20 @@ class Transaction(Protocol):
 
 
 class Storage(Protocol):
-    """One open database. Whoever opened it closes it; ``close`` waits for units on their way."""
+    """One open database. Whoever opened it closes it. ``close`` waits for units in progress."""
 
     url: str
 
     @property
     def broadcast(self) -> Broadcast:
-        """Messages to whoever listens now, in any process on this database."""
+        """Messages to all current listeners, in any process on this database."""
 
     async def ensure_tables(self, tables: Sequence[Table]) -> None:
-        """Make what is missing: tables, nullable or defaulted columns, indexes; take away indexes of ours.
+        """Create what is missing: tables, nullable or defaulted columns, and indexes. Drop obsolete indexes of ours.
 
-        Of a table without rows also all else. What is told of tables and columns (``framework.storage.content``)
-        is kept to. ``CannotOpen`` names what could lose or alter a value; then nothing was changed.
+        A table without rows gets all other changes as well. What is attached to tables and columns
+        (``framework.storage.content``) is respected. ``CannotOpen`` names changes that could lose or alter a value.
+        Then nothing was changed.
         """
 
     async def write(
@@ -101,12 +102,12 @@ class Storage(Protocol):
         fences: Sequence[Claim] = (),
         orphaned: Orphaned | None = None,
     ) -> list[Any]:
-        """Run the operations as one unit; their answers, in order.
+        """Run the operations as one unit. Return their answers, in order.
 
         ``orphaned(answers, error)`` is called once if the caller was cancelled and the unit ran.
 
-        Each of ``fences`` is checked first in the same transaction: ``ClaimLost`` if one does not hold.
-        Durable and visible to every reader when this returns.
+        Each of ``fences`` is checked first in the same transaction. Raises ``ClaimLost`` if one does not hold. The
+        unit is durable and visible to every reader when this returns.
         """
 
     def transaction(
@@ -114,19 +115,19 @@ class Storage(Protocol):
     ) -> AbstractAsyncContextManager[Transaction]:
         """A transaction for a block: committed at its end, rolled back when it raises.
 
-        Where it keeps everybody else from writing, as on SQLite, it is rolled back when ``hold`` seconds pass between
-        two calls: ``TransactionTooLong``, with the message of ``expired()``. One that keeps only those waiting who want
-        the same rows may take longer.
+        If it keeps all others from writing, as on SQLite, it is rolled back when ``hold`` seconds pass between two
+        calls. Then it raises ``TransactionTooLong`` with the message of ``expired()``. If it blocks only writers of
+        the same rows, it may take longer.
         """
 
     async def load(self, table: Table, key_column: str, key: Any) -> Row | None:
-        """One row by a unique column; ``None`` when there is none. Sees every unit answered before."""
+        """One row by a unique column, or ``None``. It sees every unit that was answered before."""
 
     async def select(self, statement: Select[Any], parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """The rows of a SQLAlchemy Core statement; ``parameters`` fill its required bind parameters."""
 
     async def gather(self, gathering: Gathering[T]) -> T:
-        """What a gathering comes to; all its questions are answered of one moment, in one hop."""
+        """The result of a gathering. All its questions are answered from one snapshot, in one hop."""
 
     async def rows(self, statement: Select[Any]) -> Executed:
         """The rows of a statement as tuples: columns may have the same name."""
@@ -135,7 +136,7 @@ class Storage(Protocol):
         """The names of all FIFOs that were ever filled or have a policy, sorted."""
 
     async def fifo_state(self, fifo: str) -> FifoState | None:
-        """A FIFO as it stands; None when there is none of this name."""
+        """The state of a FIFO, or None if there is none of this name."""
 
     async def fifo_states(self, after: str, limit: int) -> list[FifoState]:
         """The first ``limit`` FIFOs by name, of those whose name follows ``after``."""
@@ -149,18 +150,18 @@ class Storage(Protocol):
         """The dead letters of one FIFO or of all, with an id above ``after``, in the order of their death."""
 
     async def last_ids(self, fifo: str) -> tuple[int, int]:
-        """The id of the last item and of the last dead letter of a FIFO; 0 where there is none."""
+        """The ids of the last item and the last dead letter of a FIFO, 0 if there is none."""
 
     async def count_dead(self, fifo: str, before: float, lived_before: float) -> tuple[int, int]:
         """How many dead letters of a FIFO died before a time, by the wall clock, and by the own clock as well."""
 
     async def age(self) -> Age:
-        """The database's own clock as it stands now; nothing is written."""
+        """The database's own clock now. Nothing is written."""
 
     def watch(self, fifos: Iterable[str]) -> AbstractContextManager[Signal]:
-        """A watch on some FIFOs: told of each commit that may have made something deliverable.
+        """A watch on some FIFOs. It is notified of each commit that may have made something deliverable.
 
-        Made before one looks, so that nothing between the look and the wait is missed.
+        Make it before a read, so that no change between the read and the wait is missed.
         """
 
     def wake_all(self) -> None:
@@ -174,33 +175,35 @@ class Storage(Protocol):
 
     @property
     def lost(self) -> DatabaseLost | None:
-        """Why nothing can be stored or read any more: what the database is kept in was taken away."""
+        """Why nothing can be stored or read any more: the files of the database were taken away. None while they are
+        there."""
 
     async def until_lost(self) -> str:
-        """Wait for that to happen; what was lost and where its content is, for the operator."""
+        """Wait for that. Return what was lost and where its content is, for the operator."""
 
     @property
     def disowned(self) -> asyncio.Future[str]:
-        """Done when this process has lost all that it holds; the reason. Then a new one, for what it holds anew.
+        """Done, with the reason, when this process has lost everything it holds. Then there is a new one for new
+        holds.
 
-        Whoever works under a claim or in ``alone`` does so in a ``Hold`` (``framework.storage.holds``), which ends
-        the work. A lost database has no new one: it stays done. Who awaits it does so in ``asyncio.shield``.
+        Work under a claim or in ``alone`` runs in a ``Hold`` (``framework.storage.holds``), which ends the work. For
+        a lost database there is no new one: it stays done. Await it in ``asyncio.shield``.
         """
 
     def alone(self, name: str) -> AbstractAsyncContextManager[None]:
-        """A lock that one holder in the whole installation has; waits for it; freed when its process dies.
+        """A lock with one holder in the whole installation. Waits for it. It is released when its process dies.
 
         It does not end its block by itself when the lock is lost: see ``disowned``.
         """
 
     async def drained_at(self) -> float | None:
-        """When the drain in force was asked for, in seconds since 1970; None when there is none."""
+        """When the drain in force was requested, in seconds since 1970, or None."""
 
     def give_back(self, patience: float) -> None:
-        """Release what this process has in work, within ``patience`` seconds: the last act before it ends by force.
+        """Release the items in work of this process, within ``patience`` seconds, before a forced end.
 
-        From any thread: the event loop may be blocked. Raises when it cannot.
+        From any thread, because the event loop may be blocked. Raises if it fails.
         """
 
     async def close(self) -> None:
-        """Finish what was handed in, give back every claim's lock, close all connections."""
+        """Finish the units in progress, release the locks of all claims, and close all connections."""

@@ -1,8 +1,8 @@
-"""What every engine offers of a database that is not open: to open it, and what is done to it from outside.
+"""What every engine offers for a database that is not open: opening it, and maintenance from outside.
 
-The engine alone knows what the database is kept in. Only ``open`` and ``backup`` run in an event loop. Everything
-else is called outside of one, or in a thread: so Ctrl-C ends it at once, and an engine with an asynchronous driver
-runs a loop of its own in there.
+Only the engine knows where the database is stored. Only ``open`` and ``backup`` run in an event loop. All other
+functions are called outside of one, or in a thread. So Ctrl-C ends them at once, and an engine with an asynchronous
+driver can run its own loop.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Database(Protocol):
-    """One database, by its URL. The functions of ``framework.storage`` say what each of these does."""
+    """One database, by its URL. The functions of ``framework.storage`` document the methods."""
 
     def open(
         self, *, create: bool, reading: bool, statements: Statements | None

@@ -1,4 +1,4 @@
-"""A finding: one thing that ``framework doctor`` has to say."""
+"""A finding of ``framework doctor``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Level = Literal["ok", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, how it stands, a sentence for people, and the figures for programs."""
+    """What was examined, its state, a sentence for people, and the figures for programs."""
 
     check: str
     level: Level

@@ -1,7 +1,7 @@
-"""Reads that follow from each other: a gathering asks for rows, and what it asks next depends on them.
+"""Dependent reads: a gathering asks for rows, and what it asks next depends on them.
 
-The one rule: **all rows of a gathering are of one moment.** A gathering is a generator; it knows nothing of where it
-runs, and is driven to its end in one hop.
+The one rule: **all rows of a gathering come from one snapshot.** A gathering is a generator. It does not know where
+it runs, and is driven to its end in one hop.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """The rows of which a column has one of these values, however many they are; in no order."""
+    """The rows whose column has one of these values, however many there are, in no particular order."""
 
     table: Table
     column: str

@@ -1,7 +1,7 @@
-"""What a process holds in the database it may lose while it runs: who works under it must end before another begins.
+"""A process may lose its holds in the database while it runs. Then work under them must end before another begins.
 
 with Hold(storage.disowned):
-    ...                          # cancelled when the hold is lost, and ended by ``ClaimLost``
+    ...                          # cancelled when the hold is lost; ends with ``ClaimLost``
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from framework.errors import ClaimLost
 
 
 class Hold:
-    """Work of the task that makes it, under a claim or a lock of its process, from then on until ``leave``."""
+    """Work of the current task under a claim or a lock of its process, from now until ``leave``."""
 
     __slots__ = ("_disowned", "_task", "lost")
 
@@ -24,7 +24,8 @@ class Hold:
         disowned.add_done_callback(self._lose)
 
     def leave(self, error: BaseException | None) -> ClaimLost | None:
-        """The work has ended, with this error; the one to raise instead, where the loss cancelled it."""
+        """Note that the work has ended with this error. Return the error to raise instead, if the loss cancelled
+        it."""
         self._disowned.remove_done_callback(self._lose)
         task, self._task = self._task, None
         if self.lost is None or task is None:

@@ -1,7 +1,7 @@
-"""Large operations in portions: others write in between, and nobody waits long.
+"""Large operations in portions, so that others can write in between and nobody waits long.
 
-The one rule: **a portion is a transaction by itself**, so an operation that is broken off has done some portions
-wholly and the rest not at all, and the same call goes on where it stopped.
+The one rule: **a portion is a transaction.** So an interrupted operation has completed some portions and not begun
+the others, and the same call continues where it stopped.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ import time
 from collections.abc import Awaitable, Callable
 
 LEAST, FIRST, LARGEST = 50, 200, 20_000  # rows
-SHORT, LONG = 0.01, 0.03  # seconds that a portion is to take: the next one is larger, or smaller
+SHORT, LONG = (
+    0.01,
+    0.03,
+)  # target duration of a portion in seconds, by which the size of the next one is chosen
 
 
 async def in_portions(
     step: Callable[[int], Awaitable[int]], told: Callable[[int], None] | None = None
 ) -> int:
-    """Call ``step(limit)`` until it does less than its limit; how many it did in all.
+    """Call ``step(limit)`` until it does less than its limit. Return how many it did in all.
 
-    ``told`` hears how many were done by each.
+    ``told`` is called with the number of each portion.
     """
     limit, done = FIRST, 0
     while True:
@@ -32,11 +35,11 @@ async def in_portions(
         if number < limit:
             return done
         limit = next_limit(limit, took)
-        await asyncio.sleep(0)  # who waits for the event loop has its turn too
+        await asyncio.sleep(0)  # other tasks get their turn
 
 
 def next_limit(limit: int, took: float) -> int:
-    """How many rows the next portion is to have, when the last one took so long."""
+    """The size of the next portion, given the duration of the last one."""
     if took > LONG:
         return max(int(limit * SHORT / took), LEAST)
     return min(limit * 2, LARGEST) if took < SHORT else limit

@@ -1,7 +1,7 @@
-"""Who waits for which FIFO, inside this process: the seam between commits and sleeping workers.
+"""The watches on FIFOs in this process, which connect commits with sleeping workers.
 
-A watch is made before one looks; a change between the look and the wait is therefore never missed.
-All of it runs on the event loop's thread.
+A watch is made before a read, so a change between the read and the wait is never missed. All of it runs on the event
+loop's thread.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ AUDITED = "\0audit"
 
 
 class Signal:
-    """One watcher's bell: set by a change, cleared by the look at it."""
+    """The bell of one watcher. A change sets it, and the watcher clears it."""
 
     __slots__ = ("_event",)
 
@@ -26,7 +26,7 @@ class Signal:
         self._event.set()
 
     async def changed(self, timeout: float | None) -> bool:
-        """Wait for a change since the last call, or since the watch was made; False on time-out."""
+        """Wait for a change since the last call, or since the watch was made. Returns False on time-out."""
         if not self._event.is_set():
             try:
                 async with asyncio.timeout(timeout):
@@ -63,7 +63,7 @@ class Signals:
                     del self._watchers[name]
 
     def ring(self, fifos: Iterable[str] | None) -> None:
-        """Tell everybody who watches one of the FIFOs; with None, everybody."""
+        """Ring for all watchers of one of the FIFOs, or with None, for all watchers."""
         if fifos is None:
             self.ring_all()
             return
@@ -72,6 +72,6 @@ class Signals:
                 signal.ring()
 
     def ring_all(self) -> None:
-        """Tell everybody, also who watches no FIFO: at a shutdown, or when it is not known what changed."""
+        """Ring for all watchers, also those without a FIFO: at a shutdown, or if it is unknown what changed."""
         for signal in self._all:
             signal.ring()

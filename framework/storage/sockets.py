@@ -1,4 +1,4 @@
-"""The sockets of the processes of this machine that share a database, in a folder of their own."""
+"""The sockets of this machine's processes that share a database, in their own folder."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from framework.process import files
 
-_UNFINISHED = 60.0  # seconds: a socket that is older and refuses is not about to be opened
+_UNFINISHED = 60.0  # seconds: an older socket that refuses connections is not about to be opened
 
 
 class SocketFolder:
-    """The folder as a place for Unix sockets; ``close`` it."""
+    """A folder for Unix sockets. ``close`` it."""
 
     def __init__(self, folder: Path, access: files.Access) -> None:
         self.path = folder
@@ -23,12 +23,12 @@ class SocketFolder:
         self._number = -1
 
     def make(self) -> None:
-        """Make the folder if it is missing: the owner's alone. ``Refused`` when it is a stranger's."""
+        """Make the folder for its owner alone if it is missing. Raises ``Refused`` if it belongs to a stranger."""
         files.make_folder(self.path, self.access)
 
     @property
     def is_lost(self) -> bool:
-        """Has another folder taken the place of the one that was used until now, or none?"""
+        """Was the folder removed or replaced since its first use?"""
         if self._number < 0:
             return False
         try:
@@ -37,7 +37,7 @@ class SocketFolder:
             return True
 
     def bind(self, made: socket.socket, name: str) -> None:
-        """Give a socket its name in the folder; the database's users alone may connect to it."""
+        """Give a socket its name in the folder. Only users of the database may connect to it."""
         self.make()
         made.bind(self.address(name))
         self.access.give_name(self.path / name)
@@ -63,11 +63,11 @@ class SocketFolder:
         return False
 
     def names(self, prefix: str) -> list[str]:
-        """The files whose names begin so."""
+        """The names of the files with this prefix."""
         return [name for name in os.listdir(self.path) if name.startswith(prefix)]
 
     def address(self, name: str) -> str:
-        """A socket's path. The system allows about 100 bytes, so on Linux it goes through an open folder."""
+        """The path of a socket. The system allows about 100 bytes, so on Linux it leads through an open folder."""
         if sys.platform != "linux":
             return str(self.path / name)
         if self._number < 0:
@@ -75,7 +75,8 @@ class SocketFolder:
         return f"/proc/self/fd/{self._number}/{name}"
 
     def listen(self, name: str) -> socket.socket:
-        """A socket that listens. It gets its name when it does: one that refuses would be taken for dead."""
+        """A listening socket. It gets its name once it listens, because one that refuses connections would count as
+        dead."""
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             listener.setblocking(False)

@@ -1,12 +1,12 @@
-"""What is sent to the database, for who wants to see it: each statement, its values, and its time."""
+"""A report of each statement that is sent to the database, with its values and its duration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-# The statement as it was sent, its values, and how long it took, fetching included, in seconds. Called in the
-# thread that sent it, before anybody gets the answer.
+# The statement as it was sent, its values, and its duration in seconds, including the fetch. It is called in the
+# thread that sent it, before the answer is delivered.
 Report = Callable[[str, Sequence[Any], float], None]
 
 

@@ -1,6 +1,6 @@
 """The tables of the framework itself, and the column types that both engines share.
 
-User classes become tables in ``framework.atom``; these hold what the framework must remember.
+Tables of classes come from ``framework.atom``. These hold what the framework itself must remember.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ metadata = MetaData()
 
 
 class Json(TypeDecorator[Any]):
-    """A JSON value as text: key order and integers of any size survive on every engine."""
+    """A JSON value as text, so that key order and integers of any size survive on every engine."""
 
     impl = Text
     cache_ok = True
@@ -46,7 +46,7 @@ class Json(TypeDecorator[Any]):
 
 
 class UtcDateTime(TypeDecorator[datetime.datetime]):
-    """A point in time. Stored as UTC: on SQLite as text that sorts by time, microseconds always there."""
+    """A point in time, stored as UTC. On SQLite it is text that sorts by time, always with microseconds."""
 
     impl = String
     cache_ok = True
@@ -68,7 +68,7 @@ class UtcDateTime(TypeDecorator[datetime.datetime]):
 
 
 class Declared(UserDefinedType[Any]):
-    """Another type of the framework's, in a column that is declared as the definition says."""
+    """Another type of the framework, in a column with the type that the definition declares."""
 
     cache_ok = True
 
@@ -89,7 +89,7 @@ class Declared(UserDefinedType[Any]):
         return self
 
 
-# SQLite gives numbers to an INTEGER PRIMARY KEY only, never to a BIGINT one.
+# SQLite assigns numbers to an INTEGER PRIMARY KEY only, never to a BIGINT one.
 RowNumber = BigInteger().with_variant(Integer(), "sqlite")
 
 FIFO = Table(
@@ -97,24 +97,24 @@ FIFO = Table(
     metadata,
     Column("id", RowNumber, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    # How many items there are. Kept by the engine: counting a million takes as long as it sounds.
+    # The number of items. The engine keeps it, because counting a million takes long.
     Column("length", BigInteger, nullable=False, server_default="0"),
     Column("paused", Boolean, nullable=False, server_default="0"),
-    # Rises at each take-over and at each failure: a claim with an older number has lost.
+    # It rises at each take-over and at each failure. A claim with an older number is lost.
     Column("epoch", BigInteger, nullable=False, server_default="0"),
     Column("owner", BigInteger),  # the process that delivered last
     Column("item", BigInteger),  # the item in work, or null
     Column("worker", Text),
     Column("since", Double),
     Column("policy", Text),
-    # Since when it has been empty and of no use, as housekeeping saw it; a put takes it away.
+    # Since when housekeeping has found it empty and unused. A put resets it.
     Column("idle_since", Double),
 )
 
 ITEM = Table(
     "_framework_item",
     metadata,
-    # AUTOINCREMENT: an id is never used again, so a late acknowledgement cannot hit a new item.
+    # AUTOINCREMENT: an id is never reused, so a late acknowledgement cannot hit a new item.
     Column("id", RowNumber, primary_key=True, autoincrement=True),
     Column("fifo", BigInteger, nullable=False),
     Column("payload", Text, nullable=False),
@@ -126,7 +126,7 @@ ITEM = Table(
     # How often its process died while others were in work beside it.
     Column("suspicion", Integer, nullable=False, server_default="0"),
     Column("held", Boolean, nullable=False, server_default="0"),
-    # On the engine's steady clock, which no one can set; with the delay itself, for when that clock restarts.
+    # On the engine's steady clock, which nobody can set. The delay is stored for a restart of that clock.
     Column("not_before", Double, nullable=False, server_default="0"),
     Column("delay", Double, nullable=False, server_default="0"),
     Column("first_at", Double),
@@ -158,7 +158,7 @@ DEAD = Table(
     sqlite_autoincrement=True,
 )
 
-# Keys of items put not long ago; they outlive their items, so that a late repetition is known.
+# Keys of recent puts. They outlive their items, so that a late repetition is recognized.
 KEY = Table(
     "_framework_key",
     metadata,
@@ -178,11 +178,11 @@ PROCESS = Table(
     Column("pid", Integer, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("stopping", Boolean, nullable=False, server_default="0"),
-    Column("locks", Integer),  # the version of the locks that it holds; null from those that cannot see ours
+    Column("locks", Integer),  # the version of its locks; null for processes that cannot see ours
     sqlite_autoincrement=True,
 )
 
-# Workers that cannot run at the moment, for those who look from outside.
+# Workers that cannot currently run, for the operator's commands.
 PROBLEM = Table(
     "_framework_problem",
     metadata,
@@ -192,11 +192,11 @@ PROBLEM = Table(
     Column("since", Double, nullable=False),
 )
 
-# A drain in force: who had the database open when it was asked for gets no new item. One row at most.
+# A drain in force: processes that had the database open when it was requested get no new item. At most one row.
 DRAIN = Table(
     "_framework_drain",
     metadata,
-    # AUTOINCREMENT: whoever opens the database later knows the drains before by a smaller number.
+    # AUTOINCREMENT: a process that opens the database later recognizes earlier drains by a smaller number.
     Column("id", RowNumber, primary_key=True, autoincrement=True),
     Column("at", Double, nullable=False),
     sqlite_autoincrement=True,
@@ -210,7 +210,7 @@ REQUEST = Table(
     Column("path", Text, primary_key=True),
     Column("key", Text, primary_key=True),
     Column("fingerprint", LargeBinary, nullable=False),
-    Column("process", BigInteger),  # who has it in progress; null once there is a response
+    Column("process", BigInteger),  # the process that has it in progress; null once there is a response
     Column("status", Integer),
     Column("headers", Text),
     Column("body", LargeBinary),
@@ -219,7 +219,7 @@ REQUEST = Table(
     Index("_framework_request_lived", "lived_at"),
 )
 
-# The roles in force at the last start of a gateway, so that the operator's verbs need no folder.
+# The roles in force at the last start of a gateway, so that the operator's commands need no folder.
 ROLE = Table(
     "_framework_role",
     metadata,
@@ -232,8 +232,8 @@ ACCOUNT = Table(
     metadata,
     Column("id", RowNumber, primary_key=True, autoincrement=True),
     Column("name", Text, nullable=False, unique=True),
-    # The key in force. A disabled account has none: its key is set aside, so that logging on finds nothing,
-    # just as with a key that never was.
+    # The key in force. A disabled account has none: its key is set aside, so that a logon finds nothing, as with an
+    # unknown key.
     Column("key_hash", LargeBinary, unique=True),
     Column("kept_hash", LargeBinary),
     Column("roles", Json, nullable=False),
@@ -248,7 +248,7 @@ TOKEN = Table(
     metadata,
     Column("id", RowNumber, primary_key=True, autoincrement=True),
     Column("hash", LargeBinary, nullable=False, unique=True),
-    Column("account", Text),  # null: an operator's token, which may call everything
+    Column("account", Text),  # null for an operator's token, which may call everything
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False),
     Column("lived_at", Double),  # when it was made
@@ -256,8 +256,8 @@ TOKEN = Table(
     sqlite_autoincrement=True,
 )
 
-# What the columns of the classes held when they were last looked at: as long as that is what the definition
-# says, no row needs to be.
+# What the columns of the classes held at the last check. As long as the definition says the same, no row needs to be
+# checked.
 FIELD = Table(
     "_framework_field",
     metadata,
@@ -266,7 +266,7 @@ FIELD = Table(
     Column("rules", Text, nullable=False),
 )
 
-# What was ever changed of the classes' tables, and why.
+# All changes of the classes' tables, and their causes.
 MIGRATION = Table(
     "_framework_migration",
     metadata,
@@ -280,24 +280,24 @@ MIGRATION = Table(
     sqlite_autoincrement=True,
 )
 
-# The database's own clock, by which ages are told: one row. See framework.storage.age.
+# The database's own clock, which measures ages. One row. See framework.storage.age.
 CLOCK = Table(
     "_framework_clock",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("boot", Text, nullable=False),
-    Column("base", Double, nullable=False),  # the steady clock of this boot, and this: the time lived
+    Column("base", Double, nullable=False),  # added to the steady clock of this boot, it is the time lived
     Column("began", Double, nullable=False),  # the time lived when this boot was first seen
-    Column("first", Double, nullable=False),  # and when the database was
-    Column("lived", Double, nullable=False),  # at the last look, as is the following
+    Column("first", Double, nullable=False),  # the time lived when the database was first seen
+    Column("lived", Double, nullable=False),  # at the last reading, like the following
     Column("wall", Double, nullable=False),
     Column("owed", Double, nullable=False),
     Column("owed_since", Double, nullable=False),
-    # No FIFO begins below it: one that was forgotten had this fencing number.
+    # No FIFO begins below this epoch, because a forgotten one has reached it.
     Column("epoch", BigInteger, nullable=False, server_default="0"),
 )
 
-# What operators did: who, when, and what. Never a secret or a payload.
+# Actions of operators: who, when, and what. Never a secret or a payload.
 AUDIT = Table(
     "_framework_audit",
     metadata,

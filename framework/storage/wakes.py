@@ -22,7 +22,8 @@ from framework.storage.operations import (
 )
 from framework.storage.signals import AUDITED
 
-# The FIFO that an operation may set going, by the kind of operation. Asked for each write: so no chain of isinstance.
+# The FIFO that an operation may set going, by the kind of operation. It is looked up for each write, so it is a
+# table.
 _fifo, _of_claim = attrgetter("fifo"), attrgetter("claim.fifo")
 _SETS_GOING: Mapping[type, Callable[[Any], str]] = {
     **dict.fromkeys((Acknowledge, Release, Bury), _of_claim),
@@ -41,4 +42,4 @@ def woken(operations: Sequence[Operation]) -> set[str]:
             wakes.add(_SETS_GOING[kind](operation))
         elif isinstance(operation, Deliver):
             delivered.add(operation.fifo)
-    return wakes - delivered  # who acknowledges and takes the next leaves nothing for another
+    return wakes - delivered  # a worker that acknowledges and takes the next item leaves nothing for another

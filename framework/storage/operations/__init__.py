@@ -1,7 +1,8 @@
-"""What a storage is asked for, and what it answers: each operation as plain data.
+"""The operations of a storage, and their answers, as plain data.
 
-The one rule: an operation says all that it needs; each engine has one function for each kind. Which of
-them belong together is said by the ``write`` that they are handed to, see ``framework.storage.contract``.
+The one rule: an operation contains everything that it needs. Each kind has one decision
+(``framework.storage.decisions``). A ``write`` groups operations that belong together: see
+``framework.storage.contract``.
 """
 
 from __future__ import annotations

@@ -16,10 +16,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """An item to the tail of a FIFO; answers its id.
+    """Put an item at the tail of a FIFO. Answers its id.
 
-    A ``key`` that was put less than ``key_window`` seconds ago answers the first item's id and puts
-    nothing. ``FifoFull`` when the FIFO holds ``max_length`` items already.
+    If the ``key`` was put less than ``key_window`` seconds ago, it answers the id of the first item and puts nothing.
+    Raises ``FifoFull`` if the FIFO already holds ``max_length`` items.
     """
 
     fifo: str
@@ -33,12 +33,12 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """The head of a FIFO, claimed for this process; answers a ``Delivery`` or an ``Undelivered``.
+    """Claim the head of a FIFO for this process. Answers a ``Delivery`` or an ``Undelivered``.
 
-    The head is the item with the smallest id. Nothing is delivered while another item of the FIFO is
-    in work anywhere. What a dead process had in work is taken over. If that was this item alone, its crash is
-    counted instead of an attempt, and with the ``max_crashes``-th it goes to the dead letters, or is held where
-    ``hold``. If there were several, no crash is counted, and each is delivered alone the next time.
+    The head is the item with the smallest id. Nothing is delivered while another item of the FIFO is in work
+    anywhere. The items of a dead process are taken over. If it had only this item in work, a crash is counted instead
+    of an attempt. With the ``max_crashes``-th crash the item goes to the dead letters, or with ``hold`` it is held.
+    If it had several, no crash is counted, and each is delivered alone the next time.
     """
 
     fifo: str
@@ -50,9 +50,9 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """The claimed item is done: it leaves the FIFO. ``ClaimLost`` when the claim is not ours.
+    """Remove the claimed item, which is done, from the FIFO. Raises ``ClaimLost`` if the claim is not ours.
 
-    ``settled`` says that it may have been acknowledged before, which is then no error.
+    ``settled`` says that it may have been acknowledged before. Then that is not an error.
     """
 
     claim: Claim
@@ -70,11 +70,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The claimed item is given back, as the head. ``ClaimLost`` when the claim is not ours.
+    """Give the claimed item back, as the head. Raises ``ClaimLost`` if the claim is not ours.
 
-    A ``failure`` counts the attempt; without one it is taken back (a stop is nobody's fault). The item is
-    held back for ``delay`` seconds, whatever happens to the clock, or with ``hold`` until ``RetryNow``.
-    ``settled`` as in ``Acknowledge``.
+    With a ``failure`` the attempt counts. Without one it is taken back, as at a shutdown. The item is held back for
+    ``delay`` seconds, whatever happens to the clock, or with ``hold`` until ``RetryNow``. ``settled`` as in
+    ``Acknowledge``.
     """
 
     claim: Claim
@@ -86,7 +86,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Bury:
-    """The claimed item goes to the dead letters. ``ClaimLost`` when the claim is not ours."""
+    """Move the claimed item to the dead letters. Raises ``ClaimLost`` if the claim is not ours."""
 
     claim: Claim
     failure: Failure
@@ -95,9 +95,9 @@ class Bury:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An item that is ours to work on until it is acknowledged or released.
+    """An item that this process may work on until it is acknowledged or released.
 
-    ``attempt`` counts from 1 and includes this one; ``put_at`` in seconds since 1970.
+    ``attempt`` counts from 1 and includes this one. ``put_at`` is in seconds since 1970.
     """
 
     claim: Claim
@@ -111,7 +111,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """Why there is nothing: ``empty``, ``busy`` (an item is in work), ``paused``, ``held``, or ``waiting``.
+    """Why nothing was delivered: ``empty``, ``busy`` (an item is in work), ``paused``, ``held``, or ``waiting``.
 
     A back-off ends in ``retry_in`` seconds. A ``suspect`` of a crash waits until this process has nothing else in
     work; others wait while the process is ``kept`` for one. Both ask again in ``retry_in`` seconds.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RequestKey:
-    """What makes two requests the same one: who sent it, where to, and the key that the sender chose."""
+    """What identifies a request: the account, the method, the path, and the key that the client chose."""
 
     account: str
     method: str
@@ -26,11 +26,11 @@ class StoredResponse:
 
 @dataclass(frozen=True, slots=True)
 class BeginRequest:
-    """Mark a request as in progress, or answer its ``StoredResponse`` (``None``: it may begin).
+    """Mark a request as in progress, and answer ``None``, or answer its ``StoredResponse``.
 
-    The mark is a claim of this process, void when it dies or when the process itself begins it again.
-    ``RequestInProgress`` while another process has it, ``RequestMismatch`` when the fingerprint differs.
-    Marks and responses older than ``kept`` seconds of time lived count no more.
+    The mark is a claim of this process. It is void when the process dies, or begins the request again itself.
+    ``RequestInProgress`` while another process has it, ``RequestMismatch`` when the fingerprint differs. Marks and
+    responses older than ``kept`` seconds of time lived no longer count.
     """
 
     request: RequestKey
@@ -41,9 +41,9 @@ class BeginRequest:
 
 @dataclass(frozen=True, slots=True)
 class EndRequest:
-    """Store the response of a request in progress, or take its mark away (``None``).
+    """Store the response of a request in progress, or with ``None`` remove its mark.
 
-    ``ClaimLost`` when there is a response and the mark is not ours any more.
+    Raises ``ClaimLost`` if there is a response and the mark is no longer ours.
     """
 
     request: RequestKey

@@ -1,4 +1,4 @@
-"""Rows: stored, changed, deleted and required to be there; and statements as they are."""
+"""Rows: inserted, changed, deleted and required, and arbitrary statements."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """New values for some columns of the row ``key_column = key``; ``Gone`` when there is none.
+    """New values for some columns of the row ``key_column = key``. Raises ``Gone`` if there is none.
 
-    ``Changed``, and nothing is written, when a column of ``expected`` has another value than that.
+    Raises ``Changed``, and writes nothing, if a column of ``expected`` has another value.
     """
 
     table: Table
@@ -36,7 +36,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The row ``key_column = key`` away; ``Gone`` when there is none, ``expected`` as in ``Update``."""
+    """Delete the row ``key_column = key``. Raises ``Gone`` if there is none. ``expected`` is as in ``Update``."""
 
     table: Table
     key_column: str
@@ -46,7 +46,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What an owner refers to by an array, in order: all of it anew, in a table of three columns."""
+    """Replace what an owner refers to by an array, in order, in a table of three columns."""
 
     table: Table
     owner: Any
@@ -55,7 +55,8 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Require:
-    """A row for each of these values of a column; else a ``ValidationError`` of ``class_name.field``.
+    """Require a row for each of these values of a column. Raises ``ValidationError`` of ``class_name.field``
+    otherwise.
 
     None of these rows goes away before the unit is stored.
     """
@@ -69,7 +70,7 @@ class Require:
 
 @dataclass(frozen=True, slots=True)
 class Referrer:
-    """Where references stand: in a column of a table, and the column that says whose they are."""
+    """Where references are stored: a column of a table, and the column of their owner."""
 
     table: Table
     owner: str
@@ -79,7 +80,7 @@ class Referrer:
 
 @dataclass(frozen=True, slots=True)
 class Unreferred:
-    """No reference to the row of this key by any of the referrers; else ``StillReferred``.
+    """Require that no referrer refers to the row of this key. Raises ``StillReferred`` otherwise.
 
     Each referrer with the value that it would refer to the row by. No reference appears before the unit is stored.
     """

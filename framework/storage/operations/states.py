@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class InWorkState:
     """The item in work: by which process and worker, and since when (seconds since 1970).
 
-    A process that is not ``alive`` left it: the next process that asks takes it over.
+    If the process is not ``alive``, the next process that asks takes the item over.
     """
 
     item_id: int
@@ -55,7 +55,7 @@ class FifoState:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An item that was given up, and why. Times in seconds since 1970."""
+    """A dead letter, and its reason. Times are in seconds since 1970."""
 
     id: int
     fifo: str

@@ -10,7 +10,7 @@ ALL = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """No new delivery from this FIFO, also after a restart; or, ``paused=False``, deliveries again."""
+    """Stop deliveries from this FIFO, also after a restart. With ``paused=False``, start them again."""
 
     fifo: str
     paused: bool
@@ -18,9 +18,10 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """No new delivery from any FIFO to those who have the database open now; or, ``on=False``, as ever.
+    """Stop deliveries from all FIFOs to processes that have the database open now. With ``on=False``, start them
+    again.
 
-    Whoever opens it later is not concerned, so that a restart ends the drain. Answers whether one was in force.
+    It does not affect processes that open it later, so a restart ends the drain. Answers whether one was in force.
     """
 
     on: bool
@@ -29,14 +30,14 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class RetryNow:
-    """End the back-off or the hold of the head; answers whether there was one."""
+    """End the back-off or the hold of the head. Answers whether there was one."""
 
     fifo: str
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """The head to the dead letters, reason ``skipped``; its id, None when empty; ``InWork`` while in work."""
+    """Move the head to the dead letters with the reason ``skipped``. Answers its id, or None. Raises ``InWork``."""
 
     fifo: str
     now: float
@@ -44,7 +45,7 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """One waiting item away for good; answers whether there was one; ``InWork`` while it is in work."""
+    """Delete one waiting item for good. Answers whether there was one. Raises ``InWork`` while it is in work."""
 
     fifo: str
     item_id: int
@@ -52,9 +53,9 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """All waiting items away for good, but for one in work; answers how many.
+    """Delete all waiting items for good, except one in work. Answers how many.
 
-    With ``upto`` none with a larger id, with ``limit`` only so many, the first ones first.
+    ``upto`` is the largest id to delete. ``limit`` is the largest number, oldest first.
     """
 
     fifo: str
@@ -64,7 +65,7 @@ class Purge:
 
 @dataclass(frozen=True, slots=True)
 class Redrive:
-    """Dead letters to the tail, with new ids, attempt 0 and their original times; answers the new ids.
+    """Put dead letters at the tail, with new ids, no attempts and their original times. Answers the new ids.
 
     One by its number, or all of the FIFO in the order of their death. ``upto`` and ``limit`` as in ``Purge``.
     """
@@ -77,7 +78,7 @@ class Redrive:
 
 @dataclass(frozen=True, slots=True)
 class PurgeDead:
-    """Dead letters away for good: one by its number, or all of the FIFO that died before ``before``.
+    """Delete dead letters for good: one by its number, or all of the FIFO that died before ``before``.
 
     And before ``lived_before`` by the database's own clock, where they have its stamp. ``upto`` and ``limit``
     as in ``Purge``.
@@ -93,7 +94,7 @@ class PurgeDead:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """A FIFO that holds nothing away, with what is known of it; ``NotEmpty`` says what it holds.
+    """Delete an empty FIFO, with everything known about it. Raises ``NotEmpty``, which says what it holds.
 
     Answers False while there are more than ``limit`` keys of its puts to delete first.
     """

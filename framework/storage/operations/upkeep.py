@@ -1,4 +1,4 @@
-"""What a server writes of itself, and what is deleted because of its age."""
+"""Records of a server about itself, and deletion by age."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Prune:
-    """Delete what is older than ``kept`` seconds of time lived, ``limit`` at most; answers how many.
+    """Delete what is older than ``kept`` seconds of time lived, at most ``limit``. Answers how many.
 
     Expired tokens count from their expiry, FIFOs from the moment since which they have been of no use.
     """
@@ -20,9 +20,9 @@ class Prune:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """A line in the record of what operators did; answers its number. ``arguments`` is JSON text.
+    """Add an audit record. Answers its number. ``arguments`` is JSON text.
 
-    ``affected`` is how many items, letters or tokens it changed, where that is a number.
+    ``affected`` is the number of changed items, letters or tokens, if it is a number.
     """
 
     action: str
@@ -37,7 +37,7 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class AuditMore:
-    """An operation that is done in portions has changed so many more."""
+    """Note that an operation in portions has changed so many more."""
 
     number: int
     affected: int
@@ -45,7 +45,7 @@ class AuditMore:
 
 @dataclass(frozen=True, slots=True)
 class RecordPolicy:
-    """The policy in force, as JSON text, for who has no definitions at hand."""
+    """Record the policy in force, as JSON text, for commands without definitions."""
 
     fifo: str
     policy: str | None
@@ -53,12 +53,12 @@ class RecordPolicy:
 
 @dataclass(frozen=True, slots=True)
 class BeginStop:
-    """This process is stopping: if it is ended before its items are, none of them is to blame."""
+    """Record that this process is stopping. If it is killed before its items end, they are not blamed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordProblem:
-    """Why a worker of this process cannot run since ``at``; None when it can again."""
+    """Record why a worker of this process cannot run since ``at``, or with None that it can again."""
 
     worker: str
     problem: str | None
