@@ -107,7 +107,7 @@ CASES = (
         told="! table Purchase: is to be renamed from Order, and both have rows (1 and 2)",
     ),
     Case(
-        "a class renamed in its upper and lower case alone",
+        "a class renamed only in upper and lower case",
         PLANNED,
         order(of("string", "field_unique: true")),
         TWO,
@@ -204,7 +204,7 @@ CASES = (
         "- column Order.f: no longer defined; kept, with the values of 1 row",
     ),
     Case(
-        "the same of one that had to have a value",
+        "the same, of a field that had to have a value",
         PLANNED,
         order(NOTE, of("string", REQUIRED)),
         [{"id": 1, "note": "x", "f": "kept"}],
@@ -313,7 +313,7 @@ CASES = (
         "~ column Order.f: string → object, 1 row converted",
     ),
     Case(
-        "`string` to `object`, one of them no JSON",
+        "`string` to `object`, one of them not JSON",
         REFUSED,
         order(of("string")),
         [{"id": 1, "f": "{}"}, {"id": 2, "f": "plain"}],
@@ -357,7 +357,7 @@ CASES = (
     ),
     # ---- null, unique, index
     Case(
-        "a field that must have a value now, and each row has one",
+        "a field that must now have a value, and each row has one",
         PLANNED,
         order(of("string")),
         TWO,
@@ -383,7 +383,7 @@ CASES = (
         told="! column Order.f: must not be null, and in 2 rows it is (id 2, 3). Fill them in",
     ),
     Case(
-        "a field that may be null now",
+        "a field that may now be null",
         PLANNED,
         order(of("string", REQUIRED)),
         TWO,
@@ -409,7 +409,7 @@ CASES = (
         told='! column Order.f: is to be unique, and several rows have the same value: "a". Make them differ',
     ),
     Case(
-        "a field that is unique no longer",
+        "a field that is no longer unique",
         BY_ITSELF,
         order(of("string", "field_unique: true")),
         TWO,
@@ -481,7 +481,7 @@ CASES = (
     ),
     # ---- names
     Case(
-        "classes and fields that are called like words of SQL",
+        "classes and fields whose names are SQL keywords",
         PLANNED,
         order(of("string", "field_unique: true", "select"), head="name: Table"),
         {"Table": [{"id": 1, "select": 'it\'s "x"'}]},
@@ -494,7 +494,7 @@ CASES = (
         "~ column Table.group: renamed from select",
     ),
     Case(
-        "a field renamed in its upper and lower case alone",
+        "a field renamed only in upper and lower case",
         PLANNED,
         order(of("string", "field_unique: true")),
         TWO,

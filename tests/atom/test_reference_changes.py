@@ -299,6 +299,14 @@ async def test_an_array_becomes_a_reference_where_its_links_are_dropped_by_name(
     }
 
 
+async def test_a_reference_becomes_an_array_where_its_values_are_dropped_by_name(club: Application) -> None:
+    after = (MEMBER + NAME, TEAM + CAPTAIN.replace("<AxisAtom.Member>", "array<AxisAtom.Member>") + MEMBERS)
+    plan, copy = engines.migrate(club.url, club.define(after).records, ["Team.captain"])
+    assert copy is not None
+    assert not plan.refused
+    assert await teams(club, after) == {key: {**row, "captain": []} for key, row in BOTH.items()}
+
+
 async def test_an_array_without_references_becomes_a_reference_by_itself_and_back(club: Application) -> None:
     async def leave(atoms: Atoms) -> None:
         for team in await atoms.Team.retrieve():
