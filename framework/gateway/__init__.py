@@ -1,1 +1,1 @@
-"""The gateway: from an HTTP request to a script's answer."""
+"""The gateway: from an HTTP request to the answer of a script."""

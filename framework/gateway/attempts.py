@@ -1,8 +1,8 @@
-"""Failed logons, slowed: the longer an address fails, the longer it waits for each answer.
+"""Slow answers to failed logons: the longer an address fails, the longer it waits for each answer.
 
-The rule: **a good key never waits**, whoever else comes from its address: behind a proxy all do. A key has
-256 random bits, so what is to be slowed is the load and the noise of guessing, not its success. Waiting
-costs a bounded amount of memory: who would be one too many is turned away at once.
+The rule: **a valid key never waits**, whatever else comes from its address, because behind a proxy all clients share
+one. A key has 256 random bits, so this limits the load and the noise of guessing, not its success. Waiting costs a
+bounded amount of memory. A logon beyond the limit is refused at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST_WAITING = 256  # failed logons at a time, in the whole process
 MOST_WAITING_PER_ADDRESS = 8
 FORGIVEN_AFTER = 60.0  # seconds without a failure
 _MOST_ADDRESSES = 4096
-_LOGGED_EVERY = 10.0  # seconds: how often the failures of one address are told at most
+_LOGGED_EVERY = 10.0  # seconds: the shortest interval between reports about one address
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class _Address:
 
 
 class Attempts:
-    """The failed logons of one process, by address. ``sleep`` is how one waits here."""
+    """The failed logons of one process, by address. ``sleep`` is the function that waits."""
 
     def __init__(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._sleep = sleep
@@ -44,7 +44,8 @@ class Attempts:
         self._waiting = 0
 
     async def failed(self, client: str) -> float | None:
-        """Count a failure and wait it out; None then, or at once how many seconds to stay away."""
+        """Count a failure and wait. Return None afterwards, or at once the seconds that the client should stay
+        away."""
         name = network(client)
         address = self._address(name)
         address.failures += 1
@@ -72,7 +73,7 @@ class Attempts:
         return address
 
     def _tell(self, name: str, address: _Address) -> None:
-        """In the log, the first at once and those that follow summed up: a flood must not fill the disk."""
+        """Log the first failure at once, and sum up the following ones, so that a flood cannot fill the disk."""
         address.untold += 1
         now = time.monotonic()
         if now - address.told_at < _LOGGED_EVERY:
@@ -89,7 +90,8 @@ class Attempts:
 
 
 def network(client: str) -> str:
-    """What counts as one address: of IPv6 the first 64 bits, which one client can have all of."""
+    """What counts as one address. For IPv6 it is the first 64 bits, because one client can have all addresses
+    below."""
     try:
         address = ipaddress.ip_address(client)
     except ValueError:

@@ -1,8 +1,8 @@
-"""Whose mistake an error that left a script is: the client's, or one of the definitions.
+"""Decides whether an error that left a script is the client's mistake or one of the definitions.
 
-The one rule: **the client is blamed only for what it provably sent.** A refused value is looked for in the request,
-a text that could not be read is compared with the body. Without such a proof it is the definitions' mistake, which
-the log has, since whoever wrote them must hear of it.
+The one rule: **the client is blamed only for what it provably sent.** A refused value is searched for in the request.
+A text that could not be parsed is compared with the body. Without such a proof it is a mistake of the definitions. It
+goes into the log, because their author must know about it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from framework.observing import trace
 from framework.values.mu import MU
 
 _BRINGS_A_BODY = ("POST", "PUT", "PATCH")
-_OUT_OF_RANGE = "Out of range float values"  # the words of Python's JSON encoder
+_OUT_OF_RANGE = "Out of range float values"  # the wording of Python's JSON encoder
 _NOT_FINITE = "the request's body has a number that is too large, or NaN: JSON cannot carry it"
 _READERS = tuple(each.__code__ for each in (json.loads, json.JSONDecoder.decode, json.JSONDecoder.raw_decode))
 _OF_NAMES = ("unknown", "filter", "order")  # rules that a name breaks, whatever the value
@@ -37,7 +37,7 @@ _SCALARS = (str, int, float, bool, type(None))
 
 
 def unreadable(error: BaseException, call: Call) -> str | None:
-    """What is wrong with the request's body, if the error comes from reading it; else None."""
+    """What is wrong with the request's body if the error comes from parsing it, otherwise None."""
     if isinstance(error, UnicodeDecodeError):
         if call.body and bytes(error.object) == call.body:
             return NOT_JSON if _parsed(error) else f"the request's body is not {error.encoding} text"
@@ -45,7 +45,7 @@ def unreadable(error: BaseException, call: Call) -> str | None:
     document = getattr(error, "doc", None) if isinstance(error, json.JSONDecodeError) else _parsed(error)
     if not isinstance(document, str | bytes):
         return None
-    if not document:  # an empty text has no origin, unless it says so itself
+    if not document:  # an empty text has no origin, unless it carries one
         return NOT_JSON if document is EMPTY_TEXT and call.scope["method"] in _BRINGS_A_BODY else None
     if not any(_stripped(document) == text for text in _texts_of_body(call)):
         return None
@@ -55,7 +55,7 @@ def unreadable(error: BaseException, call: Call) -> str | None:
 
 
 def _parsed(error: BaseException) -> Any:
-    """The text that Python's JSON parser was reading when the error came; None where it was not reading."""
+    """The text that Python's JSON parser was reading when the error occurred, or None."""
     found = None
     step = error.__traceback__
     while step is not None:
@@ -71,7 +71,7 @@ def _stripped(document: str | bytes) -> str:
 
 
 def _texts_of_body(call: Call) -> Iterator[str]:
-    """The body as text, its lines, and the values of a form: what a script takes out of it to read."""
+    """The body as text, its lines, and the values of a form: what a script may parse."""
     if not call.body:
         return
     try:
@@ -98,8 +98,8 @@ def _form(call: Call) -> dict[str, list[str]]:
 
 
 def unwritable(error: BaseException, call: Call) -> str | None:
-    """What the request's body has that no answer can carry, if this error comes from it; else None."""
-    # An answer that cannot be sent tells why by the error that it stands for.
+    """What in the request's body cannot be part of an answer, if it caused this error, otherwise None."""
+    # The cause of an answer that cannot be sent says why.
     cause = error.__context__ if isinstance(error, BadAnswer) else error
     body = _Sent(call).body if isinstance(cause, ValueError) else _NO_BODY
     if isinstance(cause, UnicodeEncodeError):
@@ -127,7 +127,7 @@ def value_is_of_client(error: ValidationError, call: Call) -> bool:
     """Did the client send the value that a field refuses?"""
     frames = trace.script_frames(error)
     if call.route.definition.atom is not None and not frames and error.rule != "default":
-        return True  # a generated endpoint gives the fields nothing but what was sent
+        return True  # a generated endpoint passes the fields only what was sent
     if error.rule == "default":
         return False
     if error.rule in _OF_NAMES:
@@ -143,7 +143,7 @@ def value_is_of_client(error: ValidationError, call: Call) -> bool:
 
 
 def name_is_of_client(error: ValidationError, call: Call) -> bool:
-    """Did the client send the name of the field, so that it is not the script's own word?"""
+    """Did the client send the name of the field, so that it does not come from the script?"""
     name = error.field.rpartition(".")[2]
     frames = trace.script_frames(error)
     if call.route.definition.atom is not None and not frames:
@@ -162,7 +162,7 @@ def item_is_of_client(error: ItemRefused, call: Call) -> bool:
 
 
 class _Sent:
-    """What a request brought, as values that a script may have taken out of it."""
+    """The content of a request, as values that a script may have taken from it."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -177,7 +177,7 @@ class _Sent:
 
     @cached_property
     def _texts(self) -> frozenset[str]:
-        """Every text that stands in path, query, headers or form."""
+        """Every text in the path, query, headers or form."""
         call = self._call
         texts = [*call.resources.values(), *_stored_values(call)]
         texts += [value.decode("latin-1") for _, value in call.scope["headers"]]
@@ -198,7 +198,7 @@ class _Sent:
         return [*found, *(one for one in others if one)]
 
     def holds(self, value: Any) -> bool:
-        """Is the value in the request, or the text that it was made of?"""
+        """Is the value, or the text from which it was made, in the request?"""
         if isinstance(value, str) and value in self._texts:
             return True
         if type(value) in (int, float) and str(value) in self._texts:
@@ -223,7 +223,7 @@ class _Sent:
         return frozenset((self._call.body.decode("utf-8", "replace"),) if self._call.body else ())
 
     def has(self, path: str, value: Any) -> bool:
-        """Does the request have the value under the field's own name?"""
+        """Does the request have the value under the name of the field?"""
         *above, name = _steps(path)
         return any(_has(one, name) and _is_or_says(one[name], value) for one in self._at(above))
 
@@ -231,18 +231,18 @@ class _Sent:
         """Does the request have a mapping for the instance, without the field?"""
         *above, name = _steps(path)
         if not above and not unpacked:
-            return False  # the script has said by name what it gives
+            return False  # the script passes its arguments by name
         return any(isinstance(one, Mapping) and name not in one for one in self._at(above))
 
     def names(self, name: str) -> bool:
-        """Does the client call something so?"""
+        """Does the request use this name?"""
         if any(name in one for one in self._named):
             return True
         texts = (*self._texts, *_strings(self.body))
         return any(name == part.strip(" -+") for text in texts for part in text.split(","))
 
     def _at(self, steps: list[str | int]) -> Iterator[Any]:
-        """What stands there, from each mapping on."""
+        """The values at these steps, from each mapping."""
         for found in self._named:
             one: Any = found
             for step in steps:
@@ -307,7 +307,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equal and of one type: 1 is not true. Containers are compared by their text, which runs nobody's code."""
+    """Equality with equal types: 1 is not true. Containers are compared by their text, which runs no foreign code."""
     if isinstance(one, _CONTAINERS):
         return isinstance(other, _CONTAINERS) and _written_out(one) == _written_out(other) is not None
     if type(one) is not type(other) or not isinstance(one, _SCALARS):
@@ -316,7 +316,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _written_out(value: Any) -> str | None:
-    """A JSON value as text, in the order of its keys; None for another value."""
+    """A JSON value as text with sorted keys, or None for another value."""
     try:
         return json.dumps(value.dictionary if isinstance(value, MU) else value)
     except (TypeError, ValueError, AttributeError, RecursionError):
@@ -324,7 +324,7 @@ def _written_out(value: Any) -> str | None:
 
 
 def _is_or_says(one: Any, value: Any) -> bool:
-    """The value itself; or the text of a list of texts, as a parameter's are, or a number that it says."""
+    """The value itself, or the text of a list of texts, such as a parameter, or the number of a text."""
     if _same(one, value):
         return True
     first = one[0] if isinstance(one, list) and len(one) == 1 else one
@@ -337,7 +337,7 @@ Frames = list[tuple[FrameType, int]]
 
 
 def _is_written(value: Any, frames: Frames) -> bool:
-    """Does the code that was running have the value among its own constants or names?"""
+    """Does the running code have the value among its own constants or names?"""
     if not isinstance(value, _SCALARS):
         return False
     return any(_same(one, value) for frame, _ in frames for one in _constants(frame.f_code))
@@ -357,7 +357,7 @@ def _constants(code: CodeType) -> Iterator[Any]:
 
 
 def _unpacks(frames: Frames) -> bool:
-    """Was the call that failed one with ``**``, so that the names of its arguments are data?"""
+    """Did the failed call use ``**``, so that the names of its arguments are data?"""
     if not frames:
         return False
     frame, last = frames[-1]

@@ -1,9 +1,9 @@
-"""The dispatch of a call: to its request script, its target and its response script; what their errors become.
+"""The dispatch of a call to its request script, its target and its response script, and the answers for their errors.
 
-The one rule: **a response that is sent stands for what is stored.** With ``transaction: true`` each script is
-a transaction of its own: its response is made first, then everything is stored together, and only then is the
-response sent, or the request sent on to the target. An exception, a time-out or a response that cannot be
-made stores nothing of the script.
+The one rule: **a response is sent only after everything is stored.** With ``transaction: true`` each script is one
+transaction: its response is made first, then everything is stored together, and only then is the response sent, or
+the request forwarded to the target. After an exception, a time-out or an invalid response, nothing of the script is
+stored.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Unanswered = Callable[[], Response | None]
 
 
 def _no_answer() -> None:
-    """The script leaves it to somebody else."""
+    """The script does not answer."""
 
 
 class Dispatcher:
-    """Answers calls by the scripts and the target of their routes. Holds nothing open."""
+    """Answers calls with the scripts and the target of their routes. Holds nothing open."""
 
     def __init__(self, session: Session, targets: Targets, *, max_body: int) -> None:
         self._session = session
@@ -43,7 +43,8 @@ class Dispatcher:
         self._warned: set[str] = set()
 
     async def answer(self, call: Call) -> Response | Forwarded:
-        """The response to a call, whatever its scripts and its target do. ``ClientGone`` if nobody waits for it."""
+        """The response to a call, whatever its scripts and its target do. Raises ``ClientGone`` if nobody waits for
+        it."""
         try:
             answered = await self._before(call)
             if answered is not None:
@@ -60,13 +61,13 @@ class Dispatcher:
             return _failed(call, error)
 
     def _most(self, call: Call) -> int:
-        """How many bytes of body are held in memory."""
+        """The largest body in bytes that is held in memory."""
         return call.route.definition.max_body or self._max_body
 
     # ---- the request script -----------------------------------------------------------------
 
     async def _before(self, call: Call) -> Response | None:
-        """What the request script answers; None if the request is to go on to the target."""
+        """The answer of the request script, or None if the request goes on to the target."""
         script, definition = call.route.request_script, call.route.definition
         if script is None:
             return None
@@ -88,7 +89,7 @@ class Dispatcher:
     # ---- the response script ----------------------------------------------------------------
 
     async def _after(self, call: Call, response: Response) -> Response:
-        """The target's response, as the response script leaves it, or what it answers instead."""
+        """The target's response after the response script has changed or replaced it."""
         if call.route.response_script is None:
             return response
         seen = await readable(response, self._most(call))
@@ -96,7 +97,7 @@ class Dispatcher:
 
         def left() -> Response:
             if seen.body is came.body is not response.body and "content-encoding" not in seen.headers.given:
-                seen.body = came.body = response.body  # as it was sent, compressed
+                seen.body = came.body = response.body  # compressed, as it was sent
                 seen.headers["content-encoding"] = response.headers.getlist("content-encoding")
             return remade(seen, came=came)
 
@@ -118,14 +119,15 @@ class Dispatcher:
     async def _script(
         self, call: Call, script: Script, *more: Any, unanswered: Unanswered = _no_answer
     ) -> Response | None:
-        """What a script answers in time. Made before any commit: what cannot be sent is not stored.
+        """The answer of a script within its time. It is made before any commit, so nothing is stored for an invalid
+        answer.
 
-        ``unanswered`` is what there is where the script answers nothing.
+        ``unanswered`` makes the answer if the script gives none.
         """
         finished: list[Response] = []
 
         def finish(body: Any = None, code: int = 200, headers: Mapping[str, Any] | None = None) -> None:
-            """Answer with this, whatever the script returns later. The first call counts."""
+            """Answer with this, whatever the script returns. The first call counts."""
             finished.append(make(code, body, headers))
 
         route = call.route
@@ -142,7 +144,9 @@ class Dispatcher:
         if finished:
             return finished[0]
         place = None
-        if result is not None and route.definition.atom is None:  # else it is no script of the definitions
+        if (
+            result is not None and route.definition.atom is None
+        ):  # otherwise it is not a script of the definitions
             line, result = result
             place = (route.definition.file, line)
         if result is None:
@@ -152,7 +156,8 @@ class Dispatcher:
         return from_result(result, place)
 
     def _warn_of_bare_status(self, route: Route, result: int) -> None:
-        """Once a route: ``return 204`` is the body 204 with the status 200, and seldom meant so."""
+        """Warn once for each route: ``return 204`` means the body 204 with the status 200, which is seldom
+        intended."""
         if not 100 <= result <= 599 or route.path in self._warned:
             return
         self._warned.add(route.path)
@@ -168,7 +173,7 @@ class Dispatcher:
 
 
 def _failed(call: Call, error: BaseException) -> Response:
-    """The answer for an error; a cancellation of the call itself is no error and goes on."""
+    """The answer for an error. A cancellation of the call itself is not an error and propagates."""
     task = _current_task()
     if task is None or (isinstance(error, asyncio.CancelledError) and task.cancelling()):
         raise error
@@ -176,7 +181,8 @@ def _failed(call: Call, error: BaseException) -> Response:
 
 
 def _current_task() -> asyncio.Task[Any] | None:
-    """None where no loop runs: the call's coroutine is being closed, and cannot answer any more."""
+    """The current task, or None without a running loop: then the call's coroutine is being closed and cannot
+    answer."""
     try:
         return asyncio.current_task()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""What an error that escapes a script means to the client: never a traceback, never internals."""
+"""The answer to the client for an error that escapes a script. It never shows a traceback or internals."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TooSlow(Exception):
 
 
 def response(error: BaseException, call: Call) -> Response:
-    """The answer for an error; an unexpected one is logged with its YAML line under an id.
+    """The answer for an error. An unexpected one is logged with its YAML line under an id.
 
     The client is blamed only for what it sent: see ``blame``.
     """
@@ -48,7 +48,7 @@ def response(error: BaseException, call: Call) -> Response:
     if isinstance(error, HTTPError):
         try:
             return from_http_error(error)
-        except Exception as unsendable:  # its body or reason is no text and no JSON
+        except Exception as unsendable:  # its body or reason is neither text nor JSON
             detail = blame.unwritable(unsendable, call)
             if detail is not None:
                 return problem(422, detail)
@@ -105,7 +105,7 @@ def _unavailable(error: BaseException, route: Route, method: str) -> Response:
 
 
 def _stored(route: Route) -> str:
-    """What of the script is in the database: all or nothing only where it is one transaction."""
+    """What the script has left in the database. It is nothing only if the script is one transaction."""
     whole = route.definition.transaction or route.definition.idempotency
     return "nothing was stored" if whole else "what the script stored before stays"
 
@@ -119,7 +119,7 @@ def unexpected(
 ) -> Response:
     """500 for an unexpected error: the log has it under the id that the client gets.
 
-    ``path`` is the route's template; ``place`` is where the error came from, where its traceback does not say.
+    ``path`` is the route's template. ``place`` is the location of the error if its traceback does not have it.
     """
     number = secrets.token_hex(8)
     known = isinstance(error, BadAnswer)
@@ -142,7 +142,7 @@ def unexpected(
 
 
 def before_script(error: Exception, scope: Any) -> Response:
-    """The answer for an error before a script runs, or where none does."""
+    """The answer for an error before a script runs, or without a script."""
     if isinstance(error, HTTPError):
         return from_http_error(error)
     path = scope.get("template", "-")
@@ -153,14 +153,14 @@ def before_script(error: Exception, scope: Any) -> Response:
 
 
 def stopping() -> Response:
-    """503 for a request that was still in work when the grace of a stop was over."""
+    """503 for a request that was still in progress when the grace of a shutdown was over."""
     answer = problem(503, "the server is stopping, and the request was not finished in time")
     answer.headers["retry-after"] = "1"
     return answer
 
 
 def lost() -> Response:
-    """503 when the files of the database are not there any more: what is answered now would be forgotten."""
+    """503 when the files of the database are gone, because data of a new answer would be lost."""
     return problem(
         503, "the database of this server was deleted, moved or replaced; nothing is stored any more"
     )

@@ -1,8 +1,8 @@
 """The headers of a request as its script sees and changes them.
 
-The one rule: **what a script sets is the script's word.** It replaces every spelling of the name that the
-client sent, and nothing that the client says about headers takes it away. A header is the client's as long as
-it is the very pair that came, so a value that is set to what it was before is the script's too.
+The one rule: **a header that a script sets belongs to the script.** It replaces every spelling of the name that the
+client sent, and no header of the client can remove it. A header belongs to the client only while it is the very pair
+that came. So a value that is set to what it was before also belongs to the script.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from framework.gateway.wire.hops import CONTROL, Headers
 
 
 class RequestHeaders(MutableHeaders):
-    """A mapping of names, in any case, to text. A list as a value becomes several lines of one name.
+    """A mapping of case-insensitive names to text. A list as a value becomes several lines of one name.
 
-    ``TypeError`` for what HTTP cannot carry, at the line that sets it.
+    A value that HTTP cannot carry raises ``TypeError`` at the line that sets it.
     """
 
     def __init__(self, received: Headers) -> None:
@@ -38,7 +38,7 @@ class RequestHeaders(MutableHeaders):
         self._say(name, _texts(value), instead=False)
 
     def setdefault(self, name: str, value: Any) -> str:
-        """The header's value; it is set to ``value`` if the client has not sent it in this spelling."""
+        """The header's value. It is set to ``value`` if the client has not sent it in this spelling."""
         if name not in self:
             self[name] = value
         return self[name]
@@ -65,7 +65,7 @@ class RequestHeaders(MutableHeaders):
                 f"request.headers[{name!r}] was set to a {kind}: a header is text, or a list of texts"
             )
         try:
-            raw = value.encode("latin-1")  # as it was read, so that what came may be set again
+            raw = value.encode("latin-1")  # as it was read, so that a received value may be set again
         except UnicodeEncodeError:
             raise self._not_ascii(name) from None
         if CONTROL.search(raw):

@@ -5,8 +5,8 @@ As the IETF draft describes it (draft-ietf-httpapi-idempotency-key-header): the 
 response is stored in the script's own transaction, so there is no moment at which one exists without
 the other.
 
-The one rule: **nobody gets an answer that was made for somebody else.** Who calls is a part of the key: the account,
-or on an open route the credentials that a script may look at, and the headers that the route names.
+The one rule: **no caller gets an answer that was made for another one.** The caller is a part of the key: the
+account, or on an open route the credentials that a script can read, and the headers that the route names.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ KEPT_FOR = 24 * 3600.0  # seconds
 LARGEST_RESPONSE = 1024 * 1024
 LONGEST_KEY = 255
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-# What a script of an open route tells callers apart by. Tokens of ours are taken out before, and tell nothing.
+# Headers by which a script of an open route can identify callers. Our own tokens are removed before.
 _CREDENTIALS = ("authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token")
 _NO_KEY_HAS_IT = "\x1f"
 
@@ -47,15 +47,15 @@ Failed = Callable[[Call, BaseException], Response]
 
 
 class Idempotency:
-    """Answers calls with a key, each one once."""
+    """Answers each call with a key once."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        # In the database a mark says only which process has the request in progress.
+        # In the database a mark only says which process has the request in progress.
         self._running: set[RequestKey] = set()
 
     async def answer(self, call: Call, run: Run, failed: Failed) -> Response:
-        """The response of the first request with this key, or of this one, in one transaction with it."""
+        """The response of the first request with this key, or of this one, stored in the same transaction."""
         key = _key(call)
         if key is None:
             return await run(call, _nothing)
@@ -95,14 +95,15 @@ class Idempotency:
     async def _after_error(
         self, call: Call, key: RequestKey, error: BaseException, failed: Failed
     ) -> Response:
-        """Nothing of the script is stored; its answer is, where it is a final one."""
+        """Nothing of the script is stored. Its answer is stored if it is final."""
         response = failed(call, error)
         if response.code < 500:
             await self._session.storage.write([EndRequest(key, _stored(response))])
         return response
 
     async def _unmark(self, key: RequestKey) -> None:
-        """The request may be sent again. If that cannot be written now, this process may begin it again."""
+        """Allow the request to be sent again. If that cannot be written now, this process may still begin it
+        again."""
         try:
             await self._session.storage.write([EndRequest(key, None)])
         except StorageError as error:
@@ -114,9 +115,9 @@ async def _nothing(response: Response) -> None:
 
 
 def _key(call: Call) -> RequestKey | None:
-    """What identifies the request; None when it has no key, or changes nothing by its method.
+    """What identifies the request, or None if it has no key or a safe method.
 
-    The draft writes the key as a string in quotation marks; without them it is taken as it is.
+    The draft writes the key as a quoted string. Without quotes it is taken as it is.
     """
     keys = call.request.headers.getlist("idempotency-key")
     if not keys or call.request.method in _SAFE:
@@ -133,7 +134,7 @@ def _key(call: Call) -> RequestKey | None:
 
 
 def _callers_mark(call: Call, key: str) -> str:
-    """What is added to the key of a request with credentials: their hash, which the key salts."""
+    """The addition to the key of a request with credentials: their hash, salted by the key."""
     definition = call.route.definition
     credentials = _CREDENTIALS if definition.auth_mode == "none" else ()
     digest, found = hashlib.sha256(key.encode()), False
@@ -160,7 +161,7 @@ def _stored(response: Response) -> StoredResponse:
 
 
 def _headers(stored: Any) -> ResponseHeaders:
-    """Name and value of each line; answers that were stored by older versions are a mapping."""
+    """The name and value of each line. Older versions stored a mapping."""
     lines = stored.items() if isinstance(stored, dict) else stored
     return ResponseHeaders(raw=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines])
 

@@ -1,7 +1,7 @@
-"""How many requests of a route are in work: ``max_in_flight`` bounds what its script, or the target, has to bear.
+"""The number of requests of a route in progress. ``max_in_flight`` limits the load on its script or its target.
 
-The one rule: **a request counts while the script or the target works for it**, callouts from inside too. One whose
-body is still on its way to a script holds nobody else up, so a client that sends slowly cannot fill a route.
+The one rule: **a request counts while the script or the target works for it**, including callouts from inside. A
+request whose body is still arriving for a script does not count, so a slow client cannot fill a route.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class InFlight:
         self._counts: Counter[str] = Counter()
 
     def refusal(self, route: Route) -> Response | None:
-        """The 503 for a request that would be one too many now."""
+        """The 503 for a request beyond the limit, or None."""
         most = route.definition.max_in_flight
         if most is None or self._counts[route.path] < most:
             return None
@@ -33,7 +33,7 @@ class InFlight:
         return refused
 
     def enter(self, scope: Any, route: Route) -> Response | None:
-        """Count a request; the 503 that it is answered with if there are too many."""
+        """Count a request. Return the 503 if there are too many."""
         if route.definition.max_in_flight is None:
             return None
         refused = self.refusal(route)

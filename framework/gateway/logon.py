@@ -1,7 +1,7 @@
-"""``POST /-/logon``: an account's key for a token.
+"""``POST /-/logon``: exchanges the key of an account for a token.
 
-The rule: nobody learns from the answer, nor from how long it takes, whether a key was never one, is an old
-one, or belongs to a disabled account; the database itself does not tell them apart here.
+The rule: neither the answer nor its duration shows whether a key is unknown, old, or belongs to a disabled account.
+The database itself does not distinguish these cases here.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _WRONG = "this key does not log on"
 
 
 class Logon:
-    """Gives tokens for keys; each is valid for ``expiry`` seconds."""
+    """Issues tokens for keys. Each is valid for ``expiry`` seconds."""
 
     def __init__(self, session: Session, *, expiry: float = DEFAULT_EXPIRY) -> None:
         self._session = session
         self._expiry = expiry
-        self._attempts = Attempts(session.sleep)  # nobody waits beyond a stop
+        self._attempts = Attempts(session.sleep)  # no wait outlasts a shutdown
 
     async def answer(self, scope: Any) -> Response:
-        """The answer to a request for the logon path. ``StorageError`` when the database cannot be asked."""
+        """The answer to a request for the logon path. Raises ``StorageError`` if the database cannot be read."""
         response = await self._answer(scope)
         response.headers["cache-control"] = "no-store"
         return response
@@ -60,7 +60,7 @@ class Logon:
             return _unauthorised(_WRONG)
         response = problem(429, "too many failed logons; try again later")
         response.headers["retry-after"] = f"{wait:.0f}" if wait >= 1 else "1"
-        response.headers["connection"] = "close"  # a new try costs a new connection
+        response.headers["connection"] = "close"  # a new attempt costs a new connection
         return response
 
 

@@ -1,7 +1,7 @@
-"""The framework's own pages, under ``/-/``: health, and logging on. They are a Starlette application.
+"""The framework's own pages under ``/-/``: health and logon. They are a Starlette application.
 
 The gateway mounts it beside the routes of the definitions. The one rule: **a page needs neither a definition nor a
-token**, so it tells nothing that not everybody may know. ``/-/server`` answers on the control socket alone.
+token**, so it shows only public information. ``/-/server`` answers on the control socket only.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from framework.transactions.session import Session
 
 PREFIX = "-"  # the first segment of each path
 
-_ADDED = (b"content-length", b"date")  # what an answer has only where it is sent to a client
+_ADDED = (b"content-length", b"date")  # headers that only an answer to a client has
 
 Problems = Callable[[], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The page that a request asks for. It is made as it is sent."""
+    """The page for a request. It is made when it is sent."""
 
     app: Starlette
     scope: Any
@@ -60,7 +60,7 @@ class Page:
 
 
 class Pages:
-    """The pages of one gateway. ``problems`` tells why workers cannot run."""
+    """The pages of one gateway. ``problems`` returns why workers cannot run."""
 
     def __init__(self, session: Session, logon: Logon, problems: Problems) -> None:
         self._session = session
@@ -79,7 +79,7 @@ class Pages:
         self._app.router.redirect_slashes = False  # a slash at the end of a path has no meaning
 
     def page(self, scope: Any, receive: Any, segments: Sequence[str]) -> Page:
-        """The page of these segments of a path, ``-`` being the first; a 404 if there is none."""
+        """The page for these segments of a path, of which ``-`` is the first, or a 404."""
         scope["path"] = "/" + "/".join(segments)
         return Page(self._app, scope, receive)
 
@@ -89,7 +89,7 @@ class Pages:
     async def _ready(self, scope: Any) -> Response:
         if not self._session.running:
             return problem(503, "the server is stopping")
-        await self._session.storage.fifo_state("")  # raises when the database cannot be read
+        await self._session.storage.fifo_state("")  # raises if the database cannot be read
         if self._problems():
             return problem(503, "a worker cannot run; the server's log and `framework doctor` say why")
         return make(200, {"status": "ready"})
@@ -101,7 +101,7 @@ class Pages:
 
 
 class _AnyMethod:
-    """A page that answers whatever the method is: an endpoint that is an application, and not a function."""
+    """A page that answers every method. For this, the endpoint is an application and not a function."""
 
     def __init__(self, path: str, answer: Callable[[Any], Awaitable[Response]]) -> None:
         self._path = path
@@ -114,7 +114,7 @@ class _AnyMethod:
 
 
 class _Failures:
-    """Middleware: an error becomes the answer that it would be for a route of the definitions."""
+    """Middleware: an error becomes the same answer as for a route of the definitions."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""A request's path, decoded once; a path that could mean two things never reaches a script."""
+"""The path of a request, decoded once. An ambiguous path never reaches a script."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from urllib.parse import unquote_to_bytes
 
 from framework.errors import HTTPError
 
-# An encoded slash or backslash would be one segment here and two at a back end.
+# An encoded slash or backslash would be one segment here and two for a back end.
 _HIDDEN = re.compile(rb"%2f|%5c|\\", re.IGNORECASE)
-# `..;a=b` is a name here and `..` at back ends that take parameters of segments away (RFC 3986, 3.3).
+# `..;a=b` is a name here, and `..` for back ends that strip parameters of segments (RFC 3986, 3.3).
 DOTS = re.compile(r"\.\.?(;.*)?", re.DOTALL)
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -17,8 +17,8 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def segments(raw_path: bytes) -> list[str]:
     """The decoded segments of a raw path, without one trailing empty segment.
 
-    ``HTTPError(400)`` for ``.`` and ``..``, an encoded slash or backslash, a control character, and what is
-    not UTF-8.
+    Raises ``HTTPError(400)`` for ``.`` and ``..``, an encoded slash or backslash, a control character, and invalid
+    UTF-8.
     """
     if _HIDDEN.search(raw_path):
         raise HTTPError(400, "the path has an encoded slash or a backslash")

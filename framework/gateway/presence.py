@@ -1,7 +1,7 @@
-"""Whether the client of a request is still there while somebody else works for it.
+"""Detects that the client of a request has gone while a target works for it.
 
-The one rule: **nobody works for a client that is gone.** What waits for a target inside a ``Presence`` block is
-cancelled when the client closes its connection, and the block ends by ``ClientGone``.
+The one rule: **nothing works for a client that is gone.** A wait for a target inside a ``Presence`` block is
+cancelled when the client closes its connection, and the block ends with ``ClientGone``.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 
 from framework.gateway.requests import ClientGone
 
-# Most answers come sooner than a look after the client would pay (seconds).
+# Most answers come sooner than a check of the client would pay off (seconds).
 FIRST_LOOK = 0.05
 _LATER = 0.25
 
 
 class Presence:
-    """A block that ends when the client goes away. ``complete``: has its whole request been received?"""
+    """A block that ends when the client goes away. ``complete`` says whether its whole request was received."""
 
     def __init__(self, receive: Any, complete: Callable[[], bool]) -> None:
         self._receive = receive
@@ -53,7 +53,7 @@ class Presence:
                 self._task.cancel()
 
     def _look(self) -> None:
-        """Watch for a departure once the body is complete: the reader of a body notices one by itself."""
+        """Watch for a departure once the body is complete. The reader of a body notices one by itself."""
         if self._complete():
             self._listening = asyncio.ensure_future(self._listen())
         else:
@@ -66,7 +66,7 @@ class Presence:
 
 
 class Present:
-    """The block of a client that cannot go away: a script of this process."""
+    """The block for a client that cannot go away: a script of this process."""
 
     def __enter__(self) -> Present:
         return self

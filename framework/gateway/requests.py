@@ -1,4 +1,4 @@
-"""What a routing script sees of the request, and may change before it goes on to a target."""
+"""The request as a routing script sees it, and may change it before it is forwarded to a target."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _URL = re.compile(r"[!-~]+")  # printable ASCII
 class Request:
     """``method``, ``path`` (decoded), ``query`` (as sent), ``headers`` (any case), ``body`` (bytes), ``url`` (text).
 
-    All may be set; what is set counts for the target, also what is set to the value that it has.
-    ``TypeError``, at the line that sets it, for what cannot be sent. ``body`` is None where no script reads it.
-    ``account`` and ``client`` say who calls, and cannot be set.
+    All may be set. A set value counts for the target, even if it equals the old one. A value that cannot be sent
+    raises ``TypeError`` at the line that sets it. ``body`` is None if no script reads it. ``account`` and ``client``
+    identify the caller, and cannot be set.
     """
 
     __slots__ = (
@@ -49,18 +49,18 @@ class Request:
         self._path: str = scope["path"]
         self._url = ""
         self.authority: str | None = None  # the host of a URL that was set
-        self._query: Any = None  # it is read from the scope when somebody asks
+        self._query: Any = None  # read from the scope on demand
         self._headers = RequestHeaders(scope["headers"])
         self.body: Any = EMPTY if body == b"" else body
 
     @property
     def account(self) -> Caller | None:
-        """Who calls: ``name``, ``roles``, ``unrestricted``. None on an open route, where nobody knows."""
+        """The caller: ``name``, ``roles``, ``unrestricted``. None on an open route, where it is unknown."""
         return None if self._caller is OPEN else self._caller
 
     @property
     def client(self) -> str | None:
-        """The address of the connection. None for a call of a script, or of a command on this machine."""
+        """The address of the connection, or None for a call by a script or by a command on this machine."""
         client = self._scope.get("client")
         return None if client is None else str(client[0])
 
@@ -116,14 +116,14 @@ class Request:
 
     @property
     def url(self) -> str:
-        """The whole URL as it was sent, query included: the path is not decoded in it."""
+        """The whole URL as it was sent, including the query. Its path is not decoded."""
         if "url" in self.given:
             return self._url
         return str(URL(scope={**self._scope, "path": self._scope["raw_path"].decode("latin-1")}))
 
     @url.setter
     def url(self, value: str) -> None:
-        """Path and query for the target, encoded; of a whole URL its host as well, instead of those of the route."""
+        """The encoded path and query for the target. A whole URL also sets the host instead of those of the route."""
         parts = _split(value)
         path = parts.path or "/"
         wrong = mistake(path)
@@ -136,7 +136,7 @@ class Request:
         self.given |= {"url"}
 
     def _unfit_path(self, value: Any, wrong: str) -> Exception:
-        """Whose mistake it is: the client's, where a value of its own makes the path invalid."""
+        """The error for an invalid path. It is the client's mistake if one of its values makes the path invalid."""
         if isinstance(value, str) and any(text in value and mistake(f"/{text}") for text in self._values()):
             return HTTPError(400, f"a value of the request cannot be a part of a path: it {wrong}")
         return TypeError(f"request.path was set to {value!r}: it {wrong}")
@@ -156,7 +156,7 @@ class Request:
 
 
 def _split(url: Any) -> SplitResult:
-    """The parts of a URL that a script sets; ``TypeError`` for a URL that no target can be asked for."""
+    """The parts of a URL that a script sets. Raises ``TypeError`` for a URL that cannot be forwarded to."""
     wrong = None
     if not isinstance(url, str):
         wrong = f"is not text but a {type(url).__name__}"
@@ -183,7 +183,7 @@ def _split(url: Any) -> SplitResult:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in what JSON can hold."""
+    """Every text in a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | dict):
@@ -192,7 +192,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def parameters(query: bytes) -> dict[str, list[str]]:
-    """The query string by name; each value is a list. ``HTTPError(400)`` if it is not UTF-8."""
+    """The query string by name. Each value is a list. Raises ``HTTPError(400)`` if it is not UTF-8."""
     if not query:
         return {}
     try:
@@ -204,9 +204,9 @@ def parameters(query: bytes) -> dict[str, list[str]]:
 
 
 async def read_body(scope: Any, receive: Any, limit: int) -> bytes:
-    """The whole body; ``HTTPError(413)`` beyond the limit, as soon as that is known.
+    """The whole body. Raises ``HTTPError(413)`` beyond the limit, as soon as that is known.
 
-    ``ClientGone`` when the client goes away before all of it is here: a part is never taken for the whole.
+    Raises ``ClientGone`` if the client goes away before the end, so that a part never counts as the whole.
     """
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > limit:
@@ -227,7 +227,7 @@ async def read_body(scope: Any, receive: Any, limit: int) -> bytes:
 
 
 def announced(headers: list[tuple[bytes, bytes]]) -> int | None:
-    """How many bytes of body a request announces; None for one that comes in chunks."""
+    """The announced size of the body in bytes, or None if it comes in chunks."""
     length = 0
     for name, value in headers:
         if name == b"transfer-encoding":
@@ -238,9 +238,9 @@ def announced(headers: list[tuple[bytes, bytes]]) -> int | None:
 
 
 class BodyStream:
-    """A body on its way to a target: read from the client as the target takes it, and only once.
+    """A body on its way to a target. It is read from the client as fast as the target takes it, and only once.
 
-    One of more than ``limit`` bytes ends by ``HTTPError(413)``, and is ``too_large``.
+    If it has more than ``limit`` bytes, it ends with ``HTTPError(413)`` and is ``too_large``.
     """
 
     def __init__(
@@ -253,7 +253,7 @@ class BodyStream:
         limit: int | None = None,
     ) -> None:
         self._receive = receive
-        self._late = late  # it is not likely to come with the head, so the target gets the head before
+        self._late = late  # it hardly ever arrives with the head, so the target gets the head first
         self._on_piece = on_piece
         self._on_gone = on_gone
         self._limit = limit
@@ -263,7 +263,7 @@ class BodyStream:
 
     @property
     def too_large(self) -> bool:
-        """Is there already more of it than there may be?"""
+        """Is it already larger than allowed?"""
         return self._limit is not None and self.size > self._limit
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -286,7 +286,7 @@ class BodyStream:
 
 
 class ClientGone(Exception):
-    """The client closed the connection before its request was complete: nobody waits for an answer."""
+    """The client closed the connection before its request was complete. Nobody waits for an answer."""
 
 
 def too_large(limit: int) -> HTTPError:

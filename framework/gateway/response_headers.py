@@ -1,7 +1,7 @@
-"""The headers of an answer, as a script sets them: found by name in any case, one name may have several lines.
+"""The headers of an answer as a script sets them. Names are case-insensitive, and a name may have several lines.
 
-The one rule: **a value that HTTP cannot carry is refused where it is set**, with the name of its header, so that
-the error stands at the script's own line. Nothing is sent as the ``repr`` of an object.
+The one rule: **a value that HTTP cannot carry is refused where it is set**, with the name of its header, so that the
+error points to the script's own line. The ``repr`` of an object is never sent.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _TAKES = "a header takes text or a number, and a list of these for several lines
 
 
 class BadAnswer(TypeError):
-    """What a script has returned or set, and no HTTP response can carry.
+    """A script has returned or set something that an HTTP response cannot carry.
 
-    ``place`` is the file and line of the ``return``, where the traceback does not have it.
+    ``place`` is the file and line of the ``return`` if the traceback does not have it.
     """
 
     place: tuple[str, int] | None = None
 
 
 class ResponseHeaders(MutableHeaders):
-    """A mapping of names to text that may be set. ``given`` are the names that were set, in lower case."""
+    """A mutable mapping of names to text. ``given`` are the names that were set, in lower case."""
 
     given: frozenset[str] = frozenset()
 
@@ -44,14 +44,14 @@ class ResponseHeaders(MutableHeaders):
         self.given |= {name}
 
     def append(self, key: str, value: Any) -> None:
-        """One more line of this name; of a list, several."""
+        """Add a line of this name, or several for a list."""
         name, lines = _name(key), list(_lines(key, value))
         for line in lines:
             super().append(name, line)
         self.given |= {name}
 
     def setdefault(self, key: str, value: Any) -> str:
-        """The value of the name; it is set to this if there is none yet."""
+        """The value of the name. It is set to this one if there is none."""
         if key not in self:
             self[key] = value
         return self[key]
@@ -61,7 +61,7 @@ class ResponseHeaders(MutableHeaders):
 
 
 def written(headers: Mapping[Any, Any]) -> list[tuple[bytes, bytes]]:
-    """A mapping as lines of a head; of two names that differ by case alone, the later one counts.
+    """A mapping as header lines. Of two names that differ only by case, the later one counts.
 
     ``BadAnswer`` for a name or value that HTTP cannot carry.
     """

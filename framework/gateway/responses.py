@@ -1,4 +1,4 @@
-"""What a script returned, as an HTTP response; and errors as ``application/problem+json`` (RFC 9457)."""
+"""The result of a script as an HTTP response, and errors as ``application/problem+json`` (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _TEXT = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
 _PROBLEM = b"application/problem+json"
 
-# The framing of a body is the server's to say.
+# The server alone decides the framing of a body.
 _FRAMING = (b"connection", b"content-length", b"transfer-encoding")
 WITHOUT_BODY = (204, 304)
 
-# What a target says of the body that it sent, and of no other one: its coding, its length, what it is a part of,
-# its digests, and what a client may keep it by.
+# Headers of a target that describe exactly the body that it sent: its coding, its length, its range, its digests, and
+# its cache validators.
 _OF_THE_BODY = (
     *("content-encoding", "content-length", "content-range", "accept-ranges"),
     *("content-md5", "digest", "content-digest", "repr-digest", "etag", "last-modified"),
@@ -31,7 +31,7 @@ _OF_THE_BODY = (
 
 
 class Nothing:
-    """A body of no bytes and no type, for an answer that says everything by its status."""
+    """A body without bytes and type, for an answer whose status says everything."""
 
 
 NOTHING = Nothing()
@@ -39,7 +39,7 @@ NOTHING = Nothing()
 
 @dataclass(slots=True)
 class Response:
-    """A response ready to be sent. Header names are found in any case; one name may have several values."""
+    """A response ready to be sent. Header names are case-insensitive. A name may have several values."""
 
     code: int
     body: bytes
@@ -55,9 +55,10 @@ class Response:
 
 
 def from_result(result: Any, place: tuple[str, int] | None = None) -> Response:
-    """``body``, ``code, body`` or ``code, body, headers``; a dict, list, ATOM or MU is sent as JSON.
+    """``body``, ``code, body`` or ``code, body, headers``. A dict, list, ATOM or MU is sent as JSON.
 
-    ``BadAnswer`` for a result that is none of these, or that cannot be sent; ``place`` is that of the ``return``.
+    Raises ``BadAnswer`` for any other result, and for one that cannot be sent. ``place`` is the location of the
+    ``return``.
     """
     try:
         return _from_result(result)
@@ -85,9 +86,9 @@ def _from_result(result: Any) -> Response:
 
 
 def make(code: Any, body: Any, headers: Mapping[str, Any] | None = None) -> Response:
-    """A response of these parts; its content type by the body's type, unless ``headers`` has one.
+    """A response of these parts. The type of the body decides its content type, unless ``headers`` has one.
 
-    A body of None is ``null``, but for a status that has no body. ``BadAnswer`` for what cannot be sent.
+    A body of None is ``null``, except for a status without a body. Raises ``BadAnswer`` for what cannot be sent.
     """
     _check_code(code)
     content, content_type = _content(NOTHING if code in WITHOUT_BODY else body)
@@ -104,10 +105,10 @@ def make(code: Any, body: Any, headers: Mapping[str, Any] | None = None) -> Resp
 
 
 def remade(response: Response, *, came: Response) -> Response:
-    """A target's response as a script has left it, if that can be sent. ``came`` is what it was before.
+    """A target's response as a script has left it, if it can be sent. ``came`` is the original one.
 
-    A body that was set is written as a returned one is. Then what described the old one is dropped, unless the
-    script has said it anew; and the answer is no part of anything any more.
+    A new body is written like a returned one. Then headers that described the old body are dropped, unless the script
+    has set them, and a partial response becomes a whole one.
     """
     _check_code(response.code)
     headers = response.headers = _set_anew(response.headers)
@@ -125,14 +126,14 @@ def remade(response: Response, *, came: Response) -> Response:
     for name in ("connection", "transfer-encoding"):
         del headers[name]
     if headers.get("content-length") != came.headers.get("content-length") or response.code in WITHOUT_BODY:
-        del headers["content-length"]  # the body's length is not the script's to say
+        del headers["content-length"]  # the script does not decide the length of the body
     return response
 
 
 async def readable(response: Response, limit: int) -> Response:
-    """A target's response as its script is to see it: not compressed, if the target compressed it unasked.
+    """A target's response as its script sees it: decompressed, if the target has compressed it.
 
-    One of another coding, of more than ``limit`` bytes, or that is broken is shown as it is.
+    A response with another coding, of more than ``limit`` bytes, or with a broken body is shown as it is.
     """
     seen = Response(response.code, response.body, response.headers.mutablecopy())
     coding = ", ".join(response.headers.getlist("content-encoding"))
@@ -186,15 +187,15 @@ def _content(body: Any) -> tuple[bytes, str | None]:
             return body.encode(), _TEXT
         return jsontext.encode(body).encode(), _JSON
     except (TypeError, ValueError) as error:
-        if trace.place(error) is not None:  # of code of the definitions, which makes a part of the body
+        if trace.place(error) is not None:  # from code of the definitions that makes a part of the body
             raise
         raise BadAnswer(f"a script returned a value that cannot be sent: {error}") from None
 
 
 def problem(code: int, detail: str | None = None, **members: Any) -> Response:
-    """An error as problem+json; ``title`` is the status's own phrase.
+    """An error as problem+json. ``title`` is the phrase of the status.
 
-    What no UTF-8 can carry (lone surrogates: a client may name a field so) is sent as an escape of it.
+    Lone surrogates, which UTF-8 cannot carry and which a client may use in a name, are sent escaped.
     """
     try:
         title = HTTPStatus(code).phrase
@@ -213,7 +214,7 @@ def _escaped(value: Any) -> Any:
 
 
 def from_http_error(error: HTTPError) -> Response:
-    """The answer that a script asked for by raising ``HTTPError`` or ``Error``."""
+    """The answer for an ``HTTPError`` or ``Error`` that a script has raised."""
     if isinstance(error, Error):
         if error.body is not None:
             return make(error.code, error.body)

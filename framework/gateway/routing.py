@@ -1,7 +1,7 @@
-"""Which route takes a path: the more specific template wins, whatever the order of the files.
+"""Matching of routes: the most specific template wins, whatever the order of the files.
 
-A template is static segments and ``{name}`` variables. A variable takes one segment that is not empty;
-only the last one may be empty: ``/v1/orders`` and ``/v1/orders/`` match ``/v1/orders/{orderId}``.
+A template consists of static segments and ``{name}`` variables. A variable matches one segment that is not empty.
+Only the last one may be empty: ``/v1/orders`` and ``/v1/orders/`` match ``/v1/orders/{orderId}``.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ class Route:
     response_script: Script | None
     target_path: TargetPath
     validation: Validation | None
-    passed: frozenset[bytes]  # headers of the client that back ends believe, and that pass all the same
+    passed: frozenset[bytes]  # headers of the client that back ends trust, and that pass nevertheless
 
     @property
     def holds_body(self) -> bool:
-        """Is the request's body read before anything else, since a script or schema sees it? Else it is streamed."""
+        """Is the request's body read first, because a script or schema sees it? Otherwise it is streamed."""
         return self.request_script is not None or (self.validation is not None and self.validation.needs_body)
 
     @property
     def scripted(self) -> bool:
-        """Does a script or a schema see what it is called with?"""
+        """Does a script or a schema see the parameters?"""
         scripts = self.request_script is not None or self.response_script is not None
         return scripts or self.validation is not None
 
     @property
     def forwards(self) -> bool:
-        """Is there a host that a request can go on to?"""
+        """Is there a host to forward a request to?"""
         return self.definition.target is not None and bool(self.definition.target.authorities)
 
     @property
@@ -107,7 +107,7 @@ class Routes:
         self._all.append(node.route)
 
     def match(self, segments: list[str]) -> tuple[Route, dict[str, str]] | None:
-        """The route of a path and its variables by name; an empty one is absent."""
+        """The route of a path and its variables by name. An empty variable is absent."""
         found = _match(self._root, segments, 0, [])
         if found is None:
             return None

@@ -1,8 +1,8 @@
-"""Parameters, headers and variables are text: what a schema makes of them before it judges them.
+"""Conversion of parameters, headers and variables, which are text, to the types that a schema expects.
 
-The rule: **a text stays text unless the schema leaves it no choice.** Where the schema of a name asks for an
-integer, a number or a boolean, a text that is one, as JSON writes it, is offered as that; where it asks for a
-list, all texts of the name are offered as a list. A text of another form is offered as it is, and fails.
+The rule: **a text stays text unless the schema excludes text.** If the schema of a name requires an integer, a number
+or a boolean, a text in the JSON form of one is offered as that type. If it requires a list, all texts of the name are
+offered as a list. Any other text is offered as it is, and fails.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Texts = Mapping[str, list[str]]
 
 
 class Offer:
-    """Texts by name as a schema for an object is to see them. ``joined``: several of a name are one text."""
+    """Texts by name as a schema for an object sees them. ``joined``: several texts of a name form one text."""
 
     def __init__(self, schema: Schema, *, joined: bool = False) -> None:
         self._joined = joined  # several lines of a header are one list (RFC 9110, 5.3)
@@ -66,7 +66,7 @@ _NO_KIND = _Kind()
 
 
 def _parts(schema: Any, whole: Schema, seen: tuple[Any, ...] = ()) -> Iterator[Mapping[str, Any]]:
-    """A schema and those that speak of the same value: what it refers to, and its branches."""
+    """A schema and those that apply to the same value: its references and its branches."""
     if not isinstance(schema, Mapping) or any(schema is one for one in seen):
         return
     yield schema
@@ -90,7 +90,7 @@ def _kind(schema: Any, whole: Schema) -> _Kind:
 
 
 def _types(part: Mapping[str, Any]) -> Iterable[str]:
-    """The types of a schema: those it names, else those of the values that it lists."""
+    """The types of a schema: those that it names, or those of the values that it lists."""
     named = part.get("type")
     if named is not None:
         return [named] if isinstance(named, str) else named
@@ -111,7 +111,7 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,400})?([eE][+-]?[0-9]{1
 
 
 def _value(text: str, types: frozenset[str]) -> Any:
-    """A text as one of these types; unchanged where it may be text, or where it fits none of them."""
+    """A text as one of these types, unchanged if it may be text or matches none of them."""
     if not types or "string" in types:
         return text
     if types & {"integer", "number"} and _INTEGER.fullmatch(text):

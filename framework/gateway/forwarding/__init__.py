@@ -1,1 +1,1 @@
-"""Requests that go on to a target: its hosts, the connections to them, and what comes back."""
+"""Forwarding to targets: their hosts, the connections to them, and the responses."""

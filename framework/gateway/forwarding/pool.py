@@ -1,7 +1,7 @@
-"""The pool of connections to back ends: aiohttp's client, which keeps nothing else and trusts no leftover.
+"""The pool of connections to back ends: aiohttp's client, which keeps no other state and trusts no leftover bytes.
 
-The one rule: **every way to fail is said in the gateway's words**: nothing of the client's own passes through.
-Imported where requests are forwarded only; aiohttp takes its time.
+The one rule: **every failure is reported in the gateway's words.** No text of aiohttp passes through. Import it only
+where requests are forwarded, because importing aiohttp takes time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _UNASKED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
 class Pool:
-    """Connections to any number of hosts. Made in a running loop; ``close`` it."""
+    """Connections to any number of hosts. Make it in a running loop, and ``close`` it."""
 
     def __init__(self) -> None:
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
@@ -48,7 +48,7 @@ class Pool:
 
     @functools.cached_property
     def _tls(self) -> ssl.SSLContext:
-        """Verifies against what the system trusts, or ``SSL_CERT_FILE`` of the environment."""
+        """Verifies against the system's trusted certificates, or those of the environment's ``SSL_CERT_FILE``."""
         context = ssl.create_default_context()
         context.sslobject_class = RememberingTLS
         return context
@@ -57,7 +57,7 @@ class Pool:
         await self._client.close()
 
     async def send(self, request: Outgoing, host: str) -> Incoming:
-        """The response of a host. ``Unsent``, ``Unanswered`` or ``TargetFailed`` when there is none."""
+        """The response of a host. Raises ``Unsent``, ``Unanswered`` or ``TargetFailed`` if there is none."""
         timeout = self._timeouts.get(request.connect_timeout)
         if timeout is None:
             timeout = aiohttp.ClientTimeout(connect=request.connect_timeout)
@@ -75,7 +75,7 @@ class Pool:
                     allow_redirects=False,
                 )
             except _Stale:
-                continue  # it is closed and out of the pool; nothing was sent
+                continue  # it is closed and removed from the pool; nothing was sent
             except (aiohttp.ClientError, OSError) as error:
                 raise _failure(error, request, host) from None
             if not 200 <= response.status <= 599:
@@ -90,7 +90,7 @@ class Pool:
 
 
 class Incoming:
-    """The response of a back end, its body still to come. Whoever got it must ``close`` it."""
+    """The response of a back end, without its body yet. The caller must ``close`` it."""
 
     def __init__(self, response: ClientResponse) -> None:
         self._response = response
@@ -99,14 +99,14 @@ class Incoming:
 
     @property
     def whole(self) -> bytes | None:
-        """The body, if all of it is here already."""
+        """The body, if it is already complete."""
         content = self._response.content
         if not content.is_eof() or content.exception() is not None:
             return None
         return content.read_nowait()
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body as it comes. ``ResponseCut`` when the back end breaks off, or talks nonsense."""
+        """The body as it arrives. Raises ``ResponseCut`` if the back end breaks off or sends invalid data."""
         self._watch()
         try:
             while piece := await self._response.content.readany():
@@ -115,7 +115,7 @@ class Incoming:
             raise ResponseCut(_reason(error)) from None
 
     def _watch(self) -> None:
-        """aiohttp closes a connection on which nonsense comes, and does not tell who waits for the body."""
+        """Notify the reader of the body, because aiohttp closes a connection with invalid data without doing so."""
         connection = self._response.connection
         protocol = None if connection is None else connection.protocol
         closed = None if protocol is None else protocol.closed
@@ -129,23 +129,23 @@ class Incoming:
             content.set_exception(error or aiohttp.ClientPayloadError("the body is not HTTP"))
 
     def close(self) -> None:
-        """Give the connection back; one whose response is not at its end is closed."""
+        """Return the connection to the pool, or close it if its response is incomplete."""
         self._response.close()
         remainder = getattr(self._response, "remainder", None)
         if remainder is not None:
             remainder.close()
 
 
-# A back end reads this much with the head or in its next turn, even when it refuses the request.
+# A back end reads this much with the head or in its next read, even if it refuses the request.
 _SURELY_READ = 65536  # bytes of a request's body
 
 
 class _Stale(aiohttp.ServerDisconnectedError):
-    """A pooled connection on which something came unasked: nothing was sent on it."""
+    """A pooled connection on which unexpected data arrived. Nothing was sent on it."""
 
 
 class _Request(aiohttp.ClientRequest):
-    """Is not sent on a connection with leftovers: they would be taken for its response."""
+    """A request that is never sent on a connection with leftover bytes, which would count as its response."""
 
     async def send(self, conn: Any) -> ClientResponse:
         if conn.protocol is None or conn.protocol.should_close:
@@ -156,14 +156,14 @@ class _Request(aiohttp.ClientRequest):
 
 
 class _Jar(aiohttp.DummyCookieJar):
-    """Keeps no cookies, and does not even read them."""
+    """A cookie jar that neither keeps nor reads cookies."""
 
     def update_cookies_from_headers(self, headers: Sequence[str], response_url: URL) -> None:
         pass
 
 
 def _misframed(response: ClientResponse) -> str | None:
-    """What is wrong with the end that a response promises; aiohttp takes any coding for one that it has undone."""
+    """What is wrong with the framing of a response. aiohttp treats any coding as one that it has removed."""
     codings, lengths = [], []
     for name, value in response.raw_headers:
         lowered = name.lower()
@@ -178,7 +178,7 @@ def _misframed(response: ClientResponse) -> str | None:
 
 
 def _failure(error: Exception, request: Outgoing, host: str) -> Exception:
-    """What an error of the client means."""
+    """The meaning of an error of the client."""
     reason = f"{host}: {_reason(error)}"
     if isinstance(error, aiohttp.ClientConnectorError):
         return Unsent(TargetFailed(502, "the target cannot be reached", reason))
@@ -191,7 +191,7 @@ def _failure(error: Exception, request: Outgoing, host: str) -> Exception:
 
 
 def _reason(error: BaseException) -> str:
-    """Why, for the log: nothing of what the back end said, which may be anybody's secret."""
+    """The reason for the log, without any text of the back end, which may be a secret."""
     if isinstance(error, aiohttp.ClientResponseError | aiohttp.http_exceptions.HttpProcessingError):
         return error.message.partition(":")[0]  # what follows is quoted
     if isinstance(error, aiohttp.ClientPayloadError):

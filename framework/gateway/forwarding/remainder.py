@@ -1,4 +1,4 @@
-"""What a back end sent before its connection broke, and no reader has taken yet.
+"""Data that a back end sent before its connection broke, and that nothing has read yet.
 
 The one rule: **an answer that has arrived is read before its connection is given up.** A back end that refuses a
 body answers early and closes, and what is still on its way to it makes the system reset the connection. The

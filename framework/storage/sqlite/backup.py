@@ -24,14 +24,15 @@ _WAIT = 10.0  # seconds that a lock of another process is waited for
 
 
 async def backup(path: str, file: str) -> None:
-    """Copy the database ``path`` to ``file``; ``Unavailable`` says why not, and then nothing was left."""
+    """Copy the database ``path`` to ``file``. Raises ``Unavailable`` with the reason, and then leaves nothing
+    behind."""
     files.require_database(path)
     with _appearing(path, file, files.Access.own()) as part:
         await _copy(path, part)
 
 
 def copy(path: str, file: str) -> None:
-    """A copy beside the database, for whoever may use that; for callers without an event loop."""
+    """A copy beside the database, for the same users. For callers without an event loop."""
     with (
         _appearing(path, file, files.Access.of(path)) as part,
         closing(connect(path, "rw", timeout=_WAIT)) as connection,
@@ -41,7 +42,7 @@ def copy(path: str, file: str) -> None:
 
 @contextmanager
 def _appearing(path: str, file: str, access: files.Access) -> Iterator[Path]:
-    """A file beside ``file``, which it becomes once the block has filled it."""
+    """A file beside ``file`` that replaces it once the block has filled it."""
     target = Path(file)
     _require_place(Path(path), target)
     try:
@@ -58,7 +59,7 @@ def _appearing(path: str, file: str, access: files.Access) -> Iterator[Path]:
 
 
 async def _copy(path: str, part: Path) -> None:
-    """In a thread, so that the event loop turns; a cancelled caller ends the copying."""
+    """Run it in a thread, so that the event loop is free. Cancelling the caller ends the copy."""
     connection = connect(path, "rw", timeout=_WAIT)
     try:
         copying = asyncio.create_task(
@@ -80,7 +81,7 @@ def _execute(connection: sqlite3.Connection, sql: str, *values: Any) -> Callable
 
 
 def connect(path: str, mode: str, *, timeout: float) -> sqlite3.Connection:
-    """A connection to a database that is there; never makes one."""
+    """A connection to an existing database. It never creates one."""
     uri = f"file:{quote(os.path.abspath(path))}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
 
@@ -102,7 +103,7 @@ def _same(own: Path, target: Path) -> bool:
 
 
 def sync(path: str | Path) -> None:
-    """To the disk. Only for files that no SQLite connection of this process has open."""
+    """Flush a file to the disk. Only for files that no SQLite connection of this process has open."""
     fd = os.open(path, os.O_RDONLY)
     try:
         sync_file(fd)
@@ -111,7 +112,7 @@ def sync(path: str | Path) -> None:
 
 
 def sync_file(fd: int) -> None:
-    """``fsync``; on macOS the one that reaches the disk, where the file system has it."""
+    """``fsync``, or on macOS the call that reaches the disk, if the file system supports it."""
     import fcntl
 
     full = getattr(fcntl, "F_FULLFSYNC", None)

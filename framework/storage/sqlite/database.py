@@ -1,6 +1,6 @@
-"""A SQLite database by its URL: which file it is, whether it may be used, and what is done to it while it is not open.
+"""A SQLite database by its URL: its file, whether it may be used, and maintenance while it is not open.
 
-What is heavy is imported when it is needed: commands ask for one thing only.
+Heavy modules are imported when needed, because a command uses only one of them.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class SqliteDatabase:
         self._require_one_name()
 
     def _require_one_name(self) -> None:
-        """SQLite keeps its log beside one name: what was answered by one would be missing by the other."""
+        """SQLite keeps its log beside one name. Data that was stored by one name would be missing by the other."""
         with suppress(FileNotFoundError, NotADirectoryError):
             found = os.stat(self._path)
             if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
@@ -126,4 +126,4 @@ def _file(url: str) -> str:
             "sqlite:////PATH/NAME.db for an absolute path"
         )
     path = path[1:]
-    return f"./{path}" if path.startswith("file:") else path  # SQLite may take that for a URL of its own
+    return f"./{path}" if path.startswith("file:") else path  # SQLite might treat it as a URL

@@ -1,6 +1,6 @@
-"""SQLAlchemy's SQLite dialect, with all the words that SQLite does not take for a name.
+"""SQLAlchemy's SQLite dialect, with all words that SQLite does not accept as names.
 
-The rule: every statement is made with this dialect; a field may be called by any word.
+The rule: every statement is made with this dialect, because any word may be the name of a field.
 """
 
 from __future__ import annotations

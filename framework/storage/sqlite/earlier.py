@@ -1,8 +1,9 @@
 """Processes of earlier versions, which kept their locks in files in the folder beside the database.
 
-They see none of our locks, and we would take what they have in work for a dead owner's. The rule: **they and we never
-work on one database at once.** Who comes second is refused: we, by a look at their files; they, by a trigger, when
-they ask for the number without which nothing is delivered.
+They do not see our locks, and we would treat their items in work as those of a dead owner. The rule: **processes of
+both kinds never work on one database at once.** The second one is refused. This version checks the files of the
+earlier one. The earlier one is stopped by a trigger when it asks for its process number, without which nothing is
+delivered.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from framework.errors import CannotOpen
 from framework.process import files
 
-# Their processes are registered without the version of the locks that they hold.
+# Their processes are registered without a version of the locks.
 LOCKS = 2
 TRIGGER = """CREATE TRIGGER _framework_process_locks BEFORE INSERT ON _framework_process WHEN new.locks IS NULL BEGIN
         SELECT raise(ABORT, 'a newer version of the framework works with this database: stop this one'); END"""
@@ -26,7 +27,7 @@ _SIGNATURE = 128  # bytes: their process number and host
 
 
 def require_none(folder: Path, access: files.Access) -> None:
-    """``CannotOpen`` while one of them has the database open. What dead ones left is removed."""
+    """Raises ``CannotOpen`` while one of them has the database open. Remains of dead ones are removed."""
     if found := sorted(set(_running(folder, access))):
         raise CannotOpen(
             f"an earlier version of the framework has the database open ({', '.join(found)}), and neither would see "

@@ -1,8 +1,8 @@
 """The SQLite engine: an embedded file, no service.
 
-WAL and ``synchronous=FULL``; one writer with group commit, readers apart, so that neither waits for the
-other: rows by their key are looked up in place, aiosqlite serves everything else.
-The database file is never opened but through SQLite: closing it otherwise drops SQLite's locks.
+It uses WAL and ``synchronous=FULL``. One writer with group commit and separate readers never wait for each other.
+Rows by key are looked up in place, and aiosqlite serves everything else. The database file is opened only through
+SQLite, because closing it otherwise drops SQLite's locks.
 """
 
 from __future__ import annotations
@@ -91,10 +91,10 @@ class SqliteStorage(SqliteReading):
     async def open(
         cls, url: str, path: str, statements: Statements | None = None, *, reading: bool = False
     ) -> AsyncIterator[SqliteStorage]:
-        """The open storage of the file, made if it is missing; closed with the block.
+        """The open storage of the file, created if it is missing, closed with the block.
 
-        One that is only for ``reading`` does not take the writer where all tables are there. Raises
-        ``CannotOpen`` with the reason and what to do.
+        With ``reading`` it does not take the writer if all tables exist. Raises ``CannotOpen`` with the reason and
+        what to do.
         """
         require_version()
         require_place(path)
@@ -119,7 +119,7 @@ class SqliteStorage(SqliteReading):
                 version = await self._writer.run(prepare)
                 self._users.require_no_earlier()
             await self._open_readers()
-            if version is not None:  # one that only reads is gone before it could be told
+            if version is not None:  # a reader ends before it could be notified
                 self._guard.start(version, lambda: self._writer.run(_nothing), self._renew_sockets)
             await self._look_at_drain(reading=reading)
         except sqlite3.Error as error:
@@ -132,7 +132,7 @@ class SqliteStorage(SqliteReading):
             raise
 
     async def _look_at_drain(self, *, reading: bool) -> None:
-        """A drain before our time is not for us, and over when nobody else is there whom it is for."""
+        """An earlier drain does not concern this process. It is over if no other process is there."""
         [(number,)] = await self._read("SELECT max(id) FROM _framework_drain", ())
         if number is None:
             return
@@ -141,7 +141,7 @@ class SqliteStorage(SqliteReading):
             await self.write([Drain(False, time.time())])
 
     async def _is_prepared(self) -> bool:
-        """Is everything there that a start would make?"""
+        """Does everything exist that a start would create?"""
 
         def look() -> bool:
             with closing(connect_reader(self._path, WRITE_WAIT, self._connecting)) as connection:
@@ -154,7 +154,7 @@ class SqliteStorage(SqliteReading):
         return cannot_open(self._path, error, missing_log(self._path, self._users.others()))
 
     def _connect_in_turn(self) -> sqlite3.Connection:
-        # Nobody can wait in SQLite for who turns a new database into one with a log: it says "locked" at once.
+        # SQLite does not wait while another process gives a new database its log: it says "locked" at once.
         try:
             self._turns.take()
         except OSError as error:
@@ -201,7 +201,8 @@ class SqliteStorage(SqliteReading):
         return self._guard.disowned
 
     def _renew_sockets(self) -> None:
-        """Somebody has tidied up the folder beside the database: no lock is lost with it, only the sockets."""
+        """Renew the folder beside the database after somebody has deleted it. Only the sockets are lost with it, no
+        locks."""
         if self._sockets.is_lost:
             logger.warning("%s was deleted or moved; it is made again", self._sockets.path)
             self._sockets.close()
@@ -219,7 +220,8 @@ class SqliteStorage(SqliteReading):
         self._wakeups.send(fifos)
 
     async def _register(self) -> None:
-        """Become an owner of items and requests: a number, and the lock that the system frees when we die."""
+        """Become an owner of items and requests: get a number, and the lock that the system releases when this
+        process dies."""
         async with self._registering:
             if self._operations.process.number is None:
                 number = await self._writer.run(self._operations.register)
@@ -262,7 +264,7 @@ class SqliteStorage(SqliteReading):
 
     def give_back(self, patience: float) -> None:
         """See the contract."""
-        if self._guard.identity.check() is None:  # else the items there are not ours
+        if self._guard.identity.check() is None:  # otherwise the items there are not ours
             sqlite_giveback.give_back(self._path, self._operations, patience)
 
     async def close(self) -> None:
@@ -276,7 +278,7 @@ class SqliteStorage(SqliteReading):
         self._sockets.close()
         self._users.leave()
         left_open = self._writer.is_left_behind or self._lookups.is_left_behind or self._guard.forbids_closing
-        if not left_open:  # a connection that is open would lose its locks with ours
+        if not left_open:  # an open connection would lose its locks with ours
             self._locks.close()
 
 

@@ -30,7 +30,7 @@ _UNIQUE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKE
 
 
 def translate(error: BaseException) -> BaseException:
-    """The error to hand to the caller; what is none of SQLite's stays as it is."""
+    """The error for the caller. An error that is not SQLite's stays as it is."""
     if isinstance(error, OSError):  # of a lock file: the disk's, not SQLite's
         unavailable = Unavailable(
             f"a lock file of the database cannot be used: nothing was written ({error})"
@@ -51,19 +51,19 @@ def translate(error: BaseException) -> BaseException:
 
 
 def cannot_open(path: str, error: sqlite3.Error, known: str | None = None) -> CannotOpen:
-    """The error of a start: which file, why, and what to do. ``known`` is what was found out about it."""
+    """The error of a start: which file, why, and what to do. ``known`` is a cause that was found out."""
     reason = known or reason_for(error) or str(error)
     return CannotOpen(f"cannot open the database {path}: {reason} ({error})")
 
 
 def reason_for(error: sqlite3.Error) -> str | None:
-    """Why the database is not to be had now; None for an error of another sort."""
+    """Why the database is unavailable now, or None for another kind of error."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else _UNAVAILABLE.get(code & _PRIMARY)
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Is somebody else at it, so that it may work in a moment?"""
+    """Does another process use it, so that it may work in a moment?"""
     return getattr(error, "sqlite_errorcode", 0) & _PRIMARY in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 

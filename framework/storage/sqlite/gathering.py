@@ -15,12 +15,12 @@ T = TypeVar("T")
 # SQLite takes this many parameters in a statement (SQLITE_MAX_VARIABLE_NUMBER).
 MOST = 32_766
 
-# A statement is compiled for these numbers of values only; the last value is repeated to the next of them.
+# A statement is compiled for these numbers of values only. The last value is repeated up to the next of them.
 _SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16_384, MOST)
 
 
 def in_snapshot(connection: sqlite3.Connection, codec: Codec, gathering: Gathering[T]) -> T:
-    """Run a gathering in a reading transaction of its own."""
+    """Run a gathering in its own read transaction."""
     connection.execute("BEGIN")
     try:
         return in_transaction(connection, codec, gathering)
@@ -29,7 +29,7 @@ def in_snapshot(connection: sqlite3.Connection, codec: Codec, gathering: Gatheri
 
 
 def in_transaction(connection: sqlite3.Connection, codec: Codec, gathering: Gathering[T]) -> T:
-    """Run a gathering in the transaction that stands."""
+    """Run a gathering in the current transaction."""
 
     def ask(question: Question) -> list[Row]:
         if isinstance(question, Chosen):
@@ -47,7 +47,7 @@ def in_transaction(connection: sqlite3.Connection, codec: Codec, gathering: Gath
 
 
 def padded(values: Sequence[Any]) -> list[Any]:
-    """The values, and the last of them again up to the number of parameters."""
+    """The values, with the last one repeated up to the number of parameters."""
     return [*values, *[values[-1]] * (_size(len(values)) - len(values))]
 
 

@@ -1,6 +1,6 @@
-"""The watch over the files of an open database: what is lost ends the work on it, and its content is saved.
+"""The guard of an open database's files: the loss of a file ends the work, and the content is saved.
 
-Each answer is judged after its commit, and the files are looked at once a second when nothing is written.
+Each answer is judged after its commit. When nothing is written, the files are checked once a second.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from framework.storage.sqlite.threads import Unit, Waiting
 
 logger = logging.getLogger("framework.storage")
 
-INTERVAL = 1.0  # seconds between two looks
+INTERVAL = 1.0  # seconds between two checks
 
 Run = Callable[[sqlite3.Connection, Waiting[sqlite3.Connection]], list[Unit[sqlite3.Connection]]]
 
 
 class Guard:
-    """Made on the event loop's thread; ``judged`` and ``after_batch`` run in the writer's."""
+    """Make it on the event loop's thread. ``judged`` and ``after_batch`` run in the writer's thread."""
 
     def __init__(self, path: str, locks: Locks) -> None:
         self.identity = Identity(path, locks.ranges)
-        self._real = os.path.realpath(path)  # as it was opened, whatever the name leads to later
+        self._real = os.path.realpath(path)  # the path at opening, whatever the name leads to later
         self._locks = locks
         self._loop = asyncio.get_running_loop()
         self._noticed = asyncio.Event()
@@ -46,7 +46,7 @@ class Guard:
 
     @property
     def forbids_closing(self) -> bool:
-        """Would SQLite, with the last connection, write its log over what others have put there?"""
+        """Would SQLite, with the last connection, write its log over files of others?"""
         fates = (Fate.LOG_REPLACED, Fate.OVERWRITTEN, Fate.UNLOCKED)
         return self.lost is not None and self.lost.fate in fates
 
@@ -56,7 +56,7 @@ class Guard:
             raise self.identity.lost
 
     def start(self, version: int, wake: Callable[[], Awaitable[Any]], each_look: Callable[[], None]) -> None:
-        """Watch the files that SQLite has open by now. ``wake`` sends the writer a unit that does nothing."""
+        """Watch the files that SQLite now has open. ``wake`` sends the writer an empty unit."""
         self.identity.remember(version)
         self._task = asyncio.create_task(self._watch(wake, each_look), name="database guard")
 
@@ -72,7 +72,7 @@ class Guard:
     def judged(
         self, run: Run, connection: sqlite3.Connection, waiting: Waiting[sqlite3.Connection]
     ) -> list[Unit[sqlite3.Connection]]:
-        """Run a batch; what was stored in lost files was not stored."""
+        """Run a batch. What was written to lost files counts as not stored."""
         if self.identity.lost is None:
             batch = run(connection, waiting)
         else:
@@ -86,7 +86,7 @@ class Guard:
         return batch
 
     def after_batch(self, connection: sqlite3.Connection) -> None:
-        """Save the content, once, when the files are lost. Never raises."""
+        """Save the content once when the files are lost. Never raises."""
         if self.identity.lost is None or self._rescuing:
             return
         self._rescuing = True
@@ -107,7 +107,7 @@ class Guard:
         try:
             await wake()
         except Unavailable as error:
-            if error is not self.lost:  # the writer itself is held up: nobody else has the content open
+            if error is not self.lost:  # the writer itself waits: nothing else has the content open
                 self._tell(f"What it held could not be copied: {error}")
 
     def _tell(self, text: str) -> None:

@@ -1,8 +1,8 @@
-"""Which processes hold SQLite's own locks on a database, the framework's and any other's.
+"""Which processes, of the framework or of other programs, hold SQLite's own locks on a database.
 
 In WAL mode the locks are bytes of the ``-shm`` file (https://www.sqlite.org/walformat.html#wal_locks). The system
-lists them; opening the file to ask would drop the locks of this very process. Where the system does not list
-them (only Linux does), nobody is known.
+lists them. Opening the file to ask would drop the locks of this process. If the system does not list them (only Linux
+does), no holder is known.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _READ_LOCKS = range(123, 128)
 
 
 def writers(database: str) -> list[int]:
-    """The process that has a write transaction, as a list of one; an empty one where that is not known."""
+    """The process in a write transaction, as a list of one, empty if it is unknown."""
     return sorted(set(_holders(database, _WRITE_LOCK)))
 
 
 def readers(database: str) -> list[int]:
-    """The processes that are in a read transaction at this moment."""
+    """The processes currently in a read transaction."""
     return sorted(set(_holders(database, _READ_LOCKS)))
 
 

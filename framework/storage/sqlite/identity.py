@@ -1,9 +1,8 @@
-"""Is the database still the one that was opened? Somebody may delete, move or replace its files under us.
+"""Is the database still the one that was opened? Its files may be deleted, moved or replaced while it is open.
 
-SQLite itself goes on: what is written then lands in a file that nobody finds again. So the files are compared with
-their names about once a second, and the database after each commit before it is answered. The rule: **nothing is
-answered that was stored in lost files.** What they hold is put where it can be found, see
-``framework.storage.sqlite.rescue``.
+SQLite itself goes on, and writes to a file that nobody finds again. So the files are compared with their names about
+once a second, and the database after each commit before the answer. The rule: **nothing is answered that was stored
+in lost files.** ``framework.storage.sqlite.rescue`` saves their content.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ class Fate(Enum):
 
     MOVED = auto()  # all of them together: nothing is lost
     LOST = auto()  # what we have open is the last that holds everything
-    LOG_LOST = auto()  # the database file is there, nobody can have written to it, and we have its log
-    LOG_REPLACED = auto()  # others may have written what does not go together with what we have open
-    OVERWRITTEN = auto()  # the content is another one, and what we have open is a mixture
+    LOG_LOST = auto()  # the database file is there, nobody could have written to it, and we have its log
+    LOG_REPLACED = auto()  # others may have written content that conflicts with what we have open
+    OVERWRITTEN = auto()  # the content was replaced, and what we have open is a mixture
     UNLOCKED = auto()  # the files are as they were, and the locks of this process on them are gone
 
 
 class Lost(DatabaseLost):
-    """What of the files is lost, as a sentence, and its fate."""
+    """Which files are lost, as a sentence, and the consequence."""
 
     def __init__(self, message: str, fate: Fate) -> None:
         super().__init__(message)
@@ -44,7 +43,7 @@ class Lost(DatabaseLost):
 
 
 class Identity:
-    """The files of one open database, and whether their names still lead to them. Used by any thread."""
+    """The files of one open database, and whether their names still lead to them. Usable from any thread."""
 
     def __init__(self, path: str, ranges: Ranges) -> None:
         self.path = os.path.abspath(path)  # the working folder may change
@@ -55,7 +54,8 @@ class Identity:
         self.lost: Lost | None = None
 
     def remember(self, version: int) -> None:
-        """What SQLite has opened just now. ``version`` is ``content_version``, which may still be in the log."""
+        """Note the files that SQLite has just opened. ``version`` is ``content_version``, which may still be in the
+        log."""
         self._names = self._names_now()
         self._files = [_file(name) for name in self._names]
         self._versions = {version.to_bytes(4, "big"), self._ranges.header(_HEADER)[_VERSION]}
@@ -63,24 +63,24 @@ class Identity:
             raise CannotOpen(f"the database {self.path} was replaced while it was opened: start again")
 
     def check_database(self) -> Lost | None:
-        """Compare the database alone: one look, cheap enough for every commit."""
+        """Compare the database file only: one system call, cheap enough for every commit."""
         if self.lost is None and self._files:
             try:
                 found = os.stat(self.path)
                 if (found.st_dev, found.st_ino) == self._files[0]:
                     return None
             except OSError:
-                pass  # it is not there, or it cannot be told
+                pass  # it is missing, or that is unknown
         return self.check()
 
     def check(self) -> Lost | None:
-        """Compare the names with the files: three looks at a folder."""
+        """Compare the names with the files: three system calls."""
         if self.lost is None and self._files:
             try:
                 if [_file(name) for name in self._names] != self._files:
                     self.lost = self._examine()
             except OSError:
-                pass  # it cannot be told: a folder that may not be entered any more, say
+                pass  # unknown, for example because the folder can no longer be entered
         return self.lost
 
     def check_content(self) -> Lost | None:
@@ -89,11 +89,11 @@ class Identity:
             try:
                 self.lost = self._unlocked() or (self._overwritten() if self._is_overwritten() else None)
             except OSError:
-                pass  # it cannot be told: a disk that does not answer, say
+                pass  # unknown, for example because the disk does not answer
         return self.lost
 
     def _examine(self) -> Lost | None:
-        """What is wrong; nothing, when the files were moved and a link leads to all of them."""
+        """What is wrong, or nothing if the files were moved and a link leads to all of them."""
         now = _file(self.path)
         if now != self._files[0]:
             return self._database_lost(now)
@@ -144,7 +144,7 @@ class Identity:
 
 
 def content_version(connection: sqlite3.Connection) -> int:
-    """The number that tells this content from that of its copies; given to one that has none."""
+    """The number that distinguishes this content from its copies. It is assigned if it is missing."""
     [version] = connection.execute("PRAGMA user_version").fetchone()
     if not version:
         version = new_version()
@@ -157,7 +157,7 @@ def new_version() -> int:
 
 
 def renumber(file: str | os.PathLike[str]) -> None:
-    """Make a closed copy of a database tell that it is a copy."""
+    """Mark a closed copy of a database as a copy."""
     number = os.open(file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         os.pwrite(number, new_version().to_bytes(4, "big"), _VERSION.start)

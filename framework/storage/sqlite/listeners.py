@@ -1,8 +1,8 @@
-"""Who listens to the processes that share a SQLite file: a socket each, and a bell in shared memory.
+"""The listeners of the processes that share a SQLite file: a socket for each, and a bell in shared memory.
 
-A listener's socket lies in the folder of the locks. The bell is a file there that every process maps: who
-comes or goes puts a new random value into it. So a sender sees that the listeners have changed without
-asking the system, and misses none: the socket is there before the bell rings.
+A listener's socket lies in the folder of the locks. The bell is a file there that every process maps. A listener that
+comes or goes writes a new random value into it. So a sender notices changes without a system call, and misses none,
+because the socket exists before the bell rings.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from framework.storage.broadcast import Heard
 from framework.storage.sockets import SocketFolder
 
 PREFIX = "listen-"
-LENGTH = 4  # bytes before each frame that say how long it is
+LENGTH = 4  # bytes before each frame that give its length
 
 _BELL = "listeners"
 _BELL_SIZE = 8
-_QUEUED = 16  # frames that wait for who reads; then the sockets fill, and then the senders' buffers
+_QUEUED = 16  # frames that wait for the reader; after that the sockets fill, and then the senders' buffers
 
 
 class Bell:
-    """Changes when a listener comes or goes. Shared memory, as SQLite's own log needs it on this file."""
+    """It changes when a listener comes or goes. It is shared memory, which SQLite's own log needs on this file as
+    well."""
 
     def __init__(self, folder: SocketFolder) -> None:
         folder.make()
@@ -42,7 +43,7 @@ class Bell:
             os.close(number)
 
     def value(self) -> bytes:
-        """Another one than before if listeners have come or gone."""
+        """The value. It differs from the previous one if listeners have come or gone."""
         return self._memory[:_BELL_SIZE]
 
     def ring(self) -> None:
@@ -95,7 +96,7 @@ async def _accept(
 
 
 async def _receive(sender: socket.socket, heard: asyncio.Queue[Heard]) -> None:
-    """One sender's frames until it ends, or sends what is none."""
+    """The frames of one sender, until it ends or sends an invalid one."""
     reader, writer = await asyncio.open_unix_connection(sock=sender)
     try:
         with suppress(asyncio.IncompleteReadError, OSError, ValueError, TypeError):
@@ -108,7 +109,7 @@ async def _receive(sender: socket.socket, heard: asyncio.Queue[Heard]) -> None:
 
 
 class _Each:
-    """What is heard, one after the other; a wait that was cancelled loses nothing."""
+    """The received frames, one after the other. A cancelled wait loses nothing."""
 
     def __init__(self, heard: asyncio.Queue[Heard]) -> None:
         self._heard = heard

@@ -1,9 +1,9 @@
-"""Locks that the system frees when a process dies, and nobody can take away from a living one.
+"""Locks that the system releases when a process dies, and that nobody can take from a live one.
 
 Who owns items, which worker runs where, and who has the database open are locks on the database file itself:
 ``framework.storage.sqlite.ranges``. **A live owner is never taken for a dead one**, whatever becomes of the folder
-beside the database: nothing is decided by a file that is there or not. The writers' fair turns are lock files in
-that folder, since each holder leaves its name in them; they are a courtesy, SQLite's own lock decides.
+beside the database: nothing is decided by a file that is there or not. The fair turns of writers are lock files in
+that folder, since each holder leaves its name in them. They are only for fairness: SQLite's own lock decides.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pathlib import Path
 from framework.process import files
 from framework.storage.sqlite.ranges import Ranges
 
-# A standby looks this often whether the holder has died: a syscall each, far below 0.1 % of a core.
+# A standby checks this often whether the holder has died. Each check is a system call, far below 0.1 % of a core.
 STANDBY_INTERVAL = 0.05
 
 # The bytes: far beyond any content, and beyond the bytes that SQLite locks.
-GATE = 1 << 62  # shared by all who have the database open, held alone by who changes its tables
+GATE = 1 << 62  # shared by all processes that have the database open, held exclusively to change its tables
 _PROCESSES = GATE + (1 << 32)
 _NAMES = GATE + (1 << 60)
 _NAMES_BYTES = 7  # of a name's hash
@@ -53,11 +53,11 @@ class Lock:
             return True
 
     def acquire(self) -> None:
-        """Take the lock; waits for it in the order of coming, for as long as it takes."""
+        """Take the lock. Waits for it in order of arrival, as long as it takes."""
         fcntl.flock(self._fd, fcntl.LOCK_EX)
 
     def try_acquire(self) -> bool:
-        """Take the lock; False if another holds it."""
+        """Take the lock. Returns False if another process holds it."""
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -65,23 +65,24 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Give the lock away; the file stays open."""
+        """Release the lock. The file stays open."""
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def sign(self, line: bytes) -> None:
-        """Leave a line for those who wait; the holder's to write. It serves a message only: it never raises."""
+        """Leave a line for the waiting processes. Only the holder may write it. It serves a message only, so it never
+        raises."""
         with suppress(OSError):
             os.pwrite(self._fd, line.ljust(_SIGNATURE), 0)
 
     def signature(self) -> bytes:
-        """What the last holder left, without the space around it; nothing if it cannot be read."""
+        """The line of the last holder, stripped, or empty if it cannot be read."""
         try:
             return os.pread(self._fd, _SIGNATURE, 0).strip()
         except OSError:
             return b""
 
     def close(self) -> None:
-        """Free the lock and close the file; may be called twice."""
+        """Release the lock and close the file. May be called twice."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -101,16 +102,16 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 
 class Locks:
-    """The locks of one user of a database that is there; ``close`` them after the connections to it."""
+    """The locks of one user of an existing database. ``close`` them after the connections to it."""
 
     def __init__(self, database: str, *, look_only: bool = False) -> None:
-        self._look_only = look_only  # at who holds what: none is taken
+        self._look_only = look_only  # only to see the holders; no lock is taken
         self.database = os.path.realpath(database)  # where the file lies
         self.folder = Path(self.database + ".run")
 
     @cached_property
     def access(self) -> files.Access:
-        """Whose the files beside the database are."""
+        """The access of the files beside the database."""
         return files.Access.of(self.database)
 
     @cached_property
@@ -119,7 +120,7 @@ class Locks:
         return Ranges(self.database, look_only=self._look_only)
 
     def lock(self, name: str) -> Lock:
-        """A lock file of this name, made if it is missing; not yet acquired. The caller closes it."""
+        """A lock file of this name, made if it is missing, not yet acquired. The caller closes it."""
         files.make_folder(self.folder, self.access)
         return Lock(self.folder / f"{name}.lock", self.access)
 
@@ -134,7 +135,7 @@ class Locks:
 
     @asynccontextmanager
     async def alone(self, name: str) -> AsyncIterator[None]:
-        """Hold the lock of this name; waits until its holder lets go or dies."""
+        """Hold the lock of this name. Waits until its holder releases it or dies."""
         byte = _NAMES + int.from_bytes(hashlib.sha256(name.encode()).digest()[:_NAMES_BYTES], "big")
         while not self.ranges.try_acquire(byte):  # noqa: ASYNC110 - a file cannot wake a task
             await asyncio.sleep(STANDBY_INTERVAL)
@@ -144,7 +145,7 @@ class Locks:
             self.ranges.release(byte)
 
     def close(self) -> None:
-        """Free all locks; may be called twice."""
+        """Release all locks. May be called twice."""
         if "ranges" in self.__dict__:
             self.ranges.close()
 

@@ -23,13 +23,13 @@ from framework.storage.sqlite.threads import BatchThread
 SLOW = 0.002  # seconds that a look-up in place may take
 T = TypeVar("T")
 
-# Seconds for which the thread does it, after one that took longer. A busy machine makes a look-up slow now and
-# then, a slow disk makes all of them slow: each that follows a slow one doubles it.
+# Seconds for which the thread serves look-ups after a slow one. A busy machine makes a look-up slow now and then, and
+# a slow disk makes all of them slow. So each slow one that follows doubles the time.
 AWAY, LONGEST_AWAY = 0.01, 1.0
 
 
 class Lookups:
-    """Two reading connections: one of the event loop's thread, one of a thread. ``close`` both."""
+    """Two reading connections: one for the event loop's thread, and one for another thread. ``close`` both."""
 
     def __init__(self, path: str, factory: Connecting = sqlite3.Connection) -> None:
         self._path = path
@@ -58,7 +58,7 @@ class Lookups:
         await self._thread.start()
 
     def in_place(self, sql: str, parameters: Sequence[Any]) -> list[Any] | None:
-        """The rows, here and now; None when ``elsewhere`` is to be asked. ``Unavailable`` as there."""
+        """The rows, or None if ``elsewhere`` must be asked. Raises ``Unavailable`` like it."""
         began = time.monotonic()
         if self._connection is None or began < self._away_until:
             return None
@@ -76,7 +76,7 @@ class Lookups:
         return rows
 
     async def elsewhere(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
-        """The rows, by the thread. ``Unavailable`` when the database cannot be read."""
+        """The rows, read in the thread. Raises ``Unavailable`` if the database cannot be read."""
         rows: list[Any] = await self._thread.run(lambda connection: _all(connection, sql, parameters))
         return rows
 
@@ -85,12 +85,12 @@ class Lookups:
         self._away = min(2 * self._away, LONGEST_AWAY)
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Work on the thread's connection that may take long, and is answered as soon as it is done."""
+        """Run longer work on the thread's connection."""
         result: T = await self._thread.run(work, exclusive=True)
         return result
 
     def leave_open(self) -> None:
-        """Keep the loop's connection until the process has ended, also when Python takes itself down."""
+        """Keep the loop's connection until the process has ended, even while Python shuts down."""
         if self._connection is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
             self._connection = None
@@ -104,12 +104,12 @@ class Lookups:
 
 
 def _all(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[Any]:
-    # All rows are fetched (there is one at most): a statement that has not ended holds the log back.
+    # Fetch all rows (there is at most one), because an unfinished statement blocks the checkpoint of the log.
     return connection.execute(sql, parameters).fetchall()
 
 
 def connect_reader(path: str, wait: float, factory: Connecting) -> sqlite3.Connection:
-    """A connection that only reads; ``wait`` seconds for a lock."""
+    """A read-only connection that waits ``wait`` seconds for a lock."""
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=512, factory=factory)
     connection.execute(f"PRAGMA busy_timeout = {wait * 1000:.0f}")
     connection.execute("PRAGMA query_only = ON")

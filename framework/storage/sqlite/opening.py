@@ -1,4 +1,4 @@
-"""Opening a SQLite database: what its place must offer, and how its connections are set."""
+"""Opening a SQLite database: the requirements of its location, and the settings of its connections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ OLDEST = (3, 37, 0)  # what the SQL of this engine was written for and is tested
 
 
 def prepare(connection: sqlite3.Connection) -> int:
-    """What else a database has from its first moment on: the triggers, its own clock, and its content's version."""
+    """Make what else a database has from the beginning: the triggers, its own clock, and the version of its
+    content."""
     make_triggers(connection)
     if sqlite_ages.read(connection) is None:
         sqlite_ages.keep(connection)
@@ -28,7 +29,7 @@ def prepare(connection: sqlite3.Connection) -> int:
 
 
 def connect_writer(path: str, factory: Connecting = sqlite3.Connection) -> sqlite3.Connection:
-    """The writing connection. Autocommit: the writer alone says BEGIN and COMMIT."""
+    """The writing connection. It is in autocommit mode: only the writer sends BEGIN and COMMIT."""
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=512, factory=factory)
     try:
         connection.execute(f"PRAGMA busy_timeout = {WRITE_WAIT * 1000:.0f}")
@@ -45,7 +46,7 @@ def connect_writer(path: str, factory: Connecting = sqlite3.Connection) -> sqlit
 
 
 async def connect_async_reader(path: str, factory: Connecting) -> aiosqlite.Connection:
-    """A connection for reads that take longer than a look-up; it cannot write. The caller closes it."""
+    """A read-only connection for reads that take longer than a look-up. The caller closes it."""
     reader = await aiosqlite.connect(path, isolation_level=None, cached_statements=512, factory=factory)
     await reader.execute(f"PRAGMA busy_timeout = {WRITE_WAIT * 1000:.0f}")
     await reader.execute("PRAGMA query_only = ON")
@@ -63,7 +64,7 @@ def require_version() -> None:
 
 
 def require_place(path: str) -> None:
-    """``CannotOpen`` if no database can be here, with the reason."""
+    """Raises ``CannotOpen`` with the reason if no database can be here."""
     folder = Path(path).parent
     if not folder.is_dir():
         raise CannotOpen(f"cannot open the database {path}: the folder {folder} does not exist")
@@ -75,7 +76,8 @@ def require_place(path: str) -> None:
 
 
 def make(path: str) -> None:
-    """Make the file, before SQLite makes one that others may read. SQLite gives its log the same mode and owner."""
+    """Create the file before SQLite creates one that others may read. SQLite gives its log the same mode and
+    owner."""
     real = os.path.realpath(path)
     try:
         files.create(real, files.Access.in_folder(os.path.dirname(real)))

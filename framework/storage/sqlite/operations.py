@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 def _new_id(cursor: sqlite3.Cursor) -> int | None:
-    return cursor.lastrowid if cursor.rowcount else None  # without a row it would be the one of before
+    return cursor.lastrowid if cursor.rowcount else None  # without a row it would be the previous id
 
 
 _FETCH: Mapping[Answer, Function | None] = {
@@ -42,7 +42,7 @@ _FETCH: Mapping[Answer, Function | None] = {
     Answer.NEW_ID: _new_id,
 }
 
-# How each step is answered: by a text and what is fetched of its outcome, or without a text by a function.
+# How each step is answered: by a text and what is fetched from its result, or by a function without a text.
 Answers = Mapping[Step, tuple[str | None, Any]]
 
 

@@ -1,6 +1,6 @@
-"""What is read of a SQLite database, beside the one connection that writes.
+"""The readers of a SQLite database, beside the one connection that writes.
 
-Rows by their key are looked up in place, gatherings by a thread of their own, and aiosqlite serves everything else.
+Rows by key are looked up in place, a separate thread serves gatherings, and aiosqlite serves everything else.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class SqliteReading(Views):
-    """The reading side of the contract. Nothing is read of files that are lost."""
+    """The reading side of the contract. Nothing is read from lost files."""
 
     def __init__(self, path: str, statements: Statements | None) -> None:
         self._path = path

@@ -1,7 +1,7 @@
-"""What lost files hold is put where it can be found: every answered order is in them, and nowhere else.
+"""The content of lost files is saved where it can be found, because every answered order is in them and nowhere else.
 
-A database that was deleted is whole as long as somebody has it open. The rule: **it is read, and never written
-back**, since the files that have taken its place belong to somebody else.
+A deleted database is complete as long as a process has it open. The rule: **it is read and never written back**,
+since the files that have replaced it belong to somebody else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MARK = ".rescued-"
 
 
 def rescue(connection: sqlite3.Connection, path: str, lost: Lost, locks: Locks) -> str:
-    """Make a copy of what the connection has open, where that is needed. A sentence for the operator; never raises.
+    """Copy what the connection has open, if that is needed. Return a sentence for the operator. Never raises.
 
     ``path`` is where the database really lay. Of several processes that have it open, one makes the copy.
     """
@@ -56,7 +56,8 @@ def rescued(path: str) -> Iterator[str]:
 
 
 def require_no_rescued(path: str) -> None:
-    """``CannotOpen`` while a copy of lost files waits for somebody who decides: a start would work without it."""
+    """Raises ``CannotOpen`` while a copy of lost files waits for a decision, because a start would ignore its
+    content."""
     for file in rescued(path):
         raise CannotOpen(
             f"{file} holds what was in the database {path} when its files were lost, answered orders included. To "
@@ -89,7 +90,7 @@ def _kept(file: str, path: str) -> str:
 
 
 def _write_back(connection: sqlite3.Connection) -> bool:
-    """Copy all of the log into the database file; nobody else can have changed that without the log."""
+    """Copy the whole log into the database file. No other process can have changed that file without the log."""
     try:
         busy, pages, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     except sqlite3.Error:
@@ -98,7 +99,7 @@ def _write_back(connection: sqlite3.Connection) -> bool:
 
 
 def _set_log_aside(path: str) -> str:
-    """The old log would be played back over the new content."""
+    """Otherwise the old log would be applied to the new content."""
     log = f"{path}-wal"
     aside = f"{log}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     try:

@@ -1,6 +1,6 @@
 """The statements that decisions ask for, in SQLite's SQL. A step's parameters are ``?1``, ``?2`` and so on.
 
-One writer at a time: nothing has to be locked, and the order of ids is the order of commits.
+There is one writer at a time, so nothing has to be locked, and the order of ids is the order of commits.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ TEXTS: Mapping[Step, str] = {
         INSERT INTO _framework_audit (at, user, host, pid, action, target, arguments, affected, lived_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)""",
     steps.AUDIT_MORE: "UPDATE _framework_audit SET affected = coalesce(affected, 0) + ?2 WHERE id = ?1",
-    # A row without a mark is of an older version: it is as old as the first look, and as its own time says.
+    # A row without a mark comes from an older version. It is as old as the first reading, and as its own time says.
     steps.PRUNE_DEAD: """
         DELETE FROM _framework_dead WHERE id IN (SELECT id FROM _framework_dead ORDER BY id LIMIT ?5)
         AND coalesce(lived_at, ?2) < ?1 - ?4

@@ -1,4 +1,4 @@
-"""SQLite connections that report their statements. The ordinary ones cost nothing for it."""
+"""SQLite connections that report their statements. Ordinary connections do not pay for it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def connecting(statements: Statements | None) -> Connecting:
 
 
 class _Cursor(sqlite3.Cursor):
-    """Reports a statement once its rows are fetched, or at once where it gives none."""
+    """Reports a statement once its rows are fetched, or at once if it returns none."""
 
     statements: Statements
     _sent: tuple[str, Any] = ("", ())

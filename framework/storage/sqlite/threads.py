@@ -1,4 +1,4 @@
-"""A thread that owns a connection and takes everything that waits at once: one hop for many callers.
+"""A thread that owns a connection and takes all waiting work at once: one hop for many callers.
 
 Waking a thread and waking the event loop again cost more than a small statement. So the thread takes
 all the work there is, runs it as one batch, and answers the batch with one call into the loop.
@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from framework.errors import Unavailable
 
-# Enough to share one commit among all who wait, few enough that none of them waits long.
+# Enough to share one commit among all waiting callers, and few enough that none of them waits long.
 BATCH = 256
 
 
@@ -32,7 +32,7 @@ Orphaned = Callable[[Any, BaseException | None], None]
 
 
 class Unit(Generic[C]):
-    """Work on the connection, the future of who waits for it, and the FIFOs that it changes."""
+    """Work on the connection, the future of its caller, and the FIFOs that it changes."""
 
     __slots__ = ("deadline", "error", "exclusive", "future", "orphaned", "result", "state", "wakes", "work")
 
@@ -56,18 +56,18 @@ class Unit(Generic[C]):
 
 
 class Waiting(Generic[C]):
-    """The units of a batch before it starts: each of them may still be given up."""
+    """The units of a batch before it starts. Each of them may still be abandoned."""
 
     def __init__(self, units: list[Unit[C]], deciding: threading.Lock) -> None:
         self._units = units
         self._deciding = deciding
 
     def wanted(self) -> bool:
-        """Does anybody still wait for one of them?"""
+        """Is any of them still wanted?"""
         return any(unit.state == WAITING for unit in self._units)
 
     def start(self) -> list[Unit[C]]:
-        """Those that nobody has given up; from now on nobody can."""
+        """Those that were not abandoned. From now on none can be."""
         with self._deciding:
             wanted = [unit for unit in self._units if unit.state == WAITING]
             for unit in wanted:
@@ -76,7 +76,7 @@ class Waiting(Generic[C]):
 
 
 class BatchThread(Generic[C]):
-    """Runs units in a thread of its own. Made and closed on the event loop's thread.
+    """Runs units in its own thread. Make and close it on the event loop's thread.
 
     ``run_batch`` waits for whatever it has to, as long as any unit is ``wanted``, calls ``start`` for those that
     are, leaves a ``result`` or an ``error`` on each, and returns them. A unit that has not started ``patience`` seconds
@@ -151,7 +151,7 @@ class BatchThread(Generic[C]):
     async def close(self) -> None:
         """Finish what was handed in, then close the connection. May be called twice.
 
-        A thread that still waits for its turn after ``patience`` is left behind; it ends with the process.
+        A thread that still waits for its turn after ``patience`` is abandoned. It ends with the process.
         """
         if not self._closed:
             self._closed = True
@@ -168,7 +168,7 @@ class BatchThread(Generic[C]):
         return self._thread.ident is not None and not self._ended.done()
 
     def tell_done(self, wakes: set[str]) -> None:
-        """Tell of changes that no unit named beforehand."""
+        """Report changes that no unit named beforehand."""
         if self._done:
             self._done(wakes)
 
@@ -181,7 +181,7 @@ class BatchThread(Generic[C]):
             self._timer = self._loop.call_at(unit.deadline, self._expire)
 
     def _expire(self) -> None:
-        """Give up the units that have waited too long; the timer is for the oldest that may still start."""
+        """Abandon the units that have waited too long. The timer is for the oldest one that may still start."""
         self._timer = None
         now = self._loop.time()
         error: Exception | None = None
@@ -189,7 +189,7 @@ class BatchThread(Generic[C]):
             unit = self._handed_in.popleft()
             with self._deciding:
                 if unit.state != WAITING:
-                    continue  # it runs, or has run: its own outcome is its answer
+                    continue  # it runs or has run, so its own outcome is its answer
                 unit.state = EXPIRED
             error = error or self._late()
             unit.error = error
@@ -227,7 +227,7 @@ class BatchThread(Generic[C]):
             self._tell(_set_result, self._ended)
 
     def _take(self, pause: float | None) -> list[Unit[C]] | None:
-        """All units that wait, at least one; None when it was closed and nothing is left.
+        """All waiting units, at least one, or None if it was closed and nothing is left.
 
         ``queue.Empty`` when nothing has come for ``pause`` seconds.
         """
@@ -254,7 +254,7 @@ class BatchThread(Generic[C]):
         try:
             self._loop.call_soon_threadsafe(call, *args)
         except RuntimeError:
-            pass  # the loop was closed without closing the storage: nobody is left to be told
+            pass  # the loop was closed without closing the storage, so no caller is left
 
     def _answer(self, batch: list[Unit[C]]) -> None:
         wakes: set[str] = set()

@@ -1,7 +1,7 @@
 """An interactive transaction of the SQLite engine: it takes the writer, and gives it back.
 
-The writer's thread runs the steps of one transaction until its end. It waits ``hold`` seconds for each
-next step: whoever awaits anything else for longer is rolled back, for everybody else is waiting too.
+The writer's thread runs the steps of one transaction until its end. It waits ``hold`` seconds for each next step. A
+transaction that awaits anything else for longer is rolled back, because all other writers are waiting.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Work = Callable[[sqlite3.Connection], Any]
 
 
 class _RollBack(Exception):
-    """The transaction's owner does not want it."""
+    """The owner of the transaction rolls it back."""
 
 
 class _Step:
@@ -44,11 +44,11 @@ class _Step:
         self.future = future
         self.work = work
         self.commit = commit
-        self.verdict: int | None = None  # too long: valid if no step has come since this many
+        self.verdict: int | None = None  # a verdict "too long" is valid if no step has come since this many
 
 
 class HeldTransaction:
-    """The writer, held by one task. ``begin`` takes it, ``end`` must be called."""
+    """The writer, held by one task. ``begin`` takes it. ``end`` must be called."""
 
     def __init__(
         self, writer: BatchThread[sqlite3.Connection], *, hold: float, expired: Callable[[], str]
@@ -64,9 +64,11 @@ class HeldTransaction:
         self._handed_in = 0
 
     async def begin(self, check: Work) -> None:
-        """Wait for the writer and run ``check`` (the fences) first; its error is raised here."""
+        """Wait for the writer and run ``check`` (the fences) first. Its error is raised here."""
         self._unit = asyncio.create_task(self._writer.run(self._work, exclusive=True), name="transaction")
-        self._unit.add_done_callback(lambda unit: unit.cancelled() or unit.exception())  # nobody may ask
+        self._unit.add_done_callback(
+            lambda unit: unit.cancelled() or unit.exception()
+        )  # its error may never be retrieved
         try:
             await asyncio.wait({self._unit, self._begun}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
@@ -81,7 +83,7 @@ class HeldTransaction:
             raise
 
     async def run(self, work: Work) -> Any:
-        """The answer of a step; a failing one is undone alone and the transaction stands."""
+        """The answer of a step. A failing step is undone alone, and the transaction continues."""
         return await self._hand_in(_Step(self._loop.create_future(), work))
 
     async def end(self, *, commit: bool, wakes: Sequence[str] = ()) -> None:
@@ -145,9 +147,9 @@ class HeldTransaction:
             self._run(connection, step)
 
     def _suspect(self, ran: int) -> None:
-        """Nothing came for too long. Was it the transaction's own doing, or did the loop itself not turn?
+        """No step came for too long. Was it the transaction, or was the loop itself blocked?
 
-        When the loop turns again, the task gets its chance before the verdict is out.
+        When the loop runs again, the task gets a chance before the verdict.
         """
         self._loop.call_later(_CHANCE, self._condemn, ran)
 

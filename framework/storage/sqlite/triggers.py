@@ -1,4 +1,4 @@
-"""What the database itself does with each row, so that no operation can forget it: the length of a FIFO."""
+"""What the database itself does for each row, so that no operation can forget it: it keeps the length of a FIFO."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _TRIGGERS = {
 
 
 def missing_triggers(connection: Connection) -> dict[str, str]:
-    """Those that are not there as they should be, by name: the SQL that makes them."""
+    """The missing or outdated triggers by name, with the SQL that makes them."""
     there = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall())
     return {name: sql for name, sql in _TRIGGERS.items() if there.get(name) != sql}
 
 
 def make_triggers(connection: Connection) -> None:
-    """Make what is missing; one of an older version is made anew."""
+    """Make missing triggers. One of an older version is made anew."""
     for name, sql in missing_triggers(connection).items():
         connection.execute(f"DROP TRIGGER IF EXISTS {name}")
         connection.execute(sql)

@@ -1,9 +1,9 @@
-"""Fair turns of the writers of several processes, before SQLite is asked at all.
+"""Fair turns of the writers of several processes, before they ask SQLite at all.
 
-SQLite's own ``busy_timeout`` lets the one who asks at the right moment win, and starves others for
-seconds. Here a writer waits in the system's own queue, for the lock ``writer-next``, and with it for the
-lock ``writer-turn``: so whoever just wrote stands behind the one who waits. Both are freed by the system
-when their holder dies. A wait in the system has no time limit; who waits for the units has one.
+With SQLite's own ``busy_timeout``, the process that asks at the right moment wins, and others starve for seconds.
+Here a writer waits in the system's queue for the lock ``writer-next``, and then, holding it, for the lock
+``writer-turn``. So the last writer queues behind the waiting one. The system releases both when their holder dies. A
+wait in the system has no time limit. The callers of the units have one.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from framework.storage.sqlite.locks import Lock, Locks
 
 _LOOK_EVERY = 1.0  # seconds
 _NEXT, _TURN = "writer-next", "writer-turn"
-# Ends the signature of a process that has the turn, but is itself blocked by another program. The next process takes
-# this mark over with the turn: it knows nothing better until SQLite lets it write.
+# Ends the signature of a process that has the turn but is itself blocked by another program. The next process
+# inherits this mark with the turn, until SQLite lets it write.
 _BLOCKED = b" blocked"
 
 
 class Turns:
-    """One process's place among the writers. ``take`` and ``give`` are the writer's thread's alone."""
+    """The turns of one process. Only the writer's thread calls ``take`` and ``give``."""
 
     def __init__(self, locks: Locks, database: str) -> None:
         self._locks = locks
@@ -38,7 +38,7 @@ class Turns:
         self._signature = b"%d %s" % (os.getpid(), host)
 
     def take(self) -> None:
-        """Wait for this process's turn: from then on no other writes, until ``give``."""
+        """Wait for this process's turn. From then on no other process writes until ``give``."""
         if self._next is None or self._turn is None or self._are_lost():
             self.close()
             self._next = self._locks.lock(_NEXT)
@@ -50,14 +50,15 @@ class Turns:
                 self._turn.acquire()
         finally:
             self._next.release()
-        # Most often it is our own still, and to read it costs less than to write it.
+        # Usually it is still our own, and reading costs less than writing.
         before = self._turn.signature()
         self._blocked = before.endswith(_BLOCKED)
         if before != self._signature:
             self._sign()
 
     def _are_lost(self) -> bool:
-        """Have the files gone? Others wait for new ones then. Looked at once a second: only fairness is at stake."""
+        """Are the files gone? Then others wait for new ones. Checked once a second, because only fairness is at
+        stake."""
         now = time.monotonic()
         if now - self._looked_at < _LOOK_EVERY:
             return False
@@ -65,13 +66,13 @@ class Turns:
         return any(lock is not None and lock.is_lost for lock in (self._next, self._turn))
 
     def give(self) -> None:
-        """The turn is over. Never raises: what was committed is committed."""
+        """End the turn. Never raises, because what was committed stays committed."""
         if self._turn is not None:
             with suppress(OSError):
                 self._turn.release()
 
     def late(self) -> Unavailable:
-        """The error of who has waited too long: it names the process that holds all others up."""
+        """The error of a unit that has waited too long. It names the process that blocks all others."""
         try:
             holder = self._holder()
         except (OSError, CannotOpen):
@@ -90,13 +91,13 @@ class Turns:
         )
 
     def blocked(self) -> None:
-        """The turn is ours, and SQLite is held by a program that takes no turns: those who wait are to know."""
+        """We have the turn, and a program that takes no turns holds SQLite. Tell the waiting processes."""
         if not self._blocked:
             self._blocked = True
             self._sign()
 
     def free(self) -> None:
-        """SQLite is not held any more."""
+        """SQLite is no longer held."""
         if self._blocked:
             self._blocked = False
             self._sign()
@@ -121,13 +122,13 @@ class Turns:
                 lock.close()
 
     def _holder(self) -> bytes:
-        """The signature of the process that has the turn. If nobody has it: of the next one, which does not take it.
+        """The signature of the process that has the turn, or of the next one, which does not take it.
 
         A signature that says "blocked" comes before both.
         """
         signature = b""
         for name in (_TURN, _NEXT):
-            probe = self._locks.lock(name)  # files of our own: the thread is waiting with the others
+            probe = self._locks.lock(name)  # new files, because the thread is waiting with the others
             try:
                 signature = signature or probe.signature()
                 if signature.endswith(_BLOCKED):

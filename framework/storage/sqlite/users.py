@@ -1,7 +1,7 @@
-"""Who has a database open, and the one who may change its tables while nobody else has.
+"""The processes that have a database open, and the exclusive right to change its tables.
 
-Each process that opens it shares the lock of the gate, and holds one whose place tells its process number. A
-migration holds the gate alone. The system frees all of it when a process dies, so nothing stays behind.
+Each process that opens it shares the lock of the gate, and holds a lock whose position encodes its process number. A
+migration holds the gate exclusively. The system releases everything when a process dies, so nothing is left behind.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PLACE_BYTES = 6  # of a place's hash
 
 
 class Users:
-    """This process's place among those who have the database open."""
+    """This process among those that have the database open."""
 
     def __init__(self, locks: Locks) -> None:
         self._locks = locks
@@ -31,10 +31,10 @@ class Users:
         self._place: int | None = None
 
     def enter(self) -> None:
-        """Be seen as one who has the database open, until ``leave``.
+        """Announce that this process has the database open, until ``leave``.
 
-        ``CannotOpen`` while tables are changed, and while it is open by another name or in a process of an
-        earlier version.
+        Raises ``CannotOpen`` while tables are being changed, or while the database is open by another name or in a
+        process of an earlier version.
         """
         self._stand()
         self.require_no_earlier()
@@ -48,7 +48,7 @@ class Users:
             )
 
     def _stand(self) -> None:
-        """Say in which folder and by which name we have it open: SQLite's log lies there, and nowhere else."""
+        """Record the folder and the name by which it is open, because SQLite's log lies only there."""
         ranges, mine = self._locks.ranges, _place(self._locks.database)
         if ranges.try_acquire(mine, shared=True):
             self._place = mine
@@ -59,13 +59,13 @@ class Users:
             )
 
     def require_no_earlier(self) -> None:
-        """``CannotOpen`` while a process of an earlier version has it open. To be asked again after the trigger
-        that keeps them out is there: one can have come in between.
+        """Raises ``CannotOpen`` while a process of an earlier version has it open. Call it again once the trigger
+        exists that keeps them out, because one may have opened it in between.
         """
         earlier.require_none(self._locks.folder, self._locks.access)
 
     def leave(self) -> None:
-        """It is closed; may be called twice."""
+        """Announce that it is closed. May be called twice."""
         place, self._place = self._place, None
         if place is not None:
             self._locks.ranges.release(place)
@@ -75,13 +75,14 @@ class Users:
             self._locks.ranges.release(byte)
 
     def others(self) -> list[str]:
-        """Who else has it open."""
+        """The other processes that have it open."""
         own = () if self._byte is None else (self._byte,)
         return [f"process {number}" for number in self._holders(USERS, own)]
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Nobody opens the database while this lasts. ``CannotOpen`` names those who have it open."""
+        """No other process opens the database during the block. Raises ``CannotOpen``, which names those that have it
+        open."""
         ranges = self._locks.ranges
         byte = _byte(_MIGRATING)
         try:
@@ -109,16 +110,16 @@ class Users:
         return ", ".join(map(str, self._holders(_MIGRATING))) or "?"
 
     def _holders(self, first: int, but: Collection[int] = ()) -> list[int]:
-        """The process numbers of those who hold a lock in a range."""
+        """The process numbers of the holders of locks in a range."""
         held = self._locks.ranges.holders(first, _LARGEST << _RANDOM)
         return sorted({(byte - first) >> _RANDOM for byte in held if byte not in but})
 
 
 def missing_log(path: str, others: Sequence[str] | None = None) -> str | None:
-    """What is wrong when a database cannot be read because its log was deleted under those who have it open."""
+    """What is wrong if a database cannot be read because its log was deleted while processes have it open."""
     real = os.path.realpath(path)
     with suppress(FileNotFoundError):
-        if os.path.getsize(f"{real}-wal"):  # the one who could not read it has made an empty one
+        if os.path.getsize(f"{real}-wal"):  # the process that could not read it has made an empty one
             return None
     if not os.path.exists(f"{real}-shm"):
         return None
@@ -145,5 +146,5 @@ def _place(database: str) -> int:
 
 
 def _byte(first: int) -> int:
-    """A byte of our own that tells our process number."""
+    """A byte of our own that encodes our process number."""
     return first + (os.getpid() << _RANDOM) + secrets.randbits(_RANDOM)

@@ -1,7 +1,7 @@
 """Wake-ups across the processes that share a SQLite file: a datagram after the commit.
 
-Each process that waits has a socket in the folder of the locks; who commits tells all others. A datagram
-that gets lost costs a second: whoever waits looks again by itself then.
+Each waiting process has a socket in the folder of the locks, and each commit notifies all others. A lost datagram
+costs a second, because a waiting process checks by itself then.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _PREFIX = "wake-"
 _EVERYTHING = b"*"
 _LARGEST = 4096
 
-# The list of sockets is read again when the folder has changed, but its time may be as coarse as this.
+# The list of sockets is read again when the folder has changed, but the time stamp may be as coarse as this.
 _COARSE = 0.1
 _LONGEST_KEPT = 1.0
 
 
 class Wakeups:
-    """One process's socket and the sending to all others. Used on the event loop's thread."""
+    """The socket of one process, and the notification of all others. Used on the event loop's thread."""
 
     def __init__(self, folder: SocketFolder, ring: Callable[[Iterable[str] | None], None]) -> None:
         self._folder = folder
@@ -44,7 +44,7 @@ class Wakeups:
         self._changed_at = -1
 
     def listen(self) -> None:
-        """Begin to receive, if that has not begun; where it cannot, waiting takes up to a second longer."""
+        """Begin to receive, unless already begun. If that fails, waiting takes up to a second longer."""
         if self._tried:
             return
         self._tried = True
@@ -70,8 +70,8 @@ class Wakeups:
         self._changed_at = -1
 
     def send(self, fifos: Iterable[str]) -> None:
-        """Tell all other processes; never waits and never fails."""
-        with suppress(OSError):  # no more files can be opened, say: the others look by themselves in a second
+        """Notify all other processes. It never waits and never fails."""
+        with suppress(OSError):  # no more open files, for example: the others check by themselves
             self._send(fifos)
 
     def _send(self, fifos: Iterable[str]) -> None:
@@ -89,7 +89,7 @@ class Wakeups:
                 self._folder.remove(peer)  # its process is dead
                 self._changed_at = -1
             except OSError:
-                pass  # its buffer is full: it has enough to wake up for
+                pass  # its buffer is full, so it wakes up anyway
 
     def close(self) -> None:
         """Stop receiving and remove the socket."""

@@ -1,1 +1,1 @@
-"""What ``framework doctor`` says of a SQLite database."""
+"""The findings of ``framework doctor`` about a SQLite database."""

@@ -1,4 +1,4 @@
-"""What is in a SQLite database: whether it is whole, fits the definitions, and who works on it."""
+"""The content of a SQLite database: its integrity, how it matches the definitions, and who works on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from framework.storage.sqlite.locks import Locks
 from framework.storage.sqlite.migration import plan as sqlite_plan
 
 _WAL_RESET_BUG = (3, 51, 2)  # the last version that has it
-_NEWBORN = 5.0  # seconds: a process of this age may be taking its lock at this moment; leave it in peace
+_NEWBORN = 5.0  # seconds: a younger process may just be taking its lock
 _WAIT = 5.0
 _PROCESSES = "SELECT id, host, pid, started_at FROM _framework_process ORDER BY id"
 _IN_WORK = "SELECT name, item FROM _framework_fifo WHERE owner = ? AND item IS NOT NULL ORDER BY name"
@@ -35,7 +35,7 @@ _PROBLEMS = """
 
 
 def open_to_look(database: Path) -> sqlite3.Connection:
-    """A connection that changes nothing; the caller closes it."""
+    """A read-only connection. The caller closes it."""
     left = any(size_of(database.with_name(database.name + end)) for end in ("-wal", "-journal"))
     connection = connect(str(database), "ro" if left else "rw", timeout=_WAIT)
     connection.execute("PRAGMA query_only = ON")
@@ -45,7 +45,7 @@ def open_to_look(database: Path) -> sqlite3.Connection:
 def content(
     connection: sqlite3.Connection, locks: Locks, defined: Sequence[Table] | None
 ) -> Iterator[Finding]:
-    """Everything that there is to say of an open database, and of the definitions' tables in it."""
+    """All findings about an open database, and about the definitions' tables in it."""
     yield _integrity(connection)
     dialect = SQLiteDialect()
     own = list(tables.metadata.sorted_tables)
@@ -107,7 +107,7 @@ def _told(plan: Plan) -> dict[str, list[str]]:
 
 
 def _processes(connection: sqlite3.Connection, locks: Locks) -> Finding:
-    """Those that take items, and what dead ones left in work."""
+    """The processes that take items, and the items that dead ones left in work."""
     processes, told, now = [], [], time.time()
     for number, host, pid, started_at in connection.execute(_PROCESSES).fetchall():
         alive = now - started_at < _NEWBORN or locks.alive(number)
@@ -135,7 +135,7 @@ def _processes(connection: sqlite3.Connection, locks: Locks) -> Finding:
 
 
 def _drain(connection: sqlite3.Connection, locks: Locks) -> Finding:
-    """A drain that keeps running servers from beginning anything new."""
+    """A drain that keeps running servers from starting new work."""
     drain = connection.execute(_DRAIN).fetchone()
     if drain is None:
         return Finding("drain", "ok", "no drain is in force", {"at": None})
@@ -151,7 +151,7 @@ def _drain(connection: sqlite3.Connection, locks: Locks) -> Finding:
 
 
 def _workers(connection: sqlite3.Connection, locks: Locks) -> Finding:
-    """Those that cannot run, by their own processes' word. What a dead process said is void."""
+    """The workers that cannot run, as their processes report it. Reports of dead processes are void."""
     problems = [
         {"worker": worker, "host": host, "pid": pid, "problem": problem, "since": since}
         for number, host, pid, worker, problem, since in connection.execute(_PROBLEMS).fetchall()

@@ -1,7 +1,7 @@
-"""What ``framework doctor`` says of a SQLite database and its place. It makes none and changes none.
+"""The findings of ``framework doctor`` about a SQLite database and its location. It creates and changes nothing.
 
-A write-ahead log that a killed process left is read, not written back: the database is then opened for
-reading only. Where there is none, it is opened as any process opens it, so that no file is left behind.
+A write-ahead log that a killed process left is read, not written back: the database is then opened read-only. Without
+a log it is opened as any process opens it, so that no file is left behind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from framework.storage.sqlite.users import missing_log
 
 
 def findings(path: str, defined: Sequence[Table] | None) -> Iterator[Finding]:
-    """Everything that there is to say, the place first. ``defined`` are the tables of the definitions."""
+    """All findings, those about the location first. ``defined`` are the tables of the definitions."""
     database = Path(os.path.abspath(path))
     yield version(sqlite3.sqlite_version_info)
     folder = database.parent

@@ -1,6 +1,7 @@
-"""The place of a SQLite database: the release of SQLite, the file system, its space, and what a commit costs there.
+"""The location of a SQLite database: the release of SQLite, the file system, its free space, and the cost of a
+commit.
 
-The settings and the price of a commit are tried on a scratch file in the same folder.
+The settings and the cost of a commit are measured on a scratch file in the same folder.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def version(version: tuple[int, ...]) -> Finding:
 
 
 def mounts() -> list[tuple[str, str]]:
-    """The mounted file systems as (place, type); none where the system does not say it."""
+    """The mounted file systems as (path, type), empty if the system does not list them."""
     try:
         lines = Path("/proc/mounts").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
@@ -70,7 +71,7 @@ def _unescaped(place: str) -> str:
 
 
 def file_system(folder: Path, mounts: Sequence[tuple[str, str]]) -> Finding:
-    """Does the folder lie on a local disk that keeps what is written?"""
+    """Is the folder on a local disk that keeps what is written?"""
     real = Path(os.path.realpath(folder))
     # The longest place that holds the folder; of several at one place the last mounted one hides the others.
     holding = [
@@ -118,7 +119,7 @@ def space(folder: Path, database: Path) -> Finding:
 
 
 def trial(folder: Path) -> Iterator[Finding]:
-    """What a start would have here: settings in force, and the price of a commit."""
+    """The conditions for a start: settings in force, and the cost of a commit."""
     try:
         with tempfile.TemporaryDirectory(prefix=".framework-doctor-", dir=folder) as scratch:
             yield _settings(Path(scratch) / "scratch.db")

@@ -17,7 +17,7 @@ _LOOKS, _BETWEEN_LOOKS = 5, 0.05
 
 
 def access(path: str) -> Finding:
-    """Who may read what is in the database: items, rows, hashes of tokens."""
+    """Which users may read the content of the database: items, rows, hashes of tokens."""
     wide = files.exposed(path)
     shared = files.Access.of(path).shared
     if wide:
@@ -31,7 +31,7 @@ def access(path: str) -> Finding:
 
 
 def sizes(database: Path) -> Finding:
-    """How large the database and its log are; who keeps a large log from being written back."""
+    """The size of the database and its log, and which processes keep a large log from being written back."""
     sizes = {end or "database": size_of(database.with_name(database.name + end)) for end in ("", "-wal")}
     size, wal = sizes["database"], sizes["-wal"]
     message = f"{database}: {in_bytes(size)}, write-ahead log {in_bytes(wal)}"
@@ -44,7 +44,7 @@ def sizes(database: Path) -> Finding:
 
 
 def _long_readers(database: Path) -> list[int]:
-    """The processes that read in one transaction all the time that we look."""
+    """The processes that stay in one read transaction during the whole check."""
     found = set(holders.readers(str(database)))
     for _ in range(_LOOKS):
         if found:
@@ -71,7 +71,7 @@ def _why_large(readers: Sequence[int]) -> str:
 
 
 def size_of(path: Path) -> int:
-    """Bytes; none of a file that is not there."""
+    """The size in bytes, 0 for a missing file."""
     try:
         return path.stat().st_size
     except OSError:
