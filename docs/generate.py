@@ -243,7 +243,7 @@ def _option(parameter: click.Parameter) -> Iterator[tuple[str, str]]:
     if not isinstance(parameter, click.Option):
         return
     about = parameter.to_info_dict()
-    shown = ", ".join(parameter.opts)
+    shown = ", ".join([*parameter.opts, *parameter.secondary_opts])
     if not parameter.is_flag:
         shown += f" {parameter.metavar or _metavar(parameter.type)}"
     text = parameter.help or ""

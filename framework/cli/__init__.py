@@ -32,14 +32,14 @@ from framework.values import jsontext
 @click.group(
     cls=streams.Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Begin with `framework serve`: it serves the folder ./definitions on http://127.0.0.1:9099.",
+    epilog="Start with `framework serve`, which serves the folder ./definitions on http://127.0.0.1:9099.",
 )
 @click.version_option(__version__, prog_name="framework")
 def main() -> None:
     """Drop YAML into a folder, and get an API, a database and workers that take its orders one by one.
 
-    Exit codes: 0 well; 1 the answer is no, and nothing was changed; 2 it could not run; 3 it was done, but its
-    result could not be printed. `serve` has more.
+    Exit code 0: success; 1: the answer is no, for example mistakes or a refusal; 2: it could not run; 3: it was
+    done, but its result could not be printed. `serve` has more.
     """
     jsontext.allow_long_numbers()
 

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 _format = options.output_format("For people, or for programs.")
 
 
-@click.group(short_help="Accounts: make, list, disable, enable, rotate, remove, and their roles.")
+@click.group(short_help="Make, list, disable, enable, rotate and remove accounts, and set their roles.")
 @options.database
 @click.pass_context
 def account(context: click.Context, database: str) -> None:
-    """Who may log on to the API, and with which roles. Works on the database, with or without a running server.
+    """Manage who may log on to the API, and with which roles, with or without a running server.
 
     \b
     KEY=$(framework account add alice --role orders)
     printf 'X-Xaas-Api-Key: %s' "$KEY" | curl -X POST -H @- http://127.0.0.1:9099/-/logon
 
-    Roles stand in the definitions; `serve` makes them known when it starts. Exit code 1: refused, nothing was
-    changed.
+    Roles are part of the definitions. `serve` records them when it starts.
+    Exit code 1: refused, nothing was changed.
     """
     context.obj = database
 
@@ -45,7 +45,7 @@ def account(context: click.Context, database: str) -> None:
 @verbs.database
 @click.pass_obj
 def add(url: str, name: str, roles: tuple[str, ...], format_: str) -> None:
-    """Make the account NAME and print its key, only once, and alone on the last line."""
+    """Make the account NAME and print its key. It is shown only once, alone on the last line."""
 
     async def work(storage: Storage) -> str:
         from framework.access import accounts

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 @options.database
 @options.output_format("For people, or one JSON array of full records.")
 def audit(limit: int, since: float | None, database: str, format_: str) -> None:
-    """Show which verbs changed something: by which user of the system, on which host, when, and with which arguments.
+    """Show which commands changed something: by which system user, on which host, when, and with which arguments.
 
     \b
     framework audit --since 7d
 
-    The verbs of `fifo`, `account` and `token`, and `migrate --apply`, leave a
+    The subcommands of `fifo`, `account` and `token`, and `migrate --apply`, leave a
     record with the change itself. It contains no secret and no payload, and is kept
     for a year (FRAMEWORK_KEEP_AUDIT). A running server logs it. Scripts and
     statements in the REPL leave no record. A user who can write to the database can

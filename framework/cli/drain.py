@@ -19,7 +19,7 @@ _LOOK = 0.2  # seconds
 _PAGE = 500
 
 
-@click.command(short_help="Begin nothing new anywhere, and wait until nothing is in work: before a restart.")
+@click.command(short_help="Stop new deliveries and wait until nothing is in work, before a restart.")
 @options.database
 @click.option(
     "--timeout",

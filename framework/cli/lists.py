@@ -18,7 +18,7 @@ after = click.option(
     metavar="ID",
     type=click.IntRange(0),
     default=0,
-    help="Print only those after this id. With --limit this gives pages.",
+    help="Print only those after this id, for example to get the next page.",
 )
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="Drop a class or CLASS.FIELD that is no longer defined, with its values. Repeatable.",
 )
-@click.option("--history", is_flag=True, help="Show only the changes until now.")
+@click.option("--history", is_flag=True, help="Show only the changes made so far.")
 @options.output_format("For people, or one JSON object; an array with --history.")
 def migrate(
     folder: str, database: str, apply: bool, drop: tuple[str, ...], history: bool, format_: str

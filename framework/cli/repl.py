@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SHOWN = 5  # FIFOs
 
 
-@click.command(short_help="Try things out: Python at a prompt, with your classes, beside the server.")
+@click.command(short_help="Use Python at a prompt, with your classes, beside the server.")
 @options.folder
 @options.database
 @click.option(
@@ -43,7 +43,7 @@ def repl(folder: str, database: str, url: str | None, workers: bool | None) -> N
 
     The classes act on the database. callout goes to a server of the same database:
     a running one, or one that starts and ends with the session. A script from a
-    pipe runs up to the first statement that raises, and then the exit code is 1.
+    pipe ends at the first statement that raises, with exit code 1.
     """
     from framework.cli import surroundings
     from framework.errors import FrameworkError

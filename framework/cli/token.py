@@ -8,7 +8,7 @@ from framework.cli import options, streams
 from framework.values import durations
 
 
-@click.group(invoke_without_command=True, short_help="Make a token for the API; list and revoke tokens.")
+@click.group(invoke_without_command=True, short_help="Make a token for the API, or list and revoke tokens.")
 @options.database
 @click.option(
     "--expires",

@@ -38,7 +38,7 @@ database = click.option(
     default=None,
     expose_value=False,
     callback=_keep_url,
-    help="The database, if not given before the verb.",
+    help="The database, if not given before the subcommand.",
 )
 name = click.argument("name")
 

@@ -12,9 +12,9 @@ from framework.cli.fifo import dead, look, steer
 @options.database
 @click.pass_context
 def fifo(context: click.Context, database: str) -> None:
-    """Look at FIFOs and steer them, with or without a running server.
+    """Show and control FIFOs, with or without a running server.
 
-    --database stands before the verb or behind it. Exit code 0: done; 1: refused, nothing was changed;
+    --database may stand before or after the subcommand. Exit code 0: done; 1: refused, nothing was changed;
     2: it could not run.
     """
     context.obj = database

@@ -21,7 +21,7 @@ every = click.option("--all", "name", metavar="NAME", help="All dead letters of 
 @click.group()
 @verbs.database
 def dead() -> None:
-    """Look at dead letters, put them to the tail again, delete them."""
+    """Show dead letters, put them back into the queue, or delete them."""
 
 
 @dead.command("list")
