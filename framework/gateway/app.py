@@ -1,7 +1,7 @@
 """The gateway as an ASGI application: match, authenticate, read the body, execute, answer.
 
-The one rule: **whatever a script, a target or a client does, the client gets one well-formed answer**, or sees
-its connection cut where the rest of one is missing; and what is wrong inside is in the log, under an id.
+The one rule: **whatever a script, a target or a client does, the client gets one well-formed answer**, or a cut
+connection if the rest of it is missing. The log has internal errors, under an id.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Gateway:
     ) -> CalloutResponse:
         """A request from inside the process: the same pipeline, without a token.
 
-        ``max_body``: how many bytes a target's body may have; 0 for any number.
+        ``max_body`` is the largest body of a target in bytes, 0 for no limit.
         """
         raw_path, _, query = quote(path, safe=_ASCII).partition("?")
         listed = [
@@ -124,16 +124,16 @@ class Gateway:
             route, resources = found
             if route.definition.inside and not inside:
                 return problem(404, "no route takes this path")
-            scope["template"] = route.path  # for the access log, as is the account
+            scope["template"] = route.path  # for the access log, like the account
             caller = await self._authentication.admit(scope, route, inside=inside)
             if isinstance(caller, Response):
                 return caller
             scope["account"] = caller.name
-            refused = self._in_flight.refusal(route)  # the client need not send its body in vain
+            refused = self._in_flight.refusal(route)  # so that the client need not send its body in vain
             if refused is not None:
                 return refused
             body = None
-            if route.holds_body or inside:  # a script's call brings a body that is in memory anyway
+            if route.holds_body or inside:  # the body of a script's call is in memory anyway
                 most = (route.definition.max_body or self._max_body) if route.holds_body else sys.maxsize
                 body = await read_body(scope, receive, most)
             refused = self._in_flight.enter(scope, route)

@@ -1,8 +1,8 @@
-"""Who calls, and whether that caller may: the token of a request, its account, its roles.
+"""Authentication and authorization of a request: its token, account and roles.
 
-The rule: **a credential of ours goes no further than here.** What scripts, targets and the log see of a
-request is what is left when its token is taken out. A secret is taken out in any spelling that a back end could
-read as one of these names, and accepted in the right one only.
+The rule: **our credentials go no further than here.** Scripts, targets and the log see a request without its token. A
+secret is removed in any spelling that a back end could read as one of these names, but accepted only in the right
+one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BLANK = b" \t"  # may stand around a value (RFC 9110, 5.5)
 
 
 def _spellings(*names: bytes) -> frozenset[bytes]:
-    """Each name with any separator at each place: many back ends do not tell them apart."""
+    """Each name with any separator at each position, because many back ends do not distinguish them."""
     parts = (name.split(b"-") for name in names)
     return frozenset(
         head + b"".join(joined)
@@ -38,7 +38,7 @@ def _spellings(*names: bytes) -> frozenset[bytes]:
     )
 
 
-# Who calls is the gateway's word alone: what a client says of it goes no further.
+# Only the gateway says who calls. What a client says about it goes no further.
 _IDENTITY = _spellings(*callers.HEADERS)
 _KEYS = _spellings(KEY_HEADER)
 _TOKENS = _spellings(_TOKEN_HEADER)
@@ -56,7 +56,7 @@ _TWO = "the request carries two different tokens; send one, in X-Auth-Token or a
 
 
 class Authentication:
-    """Admits calls, or says why not. Holds nothing open."""
+    """Admits calls, or refuses them with a reason. Holds nothing open."""
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
@@ -64,11 +64,11 @@ class Authentication:
     async def admit(self, scope: Any, route: Route, *, inside: bool) -> Caller | Response:
         """The caller, or the answer that refuses the call.
 
-        Takes our credentials out of the request's headers, and what a client says of its identity.
-        ``StorageError`` when the database cannot be asked.
+        Removes our credentials, and what a client says about its identity, from the headers. Raises ``StorageError``
+        if the database cannot be read.
         """
         if inside:
-            return INSIDE  # what a script sends along is the script's own
+            return INSIDE  # headers from a script belong to the script
         headers: list[Header] = scope["headers"]
         suspects = [pair for pair in headers if pair[0] in _NAMES]
         if route.definition.auth_mode == "none":
@@ -78,9 +78,9 @@ class Authentication:
             return OPEN
         if scope.get("control") is not None and not any(map(_is_credential, suspects)):
             scope["headers"] = [pair for pair in headers if pair[0] not in _IDENTITY]
-            return OPERATOR  # only who can open the database can have come by its control socket
+            return OPERATOR  # only a process that can open the database can use its control socket
         token = None
-        if len(suspects) == 1 and suspects[0][0] == _TOKEN_HEADER:  # as nearly always, and then in no time
+        if len(suspects) == 1 and suspects[0][0] == _TOKEN_HEADER:  # the usual case, which takes no time
             scope["headers"] = headers.copy()
             scope["headers"].remove(suspects[0])
             token = self._tokens.known(suspects[0][1])
@@ -95,7 +95,7 @@ class Authentication:
         return _forbidden(scope["method"], route)
 
     async def _find(self, scope: Any, headers: list[Header], suspects: list[Header]) -> Token | Response:
-        """The token of the request, which is taken out; or the answer to one without."""
+        """The token of the request, which is removed from it, or the answer to a request without one."""
         ours = [pair for pair in suspects if _is_credential(pair) or pair[0] in _IDENTITY]
         scope["headers"] = [pair for pair in headers if pair not in ours]
         secrets = {secret for pair in ours if (secret := _token(*pair))}
@@ -107,7 +107,8 @@ class Authentication:
         return _unauthorised(given=True) if token is None else token
 
     async def _is_ours(self, name: bytes, value: bytes) -> bool:
-        """On an open route a header of such a name may be meant for the target: only what is really ours goes."""
+        """On an open route, a header of such a name may be meant for the target, so only our own credentials are
+        removed."""
         if name in _KEYS or name in _IDENTITY:
             return True
         if name in _TOKENS:
@@ -119,7 +120,7 @@ class Authentication:
         try:
             return await self._tokens.is_ours(secret)
         except StorageError:
-            return True  # nobody can tell: it goes no further
+            return True  # unknown, so it goes no further
 
 
 def _is_credential(header: Header) -> bool:
@@ -128,7 +129,7 @@ def _is_credential(header: Header) -> bool:
 
 
 def _token(name: bytes, value: bytes) -> bytes | None:
-    """The token in a header; None for a header without one, or with another spelling."""
+    """The token in a header, or None for a header without one or with another spelling."""
     if name == _TOKEN_HEADER:
         return value.strip(_BLANK)
     if name == _AUTHORIZATION:

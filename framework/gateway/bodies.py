@@ -1,7 +1,7 @@
-"""The body of a request as JSON, read in one way by everything of the framework that reads it.
+"""The body of a request as JSON, which the whole framework reads in the same way.
 
-The one rule: **what two parsers could take for two things is refused** (RFC 8259, 4 and 8.1; RFC 7493): a key that
-stands twice, another encoding than UTF-8, a byte order mark, NaN and Infinity.
+The one rule: **ambiguous JSON is refused** (RFC 8259, 4 and 8.1; RFC 7493): repeated keys, encodings other than
+UTF-8, a byte order mark, NaN and Infinity.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
 class _EmptyText(str):
-    """The text of an empty body: it can be told from any other empty text when a script fails to parse it."""
+    """The text of an empty body. It is distinguishable from any other empty text when a script fails to parse it."""
 
     __slots__ = ()
 
@@ -27,7 +27,7 @@ class _EmptyText(str):
 
 
 class _EmptyBody(bytes):
-    """A body of no bytes."""
+    """An empty body."""
 
     __slots__ = ()
 
@@ -40,7 +40,7 @@ EMPTY = _EmptyBody()
 
 
 def decoded(body: bytes, *, strict: bool = True) -> Any:
-    """The value of a JSON text. ``HTTPError(400)`` says why it is not valid JSON.
+    """The value of a JSON text. Raises ``HTTPError(400)``, which says why it is not valid JSON.
 
     Without ``strict`` it is read as leniently as scripts read it by ``json.loads``.
     """
@@ -63,7 +63,7 @@ def decoded(body: bytes, *, strict: bool = True) -> Any:
 
 
 def too_long() -> str:
-    """What a body is told that has a whole number of more digits than the interpreter reads."""
+    """The message for a body that has an integer with more digits than the interpreter reads."""
     return f"the request's body has a whole number of more than {sys.get_int_max_str_digits()} digits"
 
 
@@ -71,5 +71,5 @@ def _no_number(text: str) -> Any:
     raise HTTPError(400, "the request's body has a number that JSON does not know")
 
 
-# Made once: `json.loads` would make one at each call.
+# Made once, because `json.loads` would make one at each call.
 _STRICT = json.JSONDecoder(object_pairs_hook=jsontext.unambiguous, parse_constant=_no_number)

@@ -1,4 +1,4 @@
-"""A call: a request that has found its route and may call it."""
+"""A call: an admitted request with its route."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from framework.values.mu import MU
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that has found its route and may call it.
+    """An admitted request with its route.
 
-    ``request`` is what the scripts see and may change; ``scope`` and ``body`` are what came. ``body`` is None
-    where nobody on this side reads it: then it is streamed from ``receive``.
+    ``request`` is what scripts see and may change. ``scope`` and ``body`` are what was received. ``body`` is None if
+    nothing here reads it. Then it is streamed from ``receive``.
     """
 
     route: Route
@@ -33,7 +33,7 @@ class Call:
 
     @property
     def deadline(self) -> float:
-        """When scripts and target must have answered, by the loop's clock."""
+        """The deadline for scripts and target, by the loop's clock."""
         return self.began + self.route.definition.request_timeout
 
     @property

@@ -1,7 +1,7 @@
-"""Requests held against the schemas of their route: what does not fit is told, all of it, before a script runs.
+"""Validation of requests by the schemas of their route. All violations are reported before a script runs.
 
-The rule: an answer says where and which rule, in the schema's words; it never repeats a value that the client
-sent, and of headers not even what was asked for.
+The rule: an answer says where the violation is and which rule it breaks, in the terms of the schema. It never repeats
+a value that the client sent, and for headers not even the expected value.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 MOST_TOLD = 50  # violations in one answer
 
-# Finding all violations takes time by their number, and nobody else is served meanwhile. In a larger body only
-# the first is looked for.
+# Finding all violations takes time in proportion to their number, and blocks the server. In a larger body only the
+# first one is reported.
 LARGEST_TOLD_WHOLE = 16 * 1024  # bytes
 
 _BRINGS_A_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -37,7 +37,7 @@ Violation = dict[str, str]
 
 
 class Validation:
-    """The schemas of one route, compiled. Immutable; shared by all its requests."""
+    """The compiled schemas of one route. Immutable, and shared by all its requests."""
 
     def __init__(self, schemas: RequestSchemas) -> None:
         self._body = None if schemas.body is None else _Section("body", schemas.body)
@@ -51,7 +51,7 @@ class Validation:
         return self._body is not None
 
     def refusal(self, request: Request, resources: Mapping[str, str], parameters: Texts) -> Response | None:
-        """The answer to a request that does not fit, None for one that does.
+        """The answer to an invalid request, or None for a valid one.
 
         422 with the violations, or ``HTTPError(400)`` for a body that is not JSON.
         """
@@ -69,7 +69,7 @@ class Validation:
                 for section, value in failed
             )
             told = list(islice(chain.from_iterable(found), MOST_TOLD + 1))
-        except UnicodeEncodeError:  # of the validator, which takes what UTF-8 can carry
+        except UnicodeEncodeError:  # of the validator, which accepts only what UTF-8 can carry
             raise HTTPError(400, "the request's body has a lone surrogate, which is not valid text") from None
         message = "the request does not match the schema of this route"
         if len(told) > MOST_TOLD:
@@ -79,7 +79,7 @@ class Validation:
     def _parts(
         self, request: Request, resources: Mapping[str, str], parameters: Texts
     ) -> Iterator[tuple[_Section, Any]]:
-        """Each part of the request that there is a schema for, as the schema is to see it."""
+        """Each part of the request that has a schema, in the form for the schema."""
         if self._resources is not None:
             yield self._resources, self._resources.offer({name: [text] for name, text in resources.items()})
         if self._parameters is not None:
@@ -91,7 +91,7 @@ class Validation:
 
 
 class _Section:
-    """One schema, and the part of a request that it is for."""
+    """One schema, and the part of a request that it validates."""
 
     def __init__(self, name: str, schema: Schema) -> None:
         self._name = name
@@ -100,7 +100,7 @@ class _Section:
         self._has_branches = bool(re.search(r'"(anyOf|oneOf)":', json.dumps(schema, default=str)))
 
     def violations(self, value: Any, *, whole: bool = True) -> Iterator[Violation]:
-        """What of the value does not fit: everything; of one that is not to be told ``whole``, one thing."""
+        """The violations in the value: all of them, or without ``whole`` only one."""
         if not whole and self._has_branches:
             yield self._violation((), "schema", "does not fit; details are left out for a body this large")
             return
@@ -123,7 +123,7 @@ def _first(validator: Validator, value: Any) -> Iterator[ValidationError]:
 
 
 def _pointer(path: Iterable[str | int]) -> str:
-    """A JSON pointer (RFC 6901); a name that is longer than anybody's is cut."""
+    """A JSON pointer (RFC 6901). An extremely long name is cut."""
     steps = (str(step)[:_LONGEST_NAME].replace("~", "~0").replace("/", "~1") for step in path)
     return "".join(f"/{step}" for step in steps)
 
@@ -155,7 +155,7 @@ _LONGEST_LIST = 300
 
 
 def _told(error: ValidationError, *, private: bool) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """Each violation of an error: the name that goes on from its place, the rule, and what it asks for."""
+    """Each violation of an error: the name that extends its path, the rule, and its requirement."""
     kind: Any = error.kind
     rule: str = kind.name
     if rule in ("additionalProperties", "unevaluatedProperties"):
@@ -176,7 +176,7 @@ def _detail(rule: str, kind: Any, *, private: bool) -> str:
         return f"must be a multiple of {kind.multiple_of}"
     if rule == "format":
         return f"must have the format {kind.format}"
-    if not private:  # what a header must be may be a secret shared with the client
+    if not private:  # the expected value of a header may be a shared secret
         if rule == "enum":
             return f"must be {_alternatives([json.dumps(option) for option in kind.options])}"
         if rule == "const":
@@ -195,7 +195,7 @@ def _alternatives(words: list[str]) -> str:
 
 
 class _Texts(_Section):
-    """A schema for named texts; ``offer`` is what it makes of them."""
+    """A schema for named texts. ``offer`` converts them."""
 
     def __init__(self, name: str, schema: Schema) -> None:
         super().__init__(name, schema)

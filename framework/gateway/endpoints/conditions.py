@@ -1,7 +1,7 @@
-"""Entity tags, and what a request makes its effect depend on (RFC 9110, 8.8.3 and 13).
+"""Entity tags, and conditional requests (RFC 9110, 8.8.3 and 13).
 
-The rule: a tag is made of what is stored and of nothing else, so it is strong, the same on every server, and
-changes with every change.
+The rule: a tag is made only from stored data. So it is strong, it is the same on every server, and it changes with
+every change.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def entity_tag(name: str, stored: Mapping[str, Any]) -> str:
 
 
 class Conditions:
-    """``If-Match`` and ``If-None-Match`` of a request. ``HTTPError(400)`` where one cannot be read."""
+    """``If-Match`` and ``If-None-Match`` of a request. Raises ``HTTPError(400)`` if one is invalid."""
 
     def __init__(self, headers: Any) -> None:
         self._match = _listed("If-Match", headers.getlist("if-match"))
@@ -35,24 +35,24 @@ class Conditions:
 
     @property
     def of_writing(self) -> bool:
-        """Does a write depend on what is stored?"""
+        """Does a write depend on the stored state?"""
         return self._match is not None or self._none_match is not None
 
     def hold(self, tag: str) -> bool:
-        """May the request have its effect on what has this tag? A weak tag is never matched (13.1.1)."""
+        """May the request affect the state with this tag? A weak tag never matches (13.1.1)."""
         if self._match is not None and self._match != ["*"] and tag not in self._match:
             return False
         return not self.seen(tag)
 
     def seen(self, tag: str) -> bool:
-        """Does the client say that it has what has this tag?"""
+        """Does the client already have the state with this tag?"""
         if self._none_match is None:
             return False
         return self._none_match == ["*"] or tag in [one.removeprefix("W/") for one in self._none_match]
 
 
 def _listed(name: str, values: list[str]) -> list[str] | None:
-    """The tags of a header, ``["*"]``, or None where it is not sent."""
+    """The tags of a header, ``["*"]``, or None if it is missing."""
     if not values:
         return None
     text = ",".join(values)

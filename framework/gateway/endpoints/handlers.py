@@ -1,10 +1,10 @@
-"""The endpoints of a class with ``api_generation``: a script of ours behind a route like any other.
+"""The endpoints of a class with ``api_generation``: a built-in script behind an ordinary route.
 
     GET, POST                /NAME          a page of a list; a new instance
     GET, PUT, PATCH, DELETE  /NAME/{id}     one instance
 
-The one rule: **what a client has seen is what it changes.** An instance comes with an ``ETag``, and a write with
-``If-Match`` has its effect on exactly that, or none: comparing and writing are one transaction.
+The one rule: **a client changes only the state that it has seen.** An instance comes with an ``ETag``. A write with
+``If-Match`` affects exactly that state or nothing, because the comparison and the write are one transaction.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ from framework.gateway.wire import limits
 Answer = tuple[Any, ...]
 
 _JSON = ("application/json", "application/merge-patch+json")
-_WRITTEN_ONE_WAY = ("integer", "number", "boolean")  # types of which each value has one segment of a path
-_FOREIGN_NAMES = {"xid", "xname"}  # the instance's names elsewhere: no fields, and given to none of `save`
+_WRITTEN_ONE_WAY = ("integer", "number", "boolean")  # types whose values are single path segments
+_FOREIGN_NAMES = {
+    "xid",
+    "xname",
+}  # the instance's names elsewhere, which are not fields and not arguments of `save`
 
 
 class Endpoints:
@@ -47,7 +50,7 @@ class Endpoints:
     async def __call__(
         self, request: Any, resources: dict[str, str], parameters: dict[str, list[str]], *_: Any
     ) -> Answer:
-        """What a script would return. Raises ``HTTPError``, and what saving raises."""
+        """What a script would return. Raises ``HTTPError``, and the errors of saving."""
         text = resources.get("id")
         allowed = self._of_list if text is None else self._of_instance
         allow = {"allow": ", ".join([*allowed, "OPTIONS"])}
@@ -72,7 +75,7 @@ class Endpoints:
         return 200, [_shown(one) for one in page], {"link": link} if link else {}
 
     async def _retrieve(self, listing: Listing) -> list[Atom]:
-        """One more than asked for, to know whether there is a next page."""
+        """One more than requested, to know whether there is a next page."""
         try:
             return await self._class.retrieve(
                 shallow=True,
@@ -85,7 +88,7 @@ class Endpoints:
             raise HTTPError(400, f"`{error.field}` in the query: {error.problem}") from None
 
     def _types(self) -> dict[str, str]:
-        """The type of what each stored field is looked for by: of a reference, its key's."""
+        """The type by which each stored field is searched. For a reference it is the type of its key."""
         model = self._class._model
         types = {name: field.type.text for name, field in model.columns.items()}
         types |= {name: found.type.text for name, found in model.relations.items() if found.stored}
@@ -118,13 +121,13 @@ class Endpoints:
         return self._answer(200, found)
 
     async def _load(self, key: Any, *, hold: bool) -> Atom | None:
-        """The instance; ``hold`` keeps others from writing until the request's transaction ends."""
+        """The instance. ``hold`` keeps others from writing until the request's transaction ends."""
         if hold:
             return await self._class.load(key, shallow=True, for_update=True)
         return await self._class.load(key, shallow=True)
 
     def _key(self, text: str) -> Any:
-        """The identifier that a segment of a path means, or nothing."""
+        """The identifier in a path segment, or None."""
         identifier = self._class._model.definition.identifier
         if identifier is None or identifier.type.base not in _WRITTEN_ONE_WAY:
             return text
@@ -143,7 +146,7 @@ class Endpoints:
         return self._answer(201, made, {"location": location})
 
     def _location(self, made: Atom) -> str:
-        """The path of an instance. ``ValidationError`` for an identifier by which no request could ask for it."""
+        """The path of an instance. Raises ``ValidationError`` for an identifier that no request path can contain."""
         name = self._class._model.key_column
         key = made.__dict__[name]
         if key is None:
@@ -164,11 +167,11 @@ class Endpoints:
 
     @cached_property
     def _longest_path(self) -> int:
-        """How long a path may be that the server takes."""
+        """The longest path that the server accepts."""
         return limits.from_environ().max_url
 
     def _begins_by_itself(self, name: str) -> bool:
-        """Is it a state that a new instance has without being given one?"""
+        """Is it the default state of a new instance?"""
         field = self._class._model.fields.get(name)
         return (
             name in self._class._states
@@ -179,7 +182,7 @@ class Endpoints:
     # ---- changes ----------------------------------------------------------------------------
 
     def _replaced(self, found: Atom, body: dict[str, Any]) -> dict[str, Any]:
-        """What a PUT makes of an instance: a field that is left out is as in a new one, unless it cannot change."""
+        """The effect of a PUT on an instance: a missing field is as in a new one, unless it cannot change."""
         model = self._class._model
         immutable = {name for name, field in model.fields.items() if field.immutable}
         immutable |= {name for name, relation in model.relations.items() if relation.reference.immutable}
@@ -190,7 +193,8 @@ class Endpoints:
         return {name: made.__dict__[name] for name in (*_stored_names(made), *_FOREIGN_NAMES)}
 
     def _merged(self, found: Atom, body: dict[str, Any]) -> dict[str, Any]:
-        """What a PATCH makes of an instance (RFC 7396): what is given, objects merged into objects."""
+        """The effect of a PATCH on an instance (RFC 7396): given fields change, and objects are merged into
+        objects."""
         before, decoders = found.__dict__, self._class._model.decoders
         return {
             name: merge(before.get(name), value) if name in decoders else value
@@ -198,9 +202,9 @@ class Endpoints:
         }
 
     def _body(self, request: Any) -> dict[str, Any]:
-        """The fields that a request brings, by their own names.
+        """The fields in a request, by their own names.
 
-        None has the name of an argument of `save`: a definition cannot call a field that.
+        No field has the name of an argument of `save`, because a definition cannot use such a name.
         """
         model = self._class._model
         body = model.named(_object(request))
@@ -225,7 +229,7 @@ class Endpoints:
     # ---- answers ----------------------------------------------------------------------------
 
     def _answer(self, code: int, one: Atom, headers: Mapping[str, str] | None = None) -> Answer:
-        """What a write answers: the instance, or with ``api_auto_response: false`` nothing of it."""
+        """The answer to a write: the instance, or with ``api_auto_response: false`` an empty body."""
         sent = {"etag": _tag(one), **(headers or {})}
         if self._definition.answers:
             return code, _shown(one), sent
@@ -233,12 +237,12 @@ class Endpoints:
 
 
 def _segment(key: Any) -> str:
-    """An identifier as it stands in a path: as JSON writes it, text without its quotes."""
+    """An identifier in its path form: as in JSON, but text without quotes."""
     return str(key).lower() if isinstance(key, bool) else str(key)
 
 
 def _is_reached(location: str, key: str) -> bool:
-    """Does the gateway find the identifier in the path that it would be asked for by?"""
+    """Does the gateway find the identifier in the path that is made from it?"""
     try:
         return segments(location.encode("ascii"))[-1:] == [key]
     except HTTPError:
@@ -246,7 +250,7 @@ def _is_reached(location: str, key: str) -> bool:
 
 
 def merge(before: Any, patch: Any) -> Any:
-    """A JSON merge patch: null takes a key away, objects are merged, all else is replaced."""
+    """A JSON merge patch: null removes a key, objects are merged, everything else is replaced."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(before) if isinstance(before, dict) else {}
@@ -265,7 +269,7 @@ def _stored_names(one: Atom) -> Iterator[str]:
 
 
 def _shown(one: Atom) -> dict[str, Any]:
-    """An instance as a client sees it: what is stored of its fields, and the keys of what it refers to."""
+    """An instance as a client sees it: its stored fields, and the keys of referred instances."""
     relations = one._model.relations
     return {
         name: keys_of(relations[name], one.__dict__[name]) if name in relations else one.__dict__[name]
@@ -279,7 +283,7 @@ def _tag(one: Atom) -> str:
 
 
 def _object(request: Any) -> dict[str, Any]:
-    """The JSON object that a request brings; ``HTTPError`` 415 for another type, 400 for what it is not."""
+    """The JSON object in a request. Raises ``HTTPError`` 415 for another content type and 400 for invalid content."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in _JSON:
         raise HTTPError(415, "the body must be JSON: send the header `Content-Type: application/json`")

@@ -1,6 +1,6 @@
-"""What a request for a list asks for: which instances, in which order, which page.
+"""The query of a request for a list: which instances, in which order, which page.
 
-The rule: a parameter that means nothing is refused, never passed over: a misspelt filter would give everything.
+The rule: an unknown parameter is refused and never ignored, because a misspelt filter would return everything.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Listing:
 def parse(
     parameters: Mapping[str, list[str]], types: Mapping[str, str], *, limit: int, max_limit: int
 ) -> Listing:
-    """What the query asks for; ``types`` are those of the fields by name. ``HTTPError(400)`` for what cannot be."""
+    """The parsed query. ``types`` are those of the fields by name. Raises ``HTTPError(400)`` for an invalid query."""
     known = (*types, *PAGING)
     for name, values in parameters.items():
         if name not in known:
@@ -111,12 +111,12 @@ def _value(name: str, type_: str, text: str) -> Any:
 
 
 def read(type_: str, text: str) -> Any:
-    """The value of a type that can be compared that a text stands for, or None."""
+    """The value of a text in a comparable type, or None."""
     return _READ[type_](text)
 
 
 def _whole(text: str) -> int | None:
-    """A whole number of 64 bits as JSON writes it, or nothing."""
+    """A 64-bit integer in JSON form, or None."""
     value = int(text) if _WHOLE.fullmatch(text) else None
     return value if value is not None and -_LARGEST - 1 <= value <= _LARGEST else None
 
@@ -130,7 +130,7 @@ def _boolean(text: str) -> bool | None:
 
 
 def _time(text: str) -> str:
-    return _OFFSET.sub(r"+\1", text)  # a plus that was not encoded is a blank
+    return _OFFSET.sub(r"+\1", text)  # an unencoded plus is a blank
 
 
 _READ: Mapping[str, Callable[[str], Any]] = {

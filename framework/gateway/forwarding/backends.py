@@ -1,7 +1,7 @@
-"""The hosts that requests are forwarded to: taken in turn, and set aside for a while when they do not answer.
+"""The hosts for forwarded requests. They take turns, and are set aside for a while if they do not answer.
 
-The one rule: **a host that is set aside is tried when nobody else is left**, so a request is never refused
-without a try. What is known of a host is known to all routes of the process.
+The one rule: **a host that is set aside is tried if no other is left**, so a request is never refused without an
+attempt. All routes of the process share what is known about a host.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 ASIDE_FIRST = 1.0
 ASIDE_LAST = 30.0
 
-# Of more targets than this nothing is remembered.
+# The most targets to remember.
 _MOST_TURNS = 10_000
 
 
@@ -26,7 +26,7 @@ class Backend:
     aside_until: float = 0.0  # of time.monotonic()
 
     def begin(self) -> None:
-        """A try begins. While one request finds out whether a failed host is back, others pass it over."""
+        """An attempt begins. While one request finds out whether a failed host is back, others skip it."""
         if self.failures:
             self._set_aside()
 
@@ -46,7 +46,7 @@ class Backend:
 
 
 class _Turn:
-    """Whose turn it is among the hosts of a target."""
+    """The turns of the hosts of a target."""
 
     def __init__(self, backends: tuple[Backend, ...]) -> None:
         self._backends = backends
@@ -72,11 +72,9 @@ class Backends:
         self._turns: dict[tuple[str, ...], _Turn] = {}
 
     def in_turn(self, authorities: tuple[str, ...]) -> tuple[Backend, ...]:
-        """The hosts of a target in the order to try them; the next call begins with the next one."""
+        """The hosts of a target in the order to try them. The next call begins with the next host."""
         turn = self._turns.get(authorities)
-        if (
-            turn is None and len(self._turns) >= _MOST_TURNS
-        ):  # scripts name them, perhaps by what clients send
+        if turn is None and len(self._turns) >= _MOST_TURNS:  # scripts name them, perhaps from client data
             return tuple(Backend(url) for url in authorities)
         if turn is None:
             known = [self._known.setdefault(url, Backend(url)) for url in dict.fromkeys(authorities)]

@@ -1,7 +1,7 @@
 """Requests to the hosts of a target, one after the other until one answers.
 
-The one rule: **a request is sent twice only where that does no harm**: to the next host when nothing was sent,
-or when a method that may be repeated got no answer and its body can still be sent whole.
+The one rule: **a request is sent twice only if that is safe.** It goes to the next host if nothing was sent, or if a
+repeatable method got no answer and its whole body can still be sent.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ logger = logging.getLogger("framework.gateway")
 
 
 class Forwarding:
-    """Sends requests to back ends. Opened and closed by the runtime."""
+    """Sends requests to back ends. The runtime opens and closes it."""
 
     def __init__(self) -> None:
         self._backends = Backends()
         self._pool: Pool | None = None
 
     def open(self) -> None:
-        """Make the pool, in the running loop; nothing is connected yet."""
+        """Make the pool in the running loop. Nothing is connected yet."""
         from framework.gateway.forwarding.pool import Pool
 
         self._pool = Pool()
 
     async def close(self) -> None:
-        """Close the pooled connections; requests have ended."""
+        """Close the pooled connections. All requests have ended."""
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.close()
 
     async def send(self, request: Outgoing, authorities: tuple[str, ...]) -> Incoming:
-        """The response of the first host that gives one. ``TargetFailed`` when none does."""
+        """The response of the first host that gives one. Raises ``TargetFailed`` if none does."""
         assert self._pool is not None, "the forwarding is not open"
         failure: TargetFailed | None = None
         for backend in self._backends.in_turn(authorities):

@@ -10,7 +10,7 @@ _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
 class TargetFailed(Exception):
-    """The target gave no answer. ``code`` and ``detail`` are for the client, the message is for the log."""
+    """The target gave no answer. ``code`` and ``detail`` are for the client. The message is for the log."""
 
     def __init__(self, code: int, detail: str, reason: str) -> None:
         super().__init__(f"{detail}: {reason}")
@@ -40,7 +40,7 @@ class ResponseCut(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A request as it is sent, but for the host. ``length`` is None for a body in chunks."""
+    """A request as it is sent, without the host. ``length`` is None for a body in chunks."""
 
     method: str
     target: str  # path and query, encoded
@@ -51,6 +51,6 @@ class Outgoing:
 
     @property
     def repeatable(self) -> bool:
-        """Does it do no harm to send it again, and can it be?"""
+        """Is it safe and possible to send it again?"""
         spent = isinstance(self.body, BodyStream) and self.body.begun
         return self.method in _REPEATABLE and not spent

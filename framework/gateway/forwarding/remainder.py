@@ -1,10 +1,10 @@
 """Data that a back end sent before its connection broke, and that nothing has read yet.
 
-The one rule: **an answer that has arrived is read before its connection is given up.** A back end that refuses a
-body answers early and closes, and what is still on its way to it makes the system reset the connection. The
-next piece that is written then fails, and the event loop closes the connection with the answer unread. So while a
-body is sent, the connection is held open by a second descriptor, and what the system has of it is read from there.
-Imported where requests are forwarded only.
+The one rule: **an answer that has arrived is read before its connection is abandoned.** A back end that refuses a
+body answers early and closes, and data that is still on its way makes the system reset the connection. The next write
+then fails, and the event loop closes the connection with the answer unread. So while a body is sent, a second
+descriptor holds the connection open, and the remaining data is read from there. Imported where requests are forwarded
+only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aiohttp.client_reqrep import ClientResponse
 
 from framework.client import interim
 
-_MOST = 1024 * 1024  # bytes that are read of it: an answer to a body that was not wanted is short
+_MOST = 1024 * 1024  # bytes to read of it: an answer that refuses a body is short
 _PIECE = 65536
 
 
@@ -32,20 +32,20 @@ class Remainder:
         self._tls: Any = transport.get_extra_info("ssl_object")
 
     def close(self) -> None:
-        """Let go; any number of times."""
+        """Release it. May be called repeatedly."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
 
     def read(self) -> bytes:
-        """What has come and was not read, once; nothing where it was closed."""
+        """The unread data, once, or nothing if it was closed."""
         if self._descriptor is None:
             return b""
         came = bytearray()
         try:
             while len(came) < _MOST and (piece := os.read(self._descriptor, _PIECE)):
                 came += piece
-        except OSError:  # there is no more, or the reset has been reached
+        except OSError:  # no more data, or the reset
             pass
         self.close()
         return bytes(came) if self._tls is None else self._decrypted(bytes(came))
@@ -56,13 +56,13 @@ class Remainder:
             self._tls.incoming.write(came)
             while piece := self._tls.read(_PIECE):
                 clear += piece
-        except (ssl.SSLError, AttributeError, ValueError):  # the last record is not whole
+        except (ssl.SSLError, AttributeError, ValueError):  # the last record is incomplete
             pass
         return bytes(clear)
 
 
 class RememberingTLS(ssl.SSLObject):
-    """Knows the buffer that it reads from: what is read elsewhere can be put there."""
+    """A protocol that knows its buffer, so that data which was read elsewhere can be added to it."""
 
     @classmethod
     def _create(
@@ -76,24 +76,24 @@ class RememberingTLS(ssl.SSLObject):
 
 
 class Handler(interim.Handler):
-    """Reads the remainder of a connection before it tells of its end."""
+    """Reads the remainder of a connection before it reports the end."""
 
     remainder: Remainder | None = None
     _large = False
 
     def hold(self, *, body: bool, large: bool) -> None:
-        """From now on, until the response is complete: for a request with a body, which may be ``large``."""
+        """Hold it from now on until the response is complete, for a request with a body, which may be ``large``."""
         self._large = body and large
         if self.remainder is not None:
             self.remainder.close()
             self.remainder = None
         if body and self.transport is not None:
-            with contextlib.suppress(OSError):  # no descriptor is left: the request is sent all the same
+            with contextlib.suppress(OSError):  # no descriptor is left: send the request nevertheless
                 self.remainder = Remainder(self.transport)
 
     async def read(self) -> Any:
-        """The next response. Who refuses a large body may not have read it: the connection will be reset, and the
-        next request on it would be lost.
+        """The next response. A back end that refuses a large body may not have read it. Then the connection will be
+        reset, and the next request on it would be lost.
         """
         message, payload = await super().read()
         if self._large and message.code >= 400:
@@ -130,7 +130,7 @@ class Response(ClientResponse):
 
 
 class Connector(aiohttp.TCPConnector):
-    """Makes connections whose remainder is read."""
+    """A connector whose connections read the remainder."""
 
     def __init__(self, **more: Any) -> None:
         super().__init__(**more)

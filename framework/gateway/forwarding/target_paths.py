@@ -1,7 +1,7 @@
-"""The path of a request at its target: ``target.path`` with the variables of the route's path put in.
+"""The path of a request at its target: ``target.path`` with the values of the route's variables.
 
-The one rule: **a variable is carried in the form in which it came**, byte for byte: it is not decoded on
-the way, so it cannot become something else at the back end.
+The one rule: **a variable is passed on byte for byte.** It is not decoded on the way, so it cannot become something
+else at the back end.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from urllib.parse import quote, unquote
 from framework.errors import HTTPError
 from framework.gateway.paths import CONTROL, DOTS
 
-# What a path's segment may hold as it is (RFC 3986, 3.3).
+# The characters that a path segment may contain unencoded (RFC 3986, 3.3).
 SEGMENT = "!$&'()*+,;=:@~"
 
 
 class TargetPath:
-    """``target.path`` of a route, compiled; without one, the path stays as it is."""
+    """The compiled ``target.path`` of a route. Without one, the path stays as it is."""
 
     def __init__(self, template: str | None, route: str) -> None:
         self._pieces: list[str | int] | None = None
-        self._open = False  # the last segment is a variable, so a slash at the end is the request's
+        self._open = False  # the last segment is a variable, so a slash at the end comes from the request
         if template is not None:
             positions = {part: number for number, part in enumerate(_parts(route)) if part.startswith("{")}
             parts = _parts(template)
@@ -31,7 +31,7 @@ class TargetPath:
             self._slash = template.endswith("/")
 
     def of(self, raw_path: str) -> str:
-        """The path at the target, encoded. ``HTTPError(404)`` where an empty variable leaves a gap in it."""
+        """The encoded path at the target. Raises ``HTTPError(404)`` if an empty variable leaves a gap in it."""
         if self._pieces is None:
             return raw_path
         given = raw_path[1:].split("/")
@@ -49,10 +49,9 @@ class TargetPath:
 
 
 def mistake(path: object) -> str | None:
-    """What is wrong with a path that a script sets, decoded as ``request.path`` is; None for a good one.
+    """What is wrong with a path that a script sets, decoded like ``request.path``, or None.
 
-    It is held against the same rules as a client's path, and once more as a back end would read it that decodes
-    it a second time.
+    It is checked by the rules for a client's path, and again in the form that a back end sees which decodes it twice.
     """
     if not isinstance(path, str):
         return f"is not text but a {type(path).__name__}"
@@ -71,7 +70,7 @@ def mistake(path: object) -> str | None:
 
 
 def encoded(path: str) -> str:
-    """A path that a script has set, in the form that is sent."""
+    """A path that a script has set, in the form in which it is sent."""
     return quote(path, safe=f"/{SEGMENT}")
 
 

@@ -1,7 +1,7 @@
-"""The call of a route's target: what is sent on, and how the answer comes back.
+"""The call of a route's target: the forwarded request, and the way of the answer.
 
-The one rule: **a body is passed on as it comes, and held nowhere**, unless a script reads it; and a response
-that breaks off at the back end breaks off at the client, so that a part is never taken for the whole.
+The one rule: **a body is streamed and never held**, unless a script reads it. A response that breaks off at the back
+end also breaks off at the client, so that a part never counts as the whole.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ _QUERY = "!$&'()*+,;=:@~/?%[]"
 
 
 class Targets:
-    """Calls the targets of routes. Holds nothing open; the ``Forwarding`` is the runtime's."""
+    """Calls the targets of routes. Holds nothing open. The runtime owns the ``Forwarding``."""
 
     def __init__(self, forwarding: Forwarding) -> None:
         self._forwarding = forwarding
-        # Told to nobody but in ``Via``, so that nobody but ourselves can write it there.
+        # It is sent only in ``Via``, so that only this gateway can have written it there.
         self._secret = secrets.token_bytes(16)
         self._names: dict[str, str] = {}
 
     async def call(self, call: Call) -> Forwarded:
-        """The target's response, its body still to come. ``TargetFailed`` when there is none in time."""
+        """The target's response, without its body yet. Raises ``TargetFailed`` if there is none in time."""
         target, patience = call.route.definition.target, call.route.definition.request_timeout
         assert target is not None
         via = self._via(call)
@@ -75,7 +75,7 @@ class Targets:
         return Forwarded(call, incoming, asked_for_head=request.method.upper() == "HEAD", upload=upload)
 
     def _via(self, call: Call) -> str:
-        """The gateway's name in ``Via``: one for each route. ``HTTPError(508)`` where it stands there already."""
+        """The gateway's name in ``Via``, one for each route. Raises ``HTTPError(508)`` if it is already there."""
         path = call.route.path
         name = self._names.get(path)
         if name is None:
@@ -107,7 +107,8 @@ def _headers(call: Call) -> list[tuple[str, str]]:
 
 
 class _Upload:
-    """A request's body on its way up: each piece gives the target more time; its end is the client's to watch."""
+    """A request's body on its way to the target. Each piece gives the target more time. After its end the client is
+    watched."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -117,13 +118,13 @@ class _Upload:
         self._presence: Presence | Present = Present()
 
     def watch(self) -> Presence | Present:
-        """A block that ends when the client goes away; one at a time."""
+        """A block that ends when the client goes away. One at a time."""
         if not self._call.inside:
             self._presence = Presence(self._call.receive, self._complete)
         return self._presence
 
     def leave(self) -> None:
-        """The client has gone: end the block that there is now, which may be a later one than the upload began in."""
+        """The client has gone: end the current block, which may be a later one than that of the upload."""
         self._presence.leave()
 
     def _complete(self) -> bool:
@@ -138,7 +139,7 @@ class _Upload:
 
 
 class Forwarded:
-    """A target's response on its way to the client. It is sent, read or closed, once."""
+    """A target's response on its way to the client. It is sent, read or closed once."""
 
     def __init__(self, call: Call, incoming: Incoming, *, asked_for_head: bool, upload: _Upload) -> None:
         self._call = call
@@ -147,7 +148,7 @@ class Forwarded:
         self.code = incoming.code
         self._head = call.scope["method"] == "HEAD"
         self._bare = self._head or asked_for_head or self.code in WITHOUT_BODY
-        framing = self._head or not self._bare  # what has no body tells a length only to a HEAD
+        framing = self._head or not self._bare  # a response without a body has a length only for HEAD
         try:
             self.headers = ResponseHeaders(
                 raw=hops.to_client(incoming.headers, framing=framing and self.code not in WITHOUT_BODY)
@@ -158,12 +159,12 @@ class Forwarded:
 
     @property
     def streamable(self) -> bool:
-        """Can it be passed on as it comes? A client of HTTP/1.0 must be told the length before."""
+        """Can it be streamed? A client of HTTP/1.0 must get the length first."""
         told = self._bare or "content-length" in self.headers
         return told or self._call.scope.get("http_version") != "1.0"
 
     async def send(self, send: Any) -> None:
-        """Pass it on. ``ResponseCut`` where it breaks off: then so must the client's connection."""
+        """Stream it. Raises ``ResponseCut`` if it breaks off, because then the client's connection must end too."""
         try:
             whole = b"" if self._bare else self._incoming.whole
             headers = self.headers.raw
@@ -188,13 +189,14 @@ class Forwarded:
             async with asyncio.timeout_at(end) as limit:
                 limit.reschedule(min(loop.time() + definition.request_timeout, end))
                 async for piece in self._incoming.pieces():
-                    limit.reschedule(end)  # how fast the client reads is not the target's fault
+                    limit.reschedule(end)  # the target is not responsible for a slow client
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                     limit.reschedule(min(loop.time() + definition.request_timeout, end))
         await send({"type": "http.response.body", "body": b""})
 
     async def read(self, limit: int | None, *, deadline: float | None) -> Response:
-        """The whole of it. ``TargetFailed`` for a body beyond ``limit`` bytes, or one that does not come in time."""
+        """The whole response. Raises ``TargetFailed`` for a body beyond ``limit`` bytes, or one that does not arrive
+        in time."""
         patience = self._call.route.definition.request_timeout
         pieces, size = [], 0
         try:
@@ -219,7 +221,7 @@ class Forwarded:
         return Response(self.code, b"".join(pieces), self.headers)
 
     def close(self) -> None:
-        """Nobody wants it."""
+        """Discard it."""
         self._incoming.close()
 
 
@@ -229,7 +231,7 @@ def _caller(call: Call) -> tuple[str, str | None, tuple[str, int] | None]:
 
 
 def _body(call: Call, upload: _Upload) -> tuple[bytes | BodyStream | None, int | None]:
-    """What is sent, and its length; a length of None is a body in chunks."""
+    """The body to send, and its length. A length of None means chunks."""
     if call.body is None:
         length = announced(call.scope["headers"])
         if length == 0:
@@ -247,7 +249,7 @@ def _body(call: Call, upload: _Upload) -> tuple[bytes | BodyStream | None, int |
 
 
 def _content(call: Call, body: Any) -> bytes:
-    """What a script has set as ``request.body``, as a response's body is written."""
+    """The bytes of a ``request.body`` that a script has set, written like the body of a response."""
     if body is None:
         return b""
     if isinstance(body, bytearray | memoryview):
@@ -256,7 +258,7 @@ def _content(call: Call, body: Any) -> bytes:
         return body.encode()
     try:
         content = jsontext.encode(body).encode()
-    except ValueError as error:  # which would be taken for the client's mistake
+    except ValueError as error:  # which would count as the client's mistake
         raise TypeError(f"request.body was set to a value that cannot be sent: {error}") from None
     call.request.headers["content-type"] = "application/json"
     return content
@@ -270,12 +272,12 @@ def _method(call: Call) -> str:
 
 
 def _authorities(call: Call, target: Target) -> tuple[str, ...]:
-    """The hosts that are asked: the target's, or the one of a URL that the script has set."""
+    """The hosts to ask: those of the target, or the one of a URL that the script has set."""
     return target.authorities if call.request.authority is None else (call.request.authority,)
 
 
 def _target(call: Call) -> str:
-    """Path and query at the target: as they came, but for what a script has set."""
+    """The path and query at the target: as received, except for what a script has set."""
     scope, request = call.scope, call.request
     if "path" in request.given:
         path = encoded(request.path)

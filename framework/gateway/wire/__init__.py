@@ -1,1 +1,1 @@
-"""The connections of clients: heads, bodies and answers, bounded in size and time."""
+"""The connections of clients: heads, bodies and answers, limited in size and time."""

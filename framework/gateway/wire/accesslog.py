@@ -1,8 +1,8 @@
-"""The access log: a line for each request that came over a connection. It is fast: every request pays for it.
+"""The access log: a line for each request over a connection. It is fast, because every request pays for it.
 
-The one rule: **it holds the template of the path, never the path, and no header but the request's id**: a path or a
-query may hold secrets. A path that no route takes is ``-``; health checks that go well are left out.
-The client's address is that of the connection, which a client cannot forge.
+The one rule: **it holds the template of the path, never the path, and no header except the request id**, because a
+path or a query may contain secrets. A path without a route is ``-``. Successful health checks are left out. The
+client's address is that of the connection, which a client cannot forge.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class AccessLog:
         self._line: Callable[..., str] = _json if log_format == "json" else _text
 
     def exchange(self, exchange: Exchange) -> None:
-        """A request that was answered, or whose client has gone."""
+        """Log a request that was answered, or whose client has gone."""
         scope = exchange.scope
         template = scope.get("template", "-")
         if exchange.status == 200 and template in _QUIET:
@@ -41,11 +41,12 @@ class AccessLog:
         self._log.later(self._line(scope["method"], template, status, took, exchange.sent, who, exchange.id))
 
     def refusal(self, code: int, sent: int, id_: str, client: tuple[str, int] | None) -> None:
-        """Input that was refused before it became a request (too large, too slow, not HTTP), and its answer's size."""
+        """Log input that was refused before it became a request (too large, too slow, not HTTP), and the size of its
+        answer."""
         self._log.later(self._line("-", "-", code, 0.0, sent, ("", _host(client)), id_))
 
     def nudge(self) -> None:
-        """Called now and then: write what has come."""
+        """Called regularly: write the lines."""
         self._log.nudge()
 
 
@@ -86,5 +87,5 @@ def _second(now: int) -> str:
 
 @functools.lru_cache(maxsize=1000)
 def _quoted(text: str | None) -> str:
-    """Templates, accounts and addresses: those of one second are seldom many."""
+    """Cached: templates, accounts and addresses of one second are seldom many."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,7 +1,7 @@
-"""A client's connection, as uvicorn makes it and the event loop drives it.
+"""A client's connection, which uvicorn makes and the event loop drives.
 
-It joins three parts: the ``RequestReader`` has what comes, the ``Responder`` what goes out, and the ``Clock`` the
-time that the client has.
+It connects three parts: the ``RequestReader`` for input, the ``Responder`` for output, and the ``Clock`` for the
+client's time limits.
 
 uvicorn documents ``Config`` (its ``http`` is the class, or function, that makes a connection's protocol) and
 ``Server``. What a connection relies on beyond that is all in this module:
@@ -37,7 +37,7 @@ class ServerState(Protocol):
 class ClientConnection(asyncio.Protocol):
     """One connection. ``listening`` is what all connections of a server share.
 
-    ``control`` is what the server tells of itself to a client of its control socket; None for any other client.
+    ``control`` is what the server tells about itself to clients of its control socket, and None for any other client.
     """
 
     _transport: asyncio.Transport  # this and the following exist once the connection is made
@@ -91,7 +91,7 @@ class ClientConnection(asyncio.Protocol):
         self._reader.feed(data)
 
     def eof_received(self) -> None:
-        """The client sends no more: it is gone. Nothing tells a half-closed connection from a closed one."""
+        """The client sends no more, so it counts as gone. A half-closed connection looks like a closed one."""
 
     def pause_writing(self) -> None:
         self._responder.pause_writing()
@@ -109,7 +109,7 @@ class ClientConnection(asyncio.Protocol):
     # ---- called by the server ---------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """End what takes too long; called again and again."""
+        """End whatever takes too long. Called regularly."""
         if now >= self._clock.deadline:
             self._expired()
         self._responder.check_uptake(now)
@@ -124,7 +124,7 @@ class ClientConnection(asyncio.Protocol):
             self._transport.close()
 
     def shutdown(self) -> None:
-        """No further request: the server stops."""
+        """Take no further request, because the server stops."""
         self._responder.finish()
 
 
@@ -140,7 +140,8 @@ def _address(name: Any) -> tuple[str, int] | None:
 
 
 def protocol(app: Any, listening: Listening, control: Mapping[str, Any] | None = None) -> Any:
-    """What ``uvicorn.Server`` makes a connection's protocol with; ``control`` is that of the control socket."""
+    """The factory with which ``uvicorn.Server`` makes the protocol of a connection. ``control`` is for the control
+    socket."""
     loop = asyncio.get_running_loop()
 
     def make(

@@ -1,8 +1,7 @@
 """One request and its response on a connection, as the application sees them (ASGI ``receive`` and ``send``).
 
-The one rule: **the framing of a response is decided here alone**; what the application says of ``connection``
-and ``transfer-encoding`` is dropped, and a response that does not have the length that it promised ends the
-connection.
+The one rule: **the framing of a response is decided only here.** The application's ``connection`` and
+``transfer-encoding`` are dropped. A response without the promised length ends the connection.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from framework.observing.request_id import REQUEST_ID
 
 logger = logging.getLogger("framework.gateway")
 
-# A body that is not read for: beyond this, the client has to wait.
+# The largest part of a body, in bytes, that waits for the application. Beyond it, the client has to wait.
 HIGH_WATER = 65536
 
 _DISCONNECT = {"type": "http.disconnect"}
@@ -50,7 +49,7 @@ class Line(Protocol):
         """Send these bytes."""
 
     def abort(self) -> None:
-        """Cut the connection off: the client sees that the answer is not whole."""
+        """Cut the connection, so that the client notices the incomplete answer."""
 
     def answered(self, exchange: Exchange) -> None:
         """The response is complete; on to the next request."""
@@ -127,7 +126,7 @@ class Exchange:
         self._left: int | None = None  # bytes of its body that are still to come, where that is known
 
     async def run(self, app: Any) -> None:
-        """Let the application answer; whatever it does, the response ends."""
+        """Let the application answer. Whatever it does, the response ends."""
         REQUEST_ID.set(self.id)
         try:
             await app(self.scope, self.receive, self.send)
@@ -139,7 +138,8 @@ class Exchange:
             self._failed(error)
 
     def _cut(self, error: ResponseCut) -> None:
-        """The target broke off in the middle: so does the client's connection, and nothing is wrong with us."""
+        """The target broke off in the middle, so the client's connection ends too. This is not an error of the
+        gateway."""
         method, path = self.scope["method"], self.scope.get("template", "-")
         logger.error(
             "%s %s: the target's response is cut off: %s",
@@ -151,9 +151,9 @@ class Exchange:
         self._line.abort()
 
     def _failed(self, error: BaseException) -> None:
-        """The application could not answer: it was cancelled at the end of a stop's grace, or there is a bug.
+        """The application could not answer: it was cancelled at the end of a shutdown's grace, or there is a bug.
 
-        Before a stop only a script can have cancelled the task that it runs in.
+        Before a shutdown, only a script can have cancelled its own task.
         """
         method, path = self.scope["method"], self.scope.get("template", "-")
         if isinstance(error, asyncio.CancelledError) and self._line.stopping:
@@ -172,7 +172,7 @@ class Exchange:
 
     @property
     def waits_for_continue(self) -> bool:
-        """The client was not told to send its body: it may send it, or never."""
+        """The client was not told to send its body. It may send it or never do so."""
         return self._expects
 
     def feed(self, piece: bytes) -> None:
@@ -199,7 +199,7 @@ class Exchange:
             self._changed.set()
 
     async def receive(self) -> dict[str, Any]:
-        """The next piece of the body; the end of the exchange after the last one."""
+        """The next piece of the body, or after the last one the end of the exchange."""
         if self._expects and not self.received and not self.gone:
             self._expects = False
             self._line.write(_CONTINUE)
@@ -222,7 +222,7 @@ class Exchange:
     # ---- the response -----------------------------------------------------------------------
 
     async def send(self, message: Any) -> None:
-        """The head of the response, or a piece of its body; waits for a client that reads slowly."""
+        """Send the head of the response, or a piece of its body. Waits for a slow client."""
         while self._line.choked is not None and not self.gone:
             await self._line.choked.wait()
         if self.gone:
@@ -293,7 +293,7 @@ class Exchange:
 
 
 def refusal(code: int, response: Response, id_: str, date: bytes) -> bytes:
-    """A whole answer to what is no exchange: the connection ends after it."""
+    """A complete answer to input that is not an exchange. The connection ends after it."""
     headers = [*_listed(response), ("x-request-id", id_), ("connection", "close")]
     head = "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1")
     return STATUS_LINES[code] + date + head + b"\r\n" + response.body

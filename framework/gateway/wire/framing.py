@@ -1,18 +1,18 @@
-"""Where a message's body ends: by its length, or by chunks, and never by both (RFC 9112, 6).
+"""The end of a message's body: by its length or by chunks, and never by both (RFC 9112, 6).
 
-The one rule: **a framing that two readers could take in two ways is refused, whatever a parser makes of it.** Of
-transfer codings there is exactly one, ``chunked``, and it is HTTP/1.1's.
+The one rule: **an ambiguous framing is refused, whatever a parser makes of it.** The only transfer coding is
+``chunked``, and only in HTTP/1.1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-_MOST_DIGITS = 18  # what a signed 64-bit number holds in any case
+_MOST_DIGITS = 18  # always fits into a signed 64-bit number
 
 
 def mistake(codings: Sequence[bytes], lengths: Sequence[bytes], version: str) -> str | None:
-    """What is wrong with the values of ``Transfer-Encoding`` and ``Content-Length``; None for a good framing."""
+    """What is wrong with the values of ``Transfer-Encoding`` and ``Content-Length``, or None."""
     if codings:
         if lengths:
             return "it has both Content-Length and Transfer-Encoding"

@@ -1,7 +1,6 @@
-"""The head of a request while it is read: bounded as it comes, and held against what HTTP says of it.
+"""The head of a request while it is read: limited in size, and checked against the rules of HTTP.
 
-The one rule: **a head that two readers could understand differently is refused here**, so that no back end reads it in
-another way than this server did.
+The one rule: **an ambiguous head is refused here**, so that no back end reads it differently from this server.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _NOTED = frozenset({b"host", b"expect", b"upgrade", b"content-length", b"transfe
 
 
 class Unfit(Exception):
-    """A request that is refused: the status and the detail of the answer."""
+    """A refused request: the status and the detail of the answer."""
 
     def __init__(self, code: int, detail: str) -> None:
         super().__init__(detail)
@@ -31,7 +30,7 @@ class Unfit(Exception):
 
 
 class Head:
-    """A request's URL and header fields. Whatever does not fit raises ``Unfit``."""
+    """The URL and header fields of a request. Anything invalid raises ``Unfit``."""
 
     __slots__ = ("_fields", "_limits", "_noted", "_size", "_twice", "_url")
 
@@ -46,19 +45,19 @@ class Head:
     # ---- as it comes ------------------------------------------------------------------------
 
     def add_url(self, piece: bytes) -> None:
-        """A piece of the URL; 414 when it is too long."""
+        """Add a piece of the URL. 414 if it is too long."""
         self._url += piece
         if len(self._url) > self._limits.max_url:
             raise Unfit(414, f"the URL is longer than {self._limits.max_url} bytes")
 
     def count(self, name: bytes, value: bytes) -> None:
-        """A field's size; 431 when all of them are too large together, those of a trailer included."""
+        """Count the size of a field. 431 if all fields together, including those of a trailer, are too large."""
         self._size += len(name) + len(value) + 4
         if self._size > self._limits.max_header:
             raise Unfit(431, f"the header is larger than {self._limits.max_header} bytes")
 
     def add_field(self, name: bytes, value: bytes) -> None:
-        """A header field; 431 when there are too many. An offer to upgrade is left out."""
+        """Add a header field. 431 if there are too many. An offer to upgrade is left out."""
         name = name.lower()
         if name in _NOTED:
             if name in self._noted:
@@ -73,7 +72,7 @@ class Head:
     # ---- once it is complete ----------------------------------------------------------------
 
     def check(self, method: str, version: str) -> None:
-        """400 or 505 for what no request may be."""
+        """400 or 505 for an invalid request."""
         if version not in ("1.0", "1.1"):
             raise Unfit(505, "this server speaks HTTP/1.1")
         if b"host" in self._twice or (version == "1.1" and b"host" not in self._noted):
@@ -92,7 +91,7 @@ class Head:
 
     @property
     def id(self) -> str:
-        """The request's id: the client's if it is a good one, else a new one."""
+        """The request id: the client's if it is well formed, otherwise a new one."""
         if b"x-request-id" in self._twice:
             return new()
         return accepted(self._noted.get(b"x-request-id"))
@@ -104,12 +103,12 @@ class Head:
 
     @property
     def content_length(self) -> int | None:
-        """The length of the body where the client tells it; ``check`` has seen that it is one."""
+        """The announced length of the body, which ``check`` has validated, or None."""
         length = self._noted.get(b"content-length")
         return None if length is None else int(length)
 
     def scope(self, method: str, version: str, id_: str) -> dict[str, Any]:
-        """The request as ASGI describes it, but for its two ends. Its id stands among the fields."""
+        """The request as an ASGI scope, without the addresses. Its id is among the fields."""
         try:
             parsed = httptools.parse_url(self._url)
         except httptools.HttpParserInvalidURLError:
@@ -133,7 +132,7 @@ class Head:
         }
 
     def _take_host(self, url: Any) -> None:
-        """The host of a URL that has one counts, and not the field ``Host`` (RFC 9112, 3.2.2)."""
+        """If the URL has a host, it counts instead of the field ``Host`` (RFC 9112, 3.2.2)."""
         if url.userinfo is not None:  # RFC 9110, 4.2.4
             raise Unfit(400, "the URL must not contain a user name")
         host = b"[" + url.host + b"]" if b":" in url.host else url.host
@@ -142,7 +141,7 @@ class Head:
         self._fields = [pair for pair in self._fields if pair[0] != b"host"] + [(b"host", host)]
 
     def without_upgrade(self, method: bytes, version: str) -> bytes:
-        """The head as it would have come without the offer to upgrade."""
+        """The head without the offer to upgrade."""
         given = self._noted.get(b"x-request-id")
         fields = [*self._fields, *([] if given is None else [(b"x-request-id", given)])]
         lines = b"".join(name + b": " + value + b"\r\n" for name, value in fields)

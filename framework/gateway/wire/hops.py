@@ -1,9 +1,9 @@
 """Headers on their way from one connection to the next, in both directions.
 
-The one rule: **what belongs to one connection, or speaks for the gateway, never passes through.** Headers
-that describe a connection (RFC 9110, 7.6.1) end here, also those that the client's ``Connection`` names. What
-tells a back end who called (``X-Forwarded-For``, ``Forwarded``) is the gateway's word alone, and what back ends
-believe of a caller passes only where the route lets it, or where a script has set it.
+The one rule: **headers that belong to one connection, or that only the gateway may set, never pass through.** Headers
+that describe a connection (RFC 9110, 7.6.1) end here, including those that the client's ``Connection`` names. Only
+the gateway tells a back end who called (``X-Forwarded-For``, ``Forwarded``). Headers about the caller that back ends
+trust pass only if the route allows it or a script has set them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from framework.definitions.believed import SAID_BY_THE_GATEWAY, is_believed, pla
 
 Headers = list[tuple[bytes, bytes]]
 
-# The framing of a body is said anew for each connection; ``Expect`` is answered by the server.
+# The framing of a body is set anew for each connection. The server answers ``Expect``.
 _CONNECTION = frozenset(
     (
         b"connection",
@@ -32,21 +32,21 @@ _CONNECTION = frozenset(
         b"http2-settings",
     )
 )
-# The gateway says these itself, whatever client and script say.
+# The gateway sets these itself, whatever the client and the script say.
 _OURS = _CONNECTION - {b"proxy-authenticate", b"proxy-authorization"} | {b"content-length", b"expect"}
-# A ``Connection`` that names these takes nothing away: they are framing, or the gateway's own.
+# A ``Connection`` header cannot remove these: they are framing, or the gateway's own.
 _NOT_NAMED = frozenset((b"content-length", b"host", b"close", b"keep-alive", b"x-request-id", b""))
 
-_REMEMBERED = 64  # bytes of a name that is looked up again: clients choose the names
+_REMEMBERED = 64  # the longest name to remember, in bytes, because clients choose the names
 
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-# A registered name, an address, a port (RFC 3986, 3.2.2); whether it is one of ours nobody knows here.
+# A registered name, an address, a port (RFC 3986, 3.2.2). Whether it is one of ours is unknown here.
 HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 
 
 class Unsendable(Exception):
-    """A header that HTTP, or the client of the back ends, cannot carry. ``by_script``: a script has set it."""
+    """A header that HTTP, or aiohttp, cannot carry. ``by_script``: a script has set it."""
 
     def __init__(self, name: bytes, why: str, *, by_script: bool = False) -> None:
         super().__init__(f"the header {name.decode('ascii', 'replace')!r} {why}")
@@ -54,17 +54,17 @@ class Unsendable(Exception):
 
 
 class _Fate(enum.IntEnum):
-    """What becomes of a header on its way to a target."""
+    """The fate of a header on its way to a target."""
 
     PASSES = 0
     IF_SCRIPT = 1  # it passes if a script has set it
-    IF_ALLOWED = 2  # or if the route lets the client's pass
+    IF_ALLOWED = 2  # or if the route lets the client's header pass
     ENDS = 3
 
 
 @functools.lru_cache(maxsize=1024)
 def _known(name: bytes) -> tuple[_Fate, bytes, str | None]:
-    """A name's fate, its plain form, and the name as it is sent: None for what is no name."""
+    """The fate of a name, its plain form, and the name as it is sent, or None for an invalid name."""
     if not _NAME.fullmatch(name):
         return _Fate.PASSES, name, None
     text = name.decode("ascii")
@@ -80,11 +80,11 @@ def _known(name: bytes) -> tuple[_Fate, bytes, str | None]:
 
 
 def to_target(received: Headers, sent: Headers, allowed: Set[bytes] = frozenset()) -> list[tuple[str, str]]:
-    """The headers of a request as its target is to see them.
+    """The headers of a request as its target sees them.
 
-    ``received`` came from the client. ``sent`` is what the request script made of them: what stands in both is
-    the client's, the very pair and not an equal one. ``allowed`` are the plain names of those that clients may
-    send although back ends believe them. ``Unsendable`` for what is not UTF-8.
+    ``received`` came from the client. ``sent`` is what the request script made of them. A pair in both, compared by
+    identity, belongs to the client. ``allowed`` are the plain names of those that clients may send although back ends
+    trust them. Raises ``Unsendable`` for anything that is not UTF-8.
     """
     theirs = None if sent is received else {id(pair) for pair in received}
     named = _named(received)
@@ -112,9 +112,9 @@ def to_target(received: Headers, sent: Headers, allowed: Set[bytes] = frozenset(
 
 
 def to_client(raw: Iterable[tuple[bytes, bytes]], *, framing: bool) -> Headers:
-    """The headers of a response as the client is to see them; ``framing``: with its ``Content-Length``.
+    """The headers of a response as the client sees them. ``framing``: with its ``Content-Length``.
 
-    ``Unsendable`` for what HTTP cannot carry: it would end a header where the back end did not.
+    Raises ``Unsendable`` for what HTTP cannot carry, because it would end a header elsewhere than the back end did.
     """
     lowered = [(name.lower(), value) for name, value in raw]
     ended = _named(lowered)
@@ -131,9 +131,9 @@ def to_client(raw: Iterable[tuple[bytes, bytes]], *, framing: bool) -> Headers:
 
 
 def forwarded(scheme: str, host: str | None, client: tuple[str, int] | None) -> list[tuple[str, str]]:
-    """Who called, for the back end: ``X-Forwarded-For/Proto/Host`` and ``Forwarded`` (RFC 7239).
+    """The caller, for the back end: ``X-Forwarded-For/Proto/Host`` and ``Forwarded`` (RFC 7239).
 
-    The names are in lower case, as all are: the client of the back ends takes others for other headers.
+    All names are in lower case, because aiohttp treats other spellings as other headers.
     """
     told = [("x-forwarded-proto", scheme)]
     node = "unknown"  # a call from inside
@@ -149,7 +149,7 @@ def forwarded(scheme: str, host: str | None, client: tuple[str, int] | None) -> 
 
 
 def _named(headers: Headers) -> frozenset[bytes]:
-    """The names that ``Connection`` lists: headers that end here as well."""
+    """The names that ``Connection`` lists. These headers end here as well."""
     lists = [value for name, value in headers if name == b"connection"]
     if not lists:
         return frozenset()

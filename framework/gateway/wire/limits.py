@@ -1,6 +1,7 @@
-"""What a client may ask of the server: sizes, times and numbers, and which variable of the environment sets each.
+"""The limits of clients: sizes, times and numbers, and the environment variable for each.
 
-The one rule: **before a token is checked, everything that a client holds is bounded**: memory, connections and time.
+The one rule: **before a token is checked, everything that a client occupies is bounded**: memory, connections and
+time.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from framework.errors import CannotOpen
 _PREFIX = "FRAMEWORK_"
 _SPARE_FILES = 128  # open files that are not connections: the database, its locks, back ends
 
-# So much for each second of a time-out must come, or be taken, before it is over, again and again. What came
-# before counts for nothing, so a large first piece buys no time.
+# The least bytes per second of a time-out that must arrive, or be read, in each period. Earlier data does not count,
+# so a large first piece buys no time.
 LEAST_RATE = 500
 
 
@@ -71,7 +72,7 @@ def variable(limit: Field[Any]) -> str:
 
 
 def from_environ(environ: Mapping[str, str] = os.environ) -> Limits:
-    """The limits that the environment sets, else the defaults; ``CannotOpen`` for an invalid value."""
+    """The limits of the environment, or the defaults. Raises ``CannotOpen`` for an invalid value."""
     given = {}
     for limit in fields(Limits):
         text = environ.get(variable(limit))

@@ -1,7 +1,7 @@
-"""What comes from a client: requests are parsed, and bounded in size, until the connection discards its input.
+"""The input of a client: requests are parsed and limited in size, until the connection discards its input.
 
-The one rule: **what a client can make the server hold is bounded before anybody has looked at its token.**
-A request that breaks a limit or the grammar is the last one that is parsed. httptools parses.
+The one rule: **the memory that a client can occupy is bounded before its token is checked.** A request that breaks a
+limit or the grammar is the last one that is parsed. The parser is httptools.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from framework.gateway.wire.limits import Limits
 
 logger = logging.getLogger("framework.gateway")
 
-_DRAINED = 65536  # bytes of an unread body that are worth waiting for: more of it, and the connection ends
+_DRAINED = (
+    65536  # the largest unread body, in bytes, that is worth waiting for; beyond it the connection ends
+)
 
 _WRONG = {
     httptools.HttpParserInvalidURLError: NO_URL,
@@ -38,7 +40,7 @@ class Phase(enum.Enum):
     DISCARDING = enum.auto()  # nothing: the connection ends, and its input is discarded
 
 
-# Bound once: to look a member of an enum up takes as long as a call, and each request does it ten times.
+# Bound once: the lookup of an enum member takes as long as a call, and each request does it ten times.
 _IDLE, _HEADER, _BODY, _DISCARDING = Phase
 
 
@@ -56,7 +58,7 @@ class Answers(Line, Protocol):
         """Answer this request, in its turn; False if others come before it."""
 
     def refuse(self, code: int, detail: str, id_: str, broken: Exchange | None) -> None:
-        """Answer what cannot become an exchange, or whose body is ``broken``; then end the connection."""
+        """Answer input that cannot become an exchange, or whose body is ``broken``, then end the connection."""
 
     def linger(self, *, draining: bool) -> None:
         """End the connection once the client has read the last answer."""
@@ -67,7 +69,7 @@ class _Refused(Exception):
 
 
 class RequestReader:
-    """Reads the requests of one connection. ``ends`` is what the scope of each says of the connection."""
+    """Reads the requests of one connection. ``ends`` is what each scope says about the connection."""
 
     def __init__(
         self,
@@ -93,7 +95,7 @@ class RequestReader:
 
     def _new_parser(self) -> Any:
         parser = httptools.HttpRequestParser(self)
-        # What follows a request with `Connection: close` is not parsed by us, and is no error either.
+        # Data after a request with `Connection: close` is not parsed, and is not an error.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
 
@@ -101,7 +103,7 @@ class RequestReader:
 
     @property
     def discarding(self) -> bool:
-        """Is all input discarded by now?"""
+        """Is all input discarded?"""
         return self.phase is _DISCARDING
 
     def discard(self) -> None:
@@ -110,21 +112,21 @@ class RequestReader:
         self._exchange = None
 
     def close(self) -> None:
-        """The connection is lost. What refers back to the reader is let go, so that no cycle is left behind."""
+        """The connection is lost. References back to the reader are dropped, so that no cycle is left behind."""
         self.discard()
         self._parser = self._answers = None  # type: ignore[assignment]
 
     def refuse(self, code: int, detail: str) -> None:
-        """Refuse what is being read; nothing more is read."""
+        """Refuse the current input, and read nothing more."""
         broken = self._exchange
         self.discard()
         self._clock.stop()
         self._answers.refuse(code, detail, self._head.id, broken)
 
     def expired(self) -> None:
-        """A header or a body has taken too long, unless it is the server that has not read on."""
+        """A header or a body has taken too long, unless the server has not read on."""
         if self.phase is _HEADER:
-            if self._clock.paused:  # what is missing may be here already
+            if self._clock.paused:  # the missing part may already be here
                 self._clock.expect_header()
             else:
                 self.refuse(408, f"the header was not complete after {self._limits.header_timeout:g} s")
@@ -137,7 +139,7 @@ class RequestReader:
     # ---- input ------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
-        """Parse what has come, or discard it."""
+        """Parse the data, or discard it."""
         if self.phase is _DISCARDING:
             self._clock.input_discarded()
             return
@@ -159,7 +161,7 @@ class RequestReader:
             self._unfinished = 0
 
     def _is_unfinished(self, phase: Phase, size: int) -> bool:
-        """Does the parser keep what has come since ``phase`` and ``size``?
+        """Does the parser keep the data since ``phase`` and ``size``?
 
         It keeps a field of the header or the trailer, and a chunk's extension, until they are complete.
         """
@@ -168,7 +170,7 @@ class RequestReader:
         return self.phase is _BODY and size == self._body_size
 
     def _parse(self, data: bytes) -> None:
-        """Parse; an offer to upgrade is not taken up: it is read again as if it had not been made."""
+        """Parse the data. An offer to upgrade is ignored: the request is read again without it."""
         while True:
             try:
                 self._parser.feed_data(data)
@@ -210,7 +212,7 @@ class RequestReader:
         method = self._parser.get_method().decode("ascii")
         head.check(method, version)
         if self._parser.should_upgrade():
-            return  # the parser ends here, and the request is read again without its offer
+            return  # the parser ends here, and the request is read again without the offer
         id_ = head.id
         scope = head.scope(method, version, id_)
         scope.update(self._ends)
@@ -257,13 +259,13 @@ class RequestReader:
     # ---- how much is read -------------------------------------------------------------------
 
     def _pause(self) -> None:
-        """Take nothing more from the client for now."""
+        """Stop reading from the client for now."""
         if not self._clock.paused and not self._transport.is_closing():
             self._clock.pause()
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Take more from the client, unless it has to wait for the answers to its earlier requests."""
+        """Resume reading, unless the client has to wait for the answers to its earlier requests."""
         if self._held or not self._clock.paused:
             return
         self._clock.resume()
@@ -292,7 +294,7 @@ class RequestReader:
             self._clock.expect_portion(self._body_size)
 
     def allows_reuse(self, exchange: Exchange) -> bool:
-        """May the connection be used again after this response? Not while much of the body is to come."""
+        """May the connection be reused after this response? Not if much of the body is still to come."""
         if exchange.received:
             return True
         if exchange.waits_for_continue or exchange is not self._exchange:

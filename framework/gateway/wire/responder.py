@@ -1,6 +1,6 @@
-"""What goes to a client: answers in the order of the requests, and the end of the connection after the last one.
+"""The output to a client: answers in the order of the requests, and the end of the connection after the last one.
 
-The one rule: **a request that is refused is answered after those that came before it**, and the connection ends.
+The one rule: **a refused request is answered after the earlier ones**, and then the connection ends.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Input(Protocol):
 class Responder:
     """Answers the requests of one connection. ``start`` lets the application work on one of them.
 
-    ``client`` is the address that the access log has for what is refused. ``input`` is set once the reader is made.
+    ``client`` is the address in the access log for refused input. ``input`` is set once the reader is made.
     """
 
     input: Input
@@ -57,7 +57,7 @@ class Responder:
         self._current: Exchange | None = None
         self._pipeline: deque[Exchange] = deque()
         self._last_word: tuple[int, Response, str] | None = (
-            None  # it is said when those before it are answered
+            None  # sent when the earlier requests are answered
         )
         self._uptake = Uptake(listening.limits)
         self._uptake.begin(clock.now())
@@ -130,9 +130,9 @@ class Responder:
     # ---- refusals ---------------------------------------------------------------------------
 
     def refuse(self, code: int, detail: str, id_: str, broken: Exchange | None = None) -> None:
-        """Answer what cannot become an exchange, once those before it are answered; then the end.
+        """Answer input that cannot become an exchange, once the earlier ones are answered, then end the connection.
 
-        ``broken`` is an exchange whose body will never be complete: nobody needs to work on it.
+        ``broken`` is an exchange whose body will never be complete, so nothing needs to work on it.
         """
         response = problem(code, detail)
         if code == 503:
@@ -174,9 +174,9 @@ class Responder:
             self._current.keep_alive = False
 
     def linger(self, *, draining: bool) -> None:
-        """End the connection so that the client can read the last answer, whatever it still sends.
+        """End the connection in a way that lets the client read the last answer, whatever it still sends.
 
-        Many clients send their whole body before they read: ``draining`` gives one that goes on more time.
+        Many clients send their whole body before they read. ``draining`` gives such a client more time.
         """
         self.input.discard()
         self._drop_pipeline()
@@ -188,19 +188,19 @@ class Responder:
         self._clock.linger(draining=draining)
 
     def lingered(self) -> None:
-        """The time to read the last answer is over. A client that does not take it is ended by its uptake."""
+        """The time to read the last answer is over. The uptake ends a client that does not read it."""
         if self._transport.get_write_buffer_size():
             self._clock.linger_on()
         else:
             self.abort()
 
     def abort(self) -> None:
-        """Cut the connection off at once: what is not sent yet is lost, and the client sees that."""
+        """Cut the connection at once. Unsent data is lost, and the client notices it."""
         self.input.discard()
         self._transport.abort()
 
     def close(self) -> None:
-        """The connection is lost: nobody waits for an answer any more."""
+        """The connection is lost, and nobody waits for an answer any more."""
         self.resume_writing()
         if self._current is not None:
             self._drop(self._current)
@@ -229,7 +229,7 @@ class Responder:
             self._transport.write(data)
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than it is written to."""
+        """The client reads more slowly than the server writes."""
         self.choked = self.choked or asyncio.Event()
 
     def resume_writing(self) -> None:
@@ -239,6 +239,6 @@ class Responder:
             self.choked = None
 
     def check_uptake(self, now: float) -> None:
-        """Cut off a client that takes what is sent too slowly."""
+        """Cut off a client that reads too slowly."""
         if self._uptake.is_too_slow(self._transport.get_write_buffer_size(), now):
             self.abort()

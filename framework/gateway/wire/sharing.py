@@ -1,4 +1,4 @@
-"""What all connections of a server share: its limits, how many there are, the date, and the access log."""
+"""The state that all connections of a server share: limits, counts, the date, and the access log."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _TOLD_AGAIN = 10.0  # seconds between two warnings of refused connections
 
 
 class Admission(enum.Enum):
-    """What becomes of a new connection."""
+    """The decision about a new connection."""
 
     WELCOME = enum.auto()
-    FULL = enum.auto()  # it is one too many, and told so
-    CROWDED = enum.auto()  # it is one too many of its client, and told so
-    CUT = enum.auto()  # so many are being told that there is no time for politeness
+    FULL = enum.auto()  # beyond the limit; it gets an answer
+    CROWDED = enum.auto()  # beyond the limit of its client; it gets an answer
+    CUT = enum.auto()  # far beyond the limit; it is cut without an answer
 
 
 class Bounded(Protocol):
-    """A connection, as far as its time goes."""
+    """A connection with time limits."""
 
     def tick(self, now: float) -> None:
-        """End what takes too long."""
+        """End whatever takes too long."""
 
 
 class Listening:
-    """One for a server, on its event loop."""
+    """The shared state of a server, on its event loop."""
 
     def __init__(self, limits: Limits, access_log: AccessLog | None = None) -> None:
         self.limits = limits
@@ -62,7 +62,7 @@ class Listening:
     # ---- connections ------------------------------------------------------------------------
 
     def enter(self, client: str | None) -> Admission:
-        """Count a new connection; one that is refused counts too, until it has ended."""
+        """Count a new connection. A refused one also counts until it has ended."""
         self._open += 1
         admission = _admission(self._open, self.limits.max_connections, Admission.FULL)
         if client is not None:
@@ -87,7 +87,7 @@ class Listening:
                 del self._of[client]
 
     def tick(self, connections: Iterable[Bounded], now: float) -> None:
-        """Called a few times a second: end what takes too long, and tell of what was refused."""
+        """Called a few times a second. It ends whatever takes too long, and reports refusals."""
         for connection in list(connections):
             connection.tick(now)
         if self.access_log is not None:
@@ -124,7 +124,7 @@ def _admission(there: int, most: int, refused: Admission) -> Admission:
 
 
 def client_of(address: str | None) -> str | None:
-    """Whose connections are counted together: an IPv4 address, or the /64 network of an IPv6 one."""
+    """The unit for which connections are counted: an IPv4 address, or the /64 network of an IPv6 address."""
     if address is None or ":" not in address:
         return address
     whole = ipaddress.IPv6Address(address.partition("%")[0])

@@ -1,4 +1,4 @@
-"""How fast a client takes what we send: a client that does not read must not hold memory forever."""
+"""The rate at which a client reads answers. A client that does not read must not hold memory forever."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Uptake:
         self.written = 0
         self._taken = 0
         self._taken_at = 0.0
-        self._owed_at = 0.0  # since when there is something for it to take
+        self._owed_at = 0.0  # since when there has been data for it
 
     def begin(self, now: float) -> None:
         """The connection is there, and nothing was written to it yet."""
@@ -24,7 +24,7 @@ class Uptake:
     def is_too_slow(self, unsent: int, now: float) -> bool:
         """Has the client taken too little for too long? ``unsent`` counts the bytes that it has not taken yet.
 
-        Ask this again and again. A client has ``write_timeout`` for each portion, and ``transfer_timeout`` in all.
+        Call this regularly. A client has ``write_timeout`` for each portion, and ``transfer_timeout`` in total.
         """
         taken = self.written - unsent
         if not unsent:
