@@ -56,17 +56,17 @@ LIMITS: tuple[tuple[str, object, str], ...] = (
     ("wait for an item when a FIFO block is entered", fifo.FIFO_WAIT, "s"),
     ("longest name of a FIFO", items.MAX_NAME_LENGTH, "characters"),
     ("longest key of a `put`", items.MAX_KEY_LENGTH, "characters"),
-    ("a worker that found nothing is called again after", reflector.WATCH_INTERVAL, "s"),
+    ("a worker that found no item is called again after", reflector.WATCH_INTERVAL, "s"),
     ("wait after an error outside a FIFO block, at first", reflector.ERROR_WAIT_FIRST, "s"),
     ("the same, at most", reflector.ERROR_WAIT_LAST, "s"),
     ("work in progress may take this long at a stop, without `--stop-timeout`", shutdown.GRACE, "s"),
-    ("a transaction may await something else for", transaction.TRANSACTION_HOLD, "s"),
+    ("a transaction may await other things for", transaction.TRANSACTION_HOLD, "s"),
     ("a token from `/-/logon` is valid for", logon.DEFAULT_EXPIRY, "s"),
-    ("a token or role that was found is believed for", tokens.BELIEVED_FOR, "s"),
+    ("a token or role that was found stays valid without a new look-up for", tokens.BELIEVED_FOR, "s"),
     ("a failed logon waits for its answer, at first", attempts.FIRST_WAIT, "s"),
     ("the same, at most", attempts.LONGEST_WAIT, "s"),
     ("largest definition file", load.MAX_BYTES, "bytes"),
-    ("`callout`: the code that means no answer", callout.NO_ANSWER, ""),
+    ("`callout`: the code for no answer", callout.NO_ANSWER, ""),
 )
 
 
@@ -199,7 +199,7 @@ def kept() -> str:
         (f"`{retention.variable(one)}`", f"`{durations.shown(one.default)}`", one.metadata["told"])
         for one in dataclasses.fields(retention.Retention)
     ]
-    return _table(("variable", "default", "what is kept for so long"), rows)
+    return _table(("variable", "default", "what is kept"), rows)
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:

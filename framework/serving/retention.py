@@ -26,10 +26,10 @@ class Retention:
     dead_letters: float = _kept(90, "dead letters, from their death")
     tokens: float = _kept(30, "operators' tokens that have expired")
     logons: float = _kept(1, "tokens from `/-/logon` that have expired")
-    responses: float = _kept(1, "answers of requests with an `Idempotency-Key`, which replay them")
+    responses: float = _kept(1, "answers of requests with an `Idempotency-Key`, for replay")
     audit: float = _kept(365, "what `framework audit` shows")
     unused_fifos: float = _kept(
-        90, "a FIFO without items, dead letters and policy, which nobody fills or has paused"
+        90, "a FIFO without items, dead letters and policy that nobody fills and that is not paused"
     )
 
 

@@ -32,33 +32,37 @@ class Limits:
     """The limits of a server. Each field is set by ``FRAMEWORK_`` and its name in capital letters."""
 
     max_connections: int = _limit(
-        1000, "", "open connections; one more is answered 503. Never more than the limit on open files allows"
+        1000, "", "open connections. One more gets 503. The limit on open files can lower it"
     )
     max_connections_per_client: int = _limit(
         256,
         "",
-        "open connections of one address, or of one IPv6 network (/64); one more is answered 503. 0: any number",
+        "open connections of one address, or of one IPv6 network (/64). One more gets 503. 0: any number",
         least=0,
     )
-    max_url: int = _limit(8192, "bytes", "the URL of a request, its query included; else 414")
-    max_header: int = _limit(32768, "bytes", "the header of a request; else 431")
-    max_header_fields: int = _limit(100, "", "the fields in it; else 431")
+    max_url: int = _limit(8192, "bytes", "the URL of a request, with its query. A longer one gets 414")
+    max_header: int = _limit(32768, "bytes", "the header of a request. A larger one gets 431")
+    max_header_fields: int = _limit(100, "", "the fields in the header. More get 431")
     max_body: int = _limit(
-        1024 * 1024, "bytes", "the body of a request to a script, where the route has no `max_body`; else 413"
+        1024 * 1024,
+        "bytes",
+        "the body of a request to a script, if the route has no `max_body`. A larger one gets 413",
     )
     header_timeout: float = _limit(
-        10.0, "s", "from the first byte of a request to the end of its header; else 408"
+        10.0, "s", "from the first byte of a request to the end of its header. A slower one gets 408"
     )
     body_timeout: float = _limit(
         20.0,
         "s",
-        f"{LEAST_RATE} bytes of a body for each second of this must come within it, whatever came before; else 408",
+        f"each such period must bring {LEAST_RATE} bytes of a body per second, whatever came before. Else 408",
     )
     write_timeout: float = _limit(
-        30.0, "s", "so much of an answer must be taken within this, by the same rule, or it is cut off"
+        30.0, "s", "the same rule for the answer that the client takes. A slower client is cut off"
     )
     transfer_timeout: float = _limit(
-        3600.0, "s", "a body must be complete after this, else 408; an answer must be taken, or it is cut off"
+        3600.0,
+        "s",
+        "a body must come in full within this, else 408. An answer must be taken, or it is cut off",
     )
     keep_alive_timeout: float = _limit(15.0, "s", "a connection without a request is closed after this")
 
