@@ -70,7 +70,7 @@ def list_(url: str, format_: str) -> None:
 
         return await accounts.listed(storage), set(await accounts.roles_in_force(storage))
 
-    found, known = verbs.look(url, work)
+    found, known = verbs.read(url, work)
     records = [_record(one, known) for one in found]
     if format_ == "json":
         options.print_json(records)
@@ -190,7 +190,7 @@ def roles(
     if name is None:
         _show_roles(url, format_)
         return
-    found = (verbs.run if to or add or remove else verbs.look)(url, work)
+    found = (verbs.run if to or add or remove else verbs.read)(url, work)
     if format_ == "json":
         options.print_json(list(found))
     elif found:
@@ -205,7 +205,7 @@ def _show_roles(url: str, format_: str) -> None:
 
         return await accounts.roles_in_force(storage)
 
-    found = verbs.look(url, work)
+    found = verbs.read(url, work)
     if format_ == "json":
         options.print_json([{"name": role, "authorities": rights} for role, rights in found.items()])
     elif not found:

@@ -44,7 +44,7 @@ def audit(limit: int, since: float | None, database: str, format_: str) -> None:
         earliest = None if since is None else (await storage.age()).wall - since
         return await audit.listed(storage, limit=limit, since=earliest)
 
-    found = verbs.look(database, work)
+    found = verbs.read(database, work)
     if format_ == "json":
         options.print_json([{**asdict(one), "at": options.shown_time(one.at)} for one in found])
         return

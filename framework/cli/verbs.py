@@ -50,7 +50,7 @@ def run(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
     return answer
 
 
-def look(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
+def read(url: str, work: Callable[[Storage], Awaitable[T]]) -> T:
     """Like ``run``, for a verb that only reads. It never waits for a writer."""
     return _refusable(_run(url, work, reading=True))
 

@@ -17,7 +17,7 @@ from .routing import RouteDefinition, template_mistake, variables
 _SCOPES = ("external", "internal", "local", "public", "secure")
 """`local` is `internal` by the platform's word, `public` and `secure` are `external`."""
 
-METHODS: tuple[str, ...] = ("GET", "POST", "PUT", "PATCH", "DELETE")
+GENERATED_METHODS: tuple[str, ...] = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -35,7 +35,7 @@ class EndpointsDefinition:
     location: Location
     path: str
     auth_mode: Literal["axis", "none"] = "axis"
-    methods: tuple[str, ...] = METHODS
+    methods: tuple[str, ...] = GENERATED_METHODS
     limit: int = DEFAULT_LIMIT
     max_limit: int = MAX_LIMIT
     answers: bool = True
@@ -109,7 +109,7 @@ def _path(keys: MapNode, name: str, report: Report) -> str:
 
 def _methods(keys: MapNode | None) -> tuple[str, ...]:
     named = {str(scalar.value) for scalar in keys.texts("methods")} if keys is not None else set()
-    return tuple(method for method in METHODS if method in named) or METHODS
+    return tuple(method for method in GENERATED_METHODS if method in named) or GENERATED_METHODS
 
 
 def _limit(keys: MapNode | None, report: Report) -> int:

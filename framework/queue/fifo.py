@@ -173,28 +173,28 @@ class Fifo:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + FIFO_WAIT
         run = context.current().run
-        look = run.looks.begin(self.name) if run else None
-        others = look.others if look else ()
+        poll = run.polls.begin(self.name) if run else None
+        others = poll.others if poll else ()
         with self._session.storage.watch([self.name, *others]) as signal:
             while self._session.running:
                 answer = await self._deliver()
                 now = loop.time()
                 if isinstance(answer, Delivery):
-                    if look:
-                        look.found()
+                    if poll:
+                        poll.found()
                     if answer.suspicion:
                         self._tell_suspect(answer)
                     return answer
                 wait = deadline - now
                 if answer.retry_in is not None:
                     wait = min(wait, max(answer.retry_in, 0.001))
-                if look:
+                if poll:
                     due = None if answer.retry_in is None else now + answer.retry_in
-                    wait = min(wait, look.nothing(due) - now)
+                    wait = min(wait, poll.empty(due) - now)
                 if wait <= 0:
                     return None
-                if await signal.changed(wait) and look:
-                    look.rung()
+                if await signal.changed(wait) and poll:
+                    poll.rung()
         return None
 
     def _tell_suspect(self, delivery: Delivery) -> None:

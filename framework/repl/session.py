@@ -164,7 +164,7 @@ class _Fifos:
         self._loop = asyncio.get_running_loop()
         self._known = [policy.name for policy in runtime.snapshot.definitions.fifos]
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         names = await self._runtime.session.storage.fifo_names()
         self._known = sorted({*self._known, *names})
 
@@ -174,7 +174,7 @@ class _Fifos:
     def now(self) -> list[str]:
         """From another thread: the current names, if they are known soon."""
         with contextlib.suppress(Exception):
-            asyncio.run_coroutine_threadsafe(self.look(), self._loop).result(timeout=0.3)
+            asyncio.run_coroutine_threadsafe(self.refresh(), self._loop).result(timeout=0.3)
         return self._known
 
 
@@ -187,12 +187,12 @@ async def _tools(
     profile = Profile(write)
     tracing = Tracing(statements, write, show)
     fifos = _Fifos(runtime)
-    await fifos.look()
+    await fifos.refresh()
 
     async def between() -> None:
         await debug.settle()
         if not tracing.running:  # otherwise the trace would show this query
-            await fifos.look()
+            await fifos.refresh()
 
     namespace: dict[str, Any] = {
         **runtime.snapshot.scope,

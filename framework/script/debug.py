@@ -166,7 +166,7 @@ class DebugChannel:
     def qprint(self, value: object) -> None:
         """Print to all listeners. It never raises, since a print must not break an order."""
         if self._sender is not None:
-            self._sender.look()
+            self._sender.find_listeners()
         if not self._outbox.read and not self._listeners:
             return
         text = rendered(value)

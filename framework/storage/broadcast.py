@@ -26,7 +26,7 @@ class Heard:
 class Sender(Protocol):
     """Sends what is put into an outbox, as JSON. Made by :meth:`Broadcast.sender`."""
 
-    def look(self) -> None:
+    def find_listeners(self) -> None:
         """Find out who listens. Call it before each message. It costs almost nothing if nothing has changed.
 
         From any thread. Never raises.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from framework.transactions.looks import Looks
+from framework.transactions.polls import Polls
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Run:
     """One call of a worker's function, with the FIFOs that it has entered and the errors that count for items."""
 
     worker: str
-    looks: Looks = field(default_factory=Looks)  # of all calls
+    polls: Polls = field(default_factory=Polls)  # of all calls
     fifos: set[str] = field(default_factory=set)
     finished: bool = False  # a block with an item ended well
     charges: list[Charge] = field(default_factory=list)

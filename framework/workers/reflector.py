@@ -24,7 +24,7 @@ from framework.process.supervision import Supervised
 from framework.storage.holds import Hold
 from framework.storage.operations import RecordProblem
 from framework.transactions import context
-from framework.transactions.looks import Looks
+from framework.transactions.polls import Polls
 from framework.transactions.run import Charge, Run
 from framework.transactions.session import Session
 
@@ -128,14 +128,14 @@ class Reflector:
         self, worker: WorkerDefinition, function: Callable[[], Awaitable[Any]], hold: Hold | None
     ) -> None:
         known: set[str] = set()
-        looks = Looks()
+        polls = Polls()
         wait = ERROR_WAIT_FIRST
         while self._session.running and (hold is None or hold.lost is None):
-            run = Run(worker.name, looks)
+            run = Run(worker.name, polls)
             # Nothing of the last call is carried over, not even of a block that was left in another context.
             context.forget()
             REQUEST_ID.set(None)
-            # Watched from before the call: what changes between its last look and our wait is not missed.
+            # Watched from before the call: what changes between its last poll and our wait is not missed.
             with self._session.storage.watch(known) as signal:
                 try:
                     with context.entered(script=worker.name, run=run):
@@ -154,7 +154,7 @@ class Reflector:
                 if run.finished:
                     wait = ERROR_WAIT_FIRST
                 if run.fifos <= known and self._session.running:
-                    pause = looks.pause(run.fifos, WATCH_INTERVAL)
+                    pause = polls.pause(run.fifos, WATCH_INTERVAL)
                     if pause > 0:
                         await signal.changed(pause)
             known = run.fifos

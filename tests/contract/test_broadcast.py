@@ -27,7 +27,7 @@ from framework.observing.outbox import Outbox
 outbox = Outbox()
 sender = db.broadcast.sender(outbox)
 def send(message):
-    sender.look()
+    sender.find_listeners()
     outbox.put(message, 10)
 """
 
@@ -72,13 +72,13 @@ class Speaker:
 
     def __call__(self, *messages: Any, characters: int = 10) -> None:
         for message in messages:
-            self._sender.look()
+            self._sender.find_listeners()
             self._outbox.put(message, characters)
 
     @property
     def heard(self) -> bool:
         """Does anybody listen?"""
-        self._sender.look()
+        self._sender.find_listeners()
         return self._outbox.read
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from framework.cli import options
-from framework.cli.fifo import dead, look, steer
+from framework.cli.fifo import dead, steer, view
 
 
 @click.group()
@@ -20,7 +20,7 @@ def fifo(context: click.Context, database: str) -> None:
     context.obj = database
 
 
-for command in (look.list_, look.show, look.peek):
+for command in (view.list_, view.show, view.peek):
     fifo.add_command(command)
 for command in (
     steer.put,

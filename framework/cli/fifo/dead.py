@@ -52,7 +52,7 @@ def list_(url: str, name: str | None, limit: int | None, after: int, format_: st
         elif not await lists.print_lines(found, text.dead_line):
             click.echo("no dead letters" if not after else f"no dead letters behind {after}")
 
-    verbs.look(url, work)
+    verbs.read(url, work)
 
 
 @dead.command()
@@ -66,7 +66,7 @@ def show(url: str, dead_id: int, format_: str) -> None:
     async def work(storage: Storage) -> dict[str, Any]:
         return records.dead_record(await _letter(storage, dead_id))
 
-    record = verbs.look(url, work)
+    record = verbs.read(url, work)
     if format_ == "json":
         options.print_json(record)
     else:
@@ -168,7 +168,7 @@ def purge(url: str, dead_id: int | None, name: str | None, yes: bool, older: flo
 
     if not yes:
         options.cannot_run(
-            f"this would delete {verbs.look(url, count)} dead letter(s) for good: add --yes if that is meant"
+            f"this would delete {verbs.read(url, count)} dead letter(s) for good: add --yes if that is meant"
         )
     try:
         click.echo(f"{verbs.run(url, delete)} dead letter(s) deleted")

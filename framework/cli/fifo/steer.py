@@ -165,7 +165,7 @@ def purge(url: str, name: str, yes: bool) -> None:
         return state.length - bool(stays), stays
 
     if not yes:
-        number, stays = verbs.look(url, waiting)
+        number, stays = verbs.read(url, waiting)
         options.cannot_run(
             f"this would delete {number} item(s) of FIFO {name} for good{stays}: add --yes if that is meant"
         )

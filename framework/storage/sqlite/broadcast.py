@@ -75,11 +75,11 @@ class SqliteSender:
         self._links: dict[str, _Link] = {}
         self._lock = threading.RLock()
 
-    def look(self) -> None:
+    def find_listeners(self) -> None:
         """See the contract. The bell is read first: who rings it while we look is looked for again."""
         bell = self._bell
         if bell is None or bell.value() != self._seen:
-            self._look()
+            self._find_listeners()
 
     def end(self) -> list[_Link]:
         """Look for nobody any more; the links there are, for the caller to close."""
@@ -88,7 +88,7 @@ class SqliteSender:
             links, self._links = list(self._links.values()), {}
             return links
 
-    def _look(self) -> None:
+    def _find_listeners(self) -> None:
         """Connect to who has come, let go who has gone."""
         with self._lock:
             if self._ended:
@@ -118,7 +118,7 @@ class SqliteSender:
         with self._lock:
             self._bell, self._seen = None, b""
 
-    def look_again(self) -> None:
+    def find_again(self) -> None:
         """At the next message: a listener has died, or has ended a stream by itself."""
         self._seen = b""
 
@@ -192,7 +192,7 @@ class _Link:
         if isinstance(error, ConnectionRefusedError):  # its process is dead
             self._folder.remove(self._name)
         else:
-            self._sender.look_again()
+            self._sender.find_again()
 
 
 def _flush(links: list[_Link], deadline: float) -> None:

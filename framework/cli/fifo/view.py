@@ -37,7 +37,7 @@ def list_(url: str, format_: str) -> None:
         async for record in records:
             rows.add(record)
 
-    verbs.look(url, work)
+    verbs.read(url, work)
     if format_ == "text":
         click.echo("\n".join(rows.lines()) or "no FIFOs yet; one is there from its first put on")
 
@@ -65,7 +65,7 @@ def show(url: str, name: str, format_: str) -> None:
     async def work(storage: Storage) -> dict[str, Any]:
         return records.fifo_record(await access.known(storage, name))
 
-    record = verbs.look(url, work)
+    record = verbs.read(url, work)
     if format_ == "json":
         options.print_json(record)
     else:
@@ -97,4 +97,4 @@ def peek(url: str, name: str, number: int, after: int, format_: str) -> None:
         elif not await lists.print_lines(found, lambda record: text.item_line(record, in_work)):
             click.echo(f"FIFO {name} is empty" if not after else f"FIFO {name} has no item behind {after}")
 
-    verbs.look(url, work)
+    verbs.read(url, work)

@@ -13,20 +13,20 @@ import weakref
 from collections.abc import Iterable
 
 
-class Looks:
-    """The looks of one worker into its FIFOs, over all calls of its function."""
+class Polls:
+    """The polls of FIFOs by one worker, over all calls of its function."""
 
     def __init__(self) -> None:
         # When an item may be there: at once, at the end of a back-off, or never as far as is known.
         self._due: dict[str, float] = {}
         self._count = 0
-        # The number of each task's last look into each FIFO: several tasks of a worker may share the work.
+        # The number of each task's last poll of each FIFO. Several tasks of a worker may share the work.
         self._entered: weakref.WeakKeyDictionary[asyncio.Task[object], dict[str, int]] = (
             weakref.WeakKeyDictionary()
         )
 
-    def begin(self, fifo: str) -> Look | None:
-        """A look into a FIFO, by the task that calls."""
+    def begin(self, fifo: str) -> Poll | None:
+        """Begin a poll of a FIFO by the current task. None without a task."""
         task = asyncio.current_task()
         if task is None:
             return None
@@ -34,9 +34,9 @@ class Looks:
         last = entered.get(fifo, -1)
         self._count += 1
         entered[fifo] = self._count
-        # A FIFO that the task has looked into since it looked into this one: it is going to do so again.
+        # FIFOs that the task has polled since its last poll of this one. It is going to poll them again.
         others = tuple(name for name, number in entered.items() if number > last and name != fifo)
-        return Look(self._due, fifo, others)
+        return Poll(self._due, fifo, others)
 
     def pause(self, fifos: Iterable[str], longest: float) -> float:
         """For how long these FIFOs can have no item, unless a change is signalled."""
@@ -44,8 +44,8 @@ class Looks:
         return min(longest, due - asyncio.get_running_loop().time())
 
 
-class Look:
-    """One look into a FIFO. ``others`` are those that the task looks into by turns with it."""
+class Poll:
+    """One poll of a FIFO. ``others`` are the FIFOs that the task polls in turn with it."""
 
     __slots__ = ("_due", "_fifo", "others")
 
@@ -58,7 +58,7 @@ class Look:
         """There was an item, so there may be another one."""
         self._due[self._fifo] = 0.0
 
-    def nothing(self, due: float | None) -> float:
+    def empty(self, due: float | None) -> float:
         """Note that there is no item before ``due``. Return when another FIFO may have one."""
         self._due[self._fifo] = math.inf if due is None else due
         return min((self._due.get(name, 0.0) for name in self.others), default=math.inf)
