@@ -52,7 +52,7 @@ def run(setup: Setup) -> int:
     loop = StandardLoop()
     asyncio.set_event_loop(loop)
     try:
-        code = _run(loop, _Session(setup, script))
+        code = _run(loop, _Dialogue(setup, script))
         left = _leave_behind(loop)
     finally:
         asyncio.set_event_loop(None)
@@ -62,7 +62,7 @@ def run(setup: Setup) -> int:
     return code
 
 
-def _run(loop: asyncio.AbstractEventLoop, session: _Session) -> int:
+def _run(loop: asyncio.AbstractEventLoop, session: _Dialogue) -> int:
     main = loop.create_task(session.run(), name="repl")
     with _on_signals(lambda number, frame: session.signalled(main, number, frame)):
         while True:
@@ -99,7 +99,9 @@ def _end_now(code: int) -> NoReturn:
     os._exit(code)
 
 
-class _Session:
+class _Dialogue:
+    """The statements of one run, and the signals that stop them."""
+
     def __init__(self, setup: Setup, script: str | None) -> None:
         self._setup = setup
         self._script = script

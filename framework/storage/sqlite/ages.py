@@ -22,13 +22,13 @@ _WRITE = """
 
 
 def read(connection: Connection) -> Age | None:
-    """What was remembered at the last look."""
+    """The last reading of the clocks."""
     row = connection.execute(READ).fetchone()
     return Age(*row) if row else None
 
 
 def keep(connection: Connection, now: Reading | None = None) -> Age:
-    """Look at the clocks, and remember it."""
+    """Read the clocks, and store the reading."""
     after = age.look(read(connection), now or age.reading())
     values = (after.boot, after.base, after.began, after.first, after.lived, after.wall)
     connection.execute(_WRITE, (*values, after.owed, after.owed_since))
@@ -36,7 +36,7 @@ def keep(connection: Connection, now: Reading | None = None) -> Age:
 
 
 def lived(connection: Connection) -> float:
-    """The time lived, now. The first to ask after a restart of the machine has the look written."""
+    """The time lived, now. The first call after a restart of the machine stores a reading."""
     row = connection.execute("SELECT base FROM _framework_clock WHERE id = 1 AND boot = ?", (age.boot(),))
     found = row.fetchone()
     return float(found[0]) + age.steady() if found else keep(connection).lived

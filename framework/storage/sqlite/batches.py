@@ -1,11 +1,11 @@
 """Batches of the SQLite engine: group commit for the writer, point look-ups for the reader.
 
-The one rule: **a unit is answered after its COMMIT, by its own outcome.** The transaction is begun before any
-unit has started, so all who wait for another program's write wait for it together, and give up together.
-All units that wait are run in one transaction. If one fails, all are undone and run again, each in a savepoint
-of its own, so that the failing one is undone alone. SQLite can also roll back everything by itself (full disk,
-I/O error, out of memory); then each unit is run again in a transaction of its own. So a unit must be a pure
-function of the connection: it may run up to three times, and only the last run counts.
+The one rule: **a unit is answered after its COMMIT, by its own outcome.** The transaction begins before any unit has
+started, so all units that wait for another program's write wait together and give up together. All waiting units run
+in one transaction. If one fails, all are undone and run again, each in its own savepoint, so that the failing one is
+undone alone. SQLite can also roll back everything by itself (full disk, I/O error, out of memory). Then each unit
+runs again in its own transaction. So a unit must be a pure function of the connection: it may run up to three times,
+and only the last run counts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from framework.storage.sqlite.turns import Turns
 
 # A writer of another process is waited for this long (seconds).
 WRITE_WAIT = 10.0
-# SQLite itself waits this long for a program that takes no turns; then it is seen whether anybody still wants to.
+# SQLite itself waits this long for a program that takes no turns. Then we check whether any unit is still wanted.
 BUSY_WAIT = 0.1
 
 
@@ -31,7 +31,7 @@ class _RolledBack(Exception):
 def read_batch(
     connection: sqlite3.Connection, waiting: Waiting[sqlite3.Connection]
 ) -> list[Unit[sqlite3.Connection]]:
-    """Run each unit by itself: every one sees all that was committed before it was handed in."""
+    """Run each unit by itself. Each sees everything that was committed before it was handed in."""
     batch = waiting.start()
     for unit in batch:
         try:
@@ -67,9 +67,9 @@ def write_in_turn(
 def _begin_while_wanted(
     turns: Turns, connection: sqlite3.Connection, waiting: Waiting[sqlite3.Connection]
 ) -> None:
-    """Begin the transaction, unless nobody wants it any more.
+    """Begin the transaction, unless no unit is wanted any more.
 
-    Only a program that takes no turns can be in the way now. Another error is for each unit to have.
+    Only a program that takes no turns can block it now. Any other error goes to each unit.
     """
     while True:
         try:
@@ -101,11 +101,12 @@ def write_batch(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connect
 
 
 def _run_hopefully(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:
-    """As if none could fail: a savepoint costs as much as the unit. A failure undoes all, to be run again."""
+    """Run them as if none could fail, because a savepoint costs as much as the unit. A failure undoes all of them,
+    and they run again."""
     try:
         for unit in batch:
             unit.result = unit.work(connection)
-            if not connection.in_transaction:  # what follows would autocommit, and then be run again
+            if not connection.in_transaction:  # the next units would autocommit and then run again
                 raise _RolledBack
         connection.execute("COMMIT")
     except Exception as error:
@@ -114,14 +115,14 @@ def _run_hopefully(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Conn
 
 
 def _run_in_savepoints(connection: sqlite3.Connection, batch: list[Unit[sqlite3.Connection]]) -> None:
-    """Each unit in a savepoint of its own: one that fails is undone alone."""
+    """Run each unit in its own savepoint, so that a failing one is undone alone."""
     execute = connection.execute
     try:
         _begin_until(connection, max(unit.deadline for unit in batch))
     except sqlite3.Error as error:
         if not is_busy(error):
             raise _RolledBack from None  # each unit gets the reason from its own try
-        for unit in batch:  # another program was quicker, and all have waited long enough
+        for unit in batch:  # another program was quicker, and all units have waited long enough
             unit.result, unit.error = None, translate(error)
         return
     for unit in batch:
@@ -142,7 +143,7 @@ def _run_in_savepoints(connection: sqlite3.Connection, batch: list[Unit[sqlite3.
 
 
 def _undo_unit(connection: sqlite3.Connection) -> bool:
-    """Undo the unit that failed; False when the transaction is lost with it."""
+    """Undo the failed unit. Return False if the transaction is lost with it."""
     if not connection.in_transaction:
         return False
     try:
@@ -155,14 +156,14 @@ def _undo_unit(connection: sqlite3.Connection) -> bool:
 
 
 def _run_alone(connection: sqlite3.Connection, unit: Unit[sqlite3.Connection]) -> None:
-    """A unit in a transaction of its own, or in the one that was begun for it."""
+    """Run a unit in its own transaction, or in the one that was begun for it."""
     unit.result = unit.error = None
     try:
         if not connection.in_transaction:
             _begin_until(connection, unit.deadline)
         unit.result = unit.work(connection)
         if not connection.in_transaction:
-            # Only a unit that ended the transaction itself comes here: what follows would autocommit.
+            # The unit has ended the transaction itself, so the next statement would autocommit.
             raise Unavailable("the transaction ended before its commit; nothing is known to be stored")
         connection.execute("COMMIT")
     except Exception as error:
@@ -185,4 +186,4 @@ def _roll_back(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("ROLLBACK")
         except sqlite3.Error:
-            pass  # SQLite did it by itself in between
+            pass  # SQLite has already rolled back

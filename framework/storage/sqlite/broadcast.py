@@ -1,4 +1,4 @@
-"""Broadcasts of the processes that share a SQLite file: from each sender a stream to each listener."""
+"""Broadcasts between the processes that share a SQLite file: a stream from each sender to each listener."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from framework.storage.sqlite.listeners import PREFIX, Bell
 
 logger = logging.getLogger("framework.storage")
 
-_LAST_WORD = 1.0  # seconds that what was sent last gets to arrive, when the storage is closed
-_AGAIN = 0.2  # seconds until a connection is tried again that the system could not make
+_LAST_WORD = 1.0  # seconds for the last messages to arrive when the storage is closed
+_AGAIN = 0.2  # seconds until a failed connection is tried again
 
 
 class SqliteBroadcast:
@@ -44,12 +44,12 @@ class SqliteBroadcast:
         return sqlite_listeners.listen(self._folder)
 
     def renew(self) -> None:
-        """Look for listeners in a new folder: the one until now is gone."""
+        """Find listeners in a new folder, because the previous one is gone."""
         for sender in self._senders:
             sender.forget_bell()
 
     async def close(self) -> None:
-        """Give what was sent last a second to arrive, then end. May be called again."""
+        """Allow the last messages a second to arrive, then end. May be called again."""
         links = [link for sender in self._senders for link in sender.end()]
         self._senders.clear()
         if links:
@@ -82,14 +82,14 @@ class SqliteSender:
             self._find_listeners()
 
     def end(self) -> list[_Link]:
-        """Look for nobody any more; the links there are, for the caller to close."""
+        """Find no more listeners. Return the existing links for the caller to close."""
         with self._lock:
             self._ended = True
             links, self._links = list(self._links.values()), {}
             return links
 
     def _find_listeners(self) -> None:
-        """Connect to who has come, let go who has gone."""
+        """Connect to new listeners, and drop those that are gone."""
         with self._lock:
             if self._ended:
                 return
@@ -111,26 +111,26 @@ class SqliteSender:
                 return
             for name in self._links.keys() - names:
                 self._links.pop(name).close()
-            self._seen = value  # at last: another thread that prints now must find them all
+            self._seen = value  # last, because another thread that prints now must find them all
 
     def forget_bell(self) -> None:
-        """The bell is another one: nobody rings the one that we see."""
+        """The bell was replaced: nothing rings the old one."""
         with self._lock:
             self._bell, self._seen = None, b""
 
     def find_again(self) -> None:
-        """At the next message: a listener has died, or has ended a stream by itself."""
+        """Check again at the next message, because a listener has died or has ended a stream."""
         self._seen = b""
 
     def _forked(self) -> None:
-        """In a forked child: the streams are the parent's, and so are the threads, which are not here."""
+        """In a forked child: the streams and the threads belong to the parent."""
         for link in self._links.values():
             link.leave()
         self._renew()
 
 
 class _Link:
-    """The stream to one listener, connected and filled by a thread of its own."""
+    """The stream to one listener. Its own thread connects and fills it."""
 
     def __init__(self, folder: SocketFolder, name: str, sender: SqliteSender) -> None:
         self._node = f"{socket.gethostname()}:{os.getpid()}"
@@ -148,12 +148,12 @@ class _Link:
         return self._reader is not None and self._reader.over
 
     def flush(self, timeout: float) -> None:
-        """Wait until everything is sent, for so many seconds at most."""
+        """Wait until everything is sent, at most so many seconds."""
         if self._reader is not None:
             self._reader.flush(timeout)
 
     def close(self) -> None:
-        """End the stream, also while the thread waits for the listener."""
+        """End the stream, even while the thread waits for the listener."""
         if self._reader is not None:
             self._reader.close()
         if self._socket is not None:
@@ -162,7 +162,7 @@ class _Link:
             self._socket.close()
 
     def leave(self) -> None:
-        """Let go of a stream that is another process's."""
+        """Drop a stream that belongs to another process."""
         if self._socket is not None:
             self._socket.close()
 
@@ -174,7 +174,7 @@ class _Link:
         self._socket.sendall(sqlite_listeners.frame(self._node, missed, messages))
 
     def _connected(self) -> socket.socket:
-        """Waits while a listener that was stopped has a full queue of connections."""
+        """Waits while the connection queue of a stopped listener is full."""
         while True:
             made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:

@@ -1,10 +1,10 @@
-"""Checkpoints: what is in the log goes into the database file, when nobody waits for it.
+"""Checkpoints copy the log into the database file while nobody waits for it.
 
-SQLite does this by itself inside a COMMIT, and everybody who waits for that one waits for the checkpoint as
-well. Here the writer's thread does it after its answers were given and its turn is over: other processes
-write on meanwhile. While they never pause, or while somebody reads in one transaction for a long time, the log
-cannot begin anew and grows. When it has grown beyond a size, and all of it can be copied, its file is
-truncated in a turn; who was in the way is waited for without making anybody else wait.
+SQLite does this by itself inside a COMMIT, and all callers that wait for the commit wait for the checkpoint as well.
+Here the writer's thread does it after its answers and its turn, so that other processes can write meanwhile. While
+they never pause, or while a process reads in one transaction for a long time, the log cannot restart and grows. When
+it exceeds a size, and all of it can be copied, the file is truncated in a turn. Waiting for a blocking reader makes
+no other process wait.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from framework.storage.sqlite.turns import Turns
 ROWS = 2000
 BATCHES = 500
 
-# Pages of log from which on the others have to wait for it, and its size in bytes.
+# From this number of pages of log, others have to wait for the checkpoint; and the size in bytes.
 LONGEST_LOG = 25_000
 LARGEST_FILE = LONGEST_LOG * 4096
 
-# Seconds: a look at the size of the log when nothing is written, and the next try when somebody was in the way.
+# Seconds: between checks of the log's size when nothing is written, and before the next attempt when a reader blocked
+# it.
 LOOK_EVERY = 60.0
 TRY_AGAIN = 2.0
 
 
 class Checkpoints:
-    """Decides when the writer's connection makes a checkpoint. Used by the writer's thread alone."""
+    """Decides when the writer's connection makes a checkpoint. Only the writer's thread uses it."""
 
     def __init__(self, turns: Turns, database: str) -> None:
         self._turns = turns
@@ -39,7 +40,8 @@ class Checkpoints:
         self._large = False  # as far as we know
 
     def after_batch(self, connection: sqlite3.Connection, idle: bool) -> float:
-        """Make a checkpoint if it is time; when to look again. Never raises: it can be made later just as well."""
+        """Make a checkpoint if it is time. Return when to check again. Never raises, because it can be made later
+        just as well."""
         if idle:
             self._large = _size(self._log) > LARGEST_FILE
         else:
@@ -53,7 +55,7 @@ class Checkpoints:
         return TRY_AGAIN if self._large else LOOK_EVERY
 
     def _make(self, connection: sqlite3.Connection) -> None:
-        """Copy what can be copied; truncate the file where it is large, and all of it could be."""
+        """Copy as much as possible. Truncate the file if it is large and everything was copied."""
         try:
             _, pages, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self._large = pages > LONGEST_LOG or _size(self._log) > LARGEST_FILE
@@ -63,7 +65,7 @@ class Checkpoints:
             pass  # a full disk, or a reader in the way
 
     def _in_turn(self, connection: sqlite3.Connection, mode: str) -> None:
-        """While no other process of ours writes, so that the log can begin anew."""
+        """Do it while no other process of ours writes, so that the log can restart."""
         self._turns.take()
         try:
             busy, _, _ = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()

@@ -1,6 +1,6 @@
-"""The last act of a process that cannot end in order: what it has in work is offered again, and nobody is charged.
+"""The last act of a process before a forced end: its items in work are offered again, and no attempt is charged.
 
-It has a connection of its own and waits for nobody: the event loop may be blocked, and the process ends right after.
+It uses its own connection and does not need the event loop, which may be blocked. The process ends right after.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _IN_WORK = "SELECT name, item, epoch FROM _framework_fifo WHERE owner = ? AND it
 
 
 def give_back(path: str, operations: Operations, patience: float) -> None:
-    """Release every item that this process has in work; ``sqlite3.Error`` when that takes longer than ``patience``."""
+    """Release every item in work of this process. Raises ``sqlite3.Error`` if that takes longer than ``patience``."""
     process = operations.process.number
     if process is None:
         return

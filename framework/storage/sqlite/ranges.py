@@ -1,11 +1,11 @@
-"""Locks on single bytes of the database file, far beyond its content: the system frees them with their process.
+"""Locks on single bytes of the database file, far beyond its content. The system releases them with their process.
 
-They are bound to the file itself. Nobody can take them away but with the database, wherever its folder of sockets
-goes and by whatever name it is opened. They are locks of an *open file description* where the system has those
-(Linux, macOS). SQLite's own locks lie at other bytes.
+They are bound to the file itself. They can be lost only with the database, whatever becomes of its folder of sockets
+and by whatever name it is opened. They are *open file description* locks if the system has those (Linux, macOS).
+SQLite's own locks are at other bytes.
 
-The rule: **the descriptor is closed last.** Closing any descriptor of the file drops the locks that SQLite holds
-for this process, so all users of one file share one descriptor, until the last of them has closed it.
+The rule: **the descriptor is closed last.** Closing any descriptor of the file drops the locks that SQLite holds for
+this process. So all users of one file share one descriptor until the last of them has closed it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _DARWIN = sys.platform == "darwin"
 _SETLK = getattr(fcntl, "F_OFD_SETLK", 90 if _DARWIN else fcntl.F_SETLK)
 _GETLK = getattr(fcntl, "F_OFD_GETLK", 92 if _DARWIN else fcntl.F_GETLK)
 _GETPATH = 50  # F_GETPATH of macOS
-_BUSY = (BlockingIOError, PermissionError)  # EAGAIN or EACCES, as the system likes
+_BUSY = (BlockingIOError, PermissionError)  # EAGAIN or EACCES, depending on the system
 _ALONE = -1
 _MARK = 0x4D61726B  # the position of our descriptor: nobody reads or writes at it, and a new one has another
 
 
 class Ranges:
-    """The lockable bytes of one file, for one user of them in this process. ``close`` it after SQLite."""
+    """The lockable bytes of one file, for one user in this process. ``close`` it after SQLite."""
 
     def __init__(self, path: str, *, look_only: bool = False) -> None:
         with _guard:
@@ -36,14 +36,14 @@ class Ranges:
         self._open = True
 
     def try_acquire(self, byte: int, *, shared: bool = False) -> bool:
-        """Take the lock of a byte, alone or beside others who share it; False if somebody is in the way."""
+        """Take the exclusive or shared lock of a byte. Returns False if another lock prevents it."""
         if byte in self._held or not self._file.try_acquire(byte, shared=shared):
             return False
         self._held.add(byte)
         return True
 
     def release(self, byte: int) -> None:
-        """Give back a lock that we hold."""
+        """Release a lock that we hold."""
         if byte in self._held:
             self._held.discard(byte)
             self._file.release(byte)
@@ -53,19 +53,19 @@ class Ranges:
         return byte in self._held
 
     def holders(self, first: int, length: int = 1) -> list[int]:
-        """The bytes in a range that anybody holds, ourselves included."""
+        """The bytes in a range that are locked, including by ourselves."""
         return self._file.holders(first, length)
 
     def hold(self) -> bool:
-        """Do our locks still hold? They are gone when somebody in this process has closed the descriptor."""
+        """Do our locks still hold? They are gone if code in this process has closed the descriptor."""
         return self._file.is_ours()
 
     def stat(self) -> os.stat_result:
-        """The file that was opened, wherever its name points by now."""
+        """The opened file, wherever its name now points."""
         return os.fstat(self._file.number)
 
     def place(self) -> str | None:
-        """Where the file lies by now, if the system tells."""
+        """The current path of the file, if the system knows it."""
         try:
             if _DARWIN:
                 return fcntl.fcntl(self._file.number, _GETPATH, bytes(1024)).rstrip(b"\0").decode()
@@ -74,11 +74,11 @@ class Ranges:
             return None
 
     def header(self, size: int) -> bytes:
-        """The first bytes of the file as they are on the disk, past SQLite."""
+        """The first bytes of the file on the disk, bypassing SQLite."""
         return os.pread(self._file.number, size, 0)
 
     def close(self) -> None:
-        """Free what we hold; may be called twice."""
+        """Release everything that we hold. May be called twice."""
         for byte in list(self._held):
             self.release(byte)
         if self._open:
@@ -87,7 +87,8 @@ class Ranges:
 
 
 class _File:
-    """One file and its descriptor, and who in this process holds which byte: the system does not tell them apart."""
+    """One file and its descriptor, and which user in this process holds which byte, because the system does not
+    distinguish them."""
 
     def __init__(self, number: int, key: tuple[int, int]) -> None:
         self.number = number
@@ -117,7 +118,7 @@ class _File:
         with _guard:
             found = {byte for byte in self._bytes if first <= byte < first + length}
         parts = [(first, length)]
-        while parts:  # the system tells of one at a time, and of any of them
+        while parts:  # the system reports one lock at a time, in no order
             start, size = parts.pop()
             answer = fcntl.fcntl(self.number, _GETLK, _packed(fcntl.F_WRLCK, start, size))
             kind, at, count = _unpacked(answer)
@@ -132,7 +133,7 @@ class _File:
         return sorted(found)
 
     def is_ours(self) -> bool:
-        """Whether the descriptor is still the one that holds the locks. Another one of this number is never used."""
+        """Whether the descriptor is still the one with the locks. Another one of the same number is never used."""
         with _guard:
             if self.number >= 0 and not self._is_marked():
                 _files.pop(self._key, None)
@@ -140,7 +141,7 @@ class _File:
             return self.number >= 0
 
     def _is_marked(self) -> bool:
-        """The same file, opened anew, can have got the number. It has no locks, and its position is not ours."""
+        """The same file, opened again, may have the same number. It has no locks, and its position differs."""
         try:
             found = os.fstat(self.number)
             return (found.st_dev, found.st_ino) == self._key and os.lseek(
@@ -159,7 +160,7 @@ class _File:
 
     def _lock(self, kind: int, byte: int) -> bool:
         if self.number < 0:
-            return kind == fcntl.F_UNLCK  # a forked child's: the locks are the parent's
+            return kind == fcntl.F_UNLCK  # in a forked child: the locks belong to the parent
         try:
             fcntl.fcntl(self.number, _SETLK, _packed(kind, byte, 1))
         except _BUSY:
@@ -172,7 +173,8 @@ _guard = threading.RLock()
 
 
 def _shared(path: str, mode: int) -> _File:
-    """The file, opened only if this process has not done so already: closing a second descriptor does harm."""
+    """The file, opened only if this process has not already done so, because closing a second descriptor does
+    harm."""
     with _guard:
         found = os.stat(path)
         known = _files.get((found.st_dev, found.st_ino))
@@ -202,7 +204,7 @@ def _unpacked(answer: bytes) -> tuple[int, int, int]:
 
 def _leave_to_parent() -> None:
     global _guard
-    _guard = threading.RLock()  # another thread of the parent may have had it
+    _guard = threading.RLock()  # another thread of the parent may have held it
     for file in _files.values():
         os.close(file.number)
         file.number = -1

@@ -48,7 +48,7 @@ _DEAD_OF = """
 
 
 class Views(ABC):
-    """That side of the contract. Who has the readers says how they read."""
+    """The operator's side of the contract. The subclass has the readers."""
 
     @abstractmethod
     async def _read(self, sql: str, parameters: Sequence[Any]) -> Sequence[Any]:

@@ -1,1 +1,1 @@
-"""From the tables of a SQLite database to those of the definitions: what differs, and how it is changed."""
+"""Migration of the tables of a SQLite database to those of the definitions."""

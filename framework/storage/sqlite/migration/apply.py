@@ -1,8 +1,8 @@
 """Applies a plan to a SQLite database, inside the transaction of the caller.
 
-SQLite alters little of a table, so one that changes is made anew under another name, its rows are copied in
-their order, and the old one goes (https://www.sqlite.org/lang_altertable.html#otheralter). The rule: the
-caller commits or rolls back; nothing here does, so that a plan is applied whole or not at all.
+SQLite can hardly alter a table. So a changed table is created under another name, its rows are copied in order, and
+the old table is dropped (https://www.sqlite.org/lang_altertable.html#otheralter). The rule: only the caller commits
+or rolls back, so that a plan is applied completely or not at all.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _HISTORY = "SELECT id, at, version, cause, changes, statements, copy FROM _frame
 
 
 class Applying:
-    """One plan on its way into the database. ``statements`` lists the SQL, as it is run."""
+    """The application of one plan. ``statements`` lists the SQL as it is run."""
 
     def __init__(self, connection: sqlite3.Connection, dialect: Dialect) -> None:
         self._connection = connection
@@ -46,8 +46,8 @@ class Applying:
         self.statements: list[str] = []
 
     def apply(self, plan: SqlitePlan, *, cause: str, copy: str | None = None) -> None:
-        """Make every change, and remember it. Whatever SQLite raises leaves the transaction to the caller."""
-        for existing in plan.dropped:  # before an index takes over the name
+        """Make every change, and record it. An error of SQLite leaves the transaction to the caller."""
+        for existing in plan.dropped:  # before an index takes the name
             self._run(f"DROP TABLE {quoted(existing.name)}")
         for table in plan.tables:
             self._table(table)
@@ -101,7 +101,7 @@ class Applying:
         for old in (plan.empty, source):
             if old is not None:
                 self._run(f"DROP TABLE {quoted(old.name)}")
-        # What refers to the old table by its name refers to the new one.
+        # References to the old table by name now refer to the new one.
         self._connection.execute("PRAGMA legacy_alter_table = ON")
         try:
             self._run(f"ALTER TABLE {quoted(_NEW)} RENAME TO {quoted(name)}")
@@ -111,7 +111,7 @@ class Applying:
             self._run(statement)
 
     def _copy(self, plan: TablePlan) -> None:
-        """The rows, in their order; what is converted passes through a function of ours."""
+        """Copy the rows, in order. Converted values pass through a function of ours."""
         assert plan.source is not None
         names, values, functions = [], [], []
         for carried in plan.carried:
@@ -150,7 +150,7 @@ class Applying:
         def converted(stored: Any) -> Any:
             try:
                 return carry(stored)
-            except BaseException as error:  # SQLite would say only that there was one
+            except BaseException as error:  # SQLite would only report that there was an error
                 self._failure = error
                 raise
 
@@ -169,6 +169,6 @@ def _kept(column: ExistingColumn) -> Column[Any]:
 
 
 def history(connection: sqlite3.Connection) -> Iterator[Applied]:
-    """Every change of the classes' tables, the first one first."""
+    """All changes of the classes' tables, oldest first."""
     for id_, at, version, cause, changes, statements, copy in connection.execute(_HISTORY):
         yield Applied(id_, at, version, cause, json.loads(changes), json.loads(statements), copy)

@@ -1,7 +1,7 @@
-"""What becomes of each column of a table that is there, and of the values in it.
+"""The plan for each column of an existing table, and for its values.
 
-The rule: every row is looked at before anything is promised of it, and a value is never lost: what would not
-be the same afterwards is refused, with the rows that are in the way.
+The rule: every row is checked before a change is planned, and a value is never lost. A change of a value's meaning is
+refused, with the rows that prevent it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from framework.storage.changes import Change
 from framework.storage.content import Content, content_of, rows_of
 from framework.storage.sqlite.migration.structure import ExistingColumn, ExistingTable, quoted
 
-_TOLD = 3  # so many of the rows that are in the way are told
+_TOLD = 3  # how many of the rows that prevent a change are named
 
 _KINDS = {
     "TEXT": "string",
@@ -31,7 +31,7 @@ _KINDS = {
 
 @dataclass(slots=True)
 class Carried:
-    """A wanted column: where its values come from, and how they get there."""
+    """A wanted column: the source of its values, and their conversion."""
 
     column: Column[Any]
     source: ExistingColumn | None = None
@@ -39,21 +39,21 @@ class Carried:
     fill: Callable[[], Any] | None = None
 
     def carry(self, stored: Any) -> Any:
-        """The value of the new column for one of the old."""
+        """The new value for an old one."""
         if stored is not None and self.convert is not None:
             stored = self.convert(stored)
         return self.fill() if stored is None and self.fill is not None else stored
 
     @property
     def is_same(self) -> bool:
-        """Are the values what they were?"""
+        """Do the values stay the same?"""
         return self.source is not None and self.convert is None and self.fill is None
 
 
 class Columns:
-    """Compares the columns of one table with the wanted ones. ``changes`` says what differs.
+    """Compares the columns of one table with the wanted ones. ``changes`` lists the differences.
 
-    ``rebuild`` says that the table must be made anew for it.
+    ``rebuild`` says that the table must be recreated.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Columns:
         self._source = source
         self._dialect = dialect
         self._remembered = remembered
-        # Without rows there is nothing to lose; the framework's own tables are not ours to guess about.
+        # Without rows there is nothing to lose. The framework's own tables need no guesses.
         self._is_free = not table.name.startswith("_framework") and source.is_empty
         self.changes: list[Change] = []
         self.carried: list[Carried] = []
@@ -72,7 +72,7 @@ class Columns:
         self.rebuild = False
 
     def compare(self, drop: frozenset[str], *, whole: bool) -> None:
-        """Look at every column that is wanted or there; ``whole`` tells of those that are only kept."""
+        """Compare all wanted and existing columns. ``whole`` also reports those that are only kept."""
         taken: set[str] = set()
         for column in self._table.columns:
             carried = Carried(column)
@@ -89,7 +89,7 @@ class Columns:
                 self._left(column_, drop, whole)
 
     def key_of_rows(self) -> str:
-        """The column by whose value a row is told."""
+        """The key column, by which messages name a row."""
         rows = rows_of(self._table)
         for carried in self.carried:
             if rows is not None and carried.source is not None and carried.column.name == rows.key_column:
@@ -101,7 +101,7 @@ class Columns:
     # where the values come from
 
     def _origin(self, column: Column[Any]) -> ExistingColumn | None:
-        """The column that is there for this one: of its name, or of the one that it had before."""
+        """The existing column for this one, by its name or its former name."""
         there = self._source.columns.get(column.name.lower())
         content = content_of(column)
         former = (content.renamed_from or "").lower() if content else ""
@@ -115,7 +115,7 @@ class Columns:
                 self._alter(column, f"renamed from {there.name}", self._source.rows)
             return there
         filled = self._source.count(f"{quoted(there.name)} IS NOT NULL")
-        if filled == 0:  # added by a start, before the definition said what it was called
+        if filled == 0:  # added by a start, before the definition had the former name
             self._alter(column, f"renamed from {before.name}", self._source.rows)
             return before
         text = f"is to be renamed from {before.name}, but is there already, with values in {_rows(filled)}"
@@ -141,7 +141,7 @@ class Columns:
             self._fill(carried, content, f"new, the default is made for {_rows(rows)}", rows, "+")
 
     def _fill(self, carried: Carried, content: Content, text: str, rows: int, sign: Any) -> None:
-        """Rows without a value get the default, which is made for each of them."""
+        """Rows without a value get the default, which is evaluated for each of them."""
         assert content.fill is not None
         try:
             value = content.fill()
@@ -170,7 +170,7 @@ class Columns:
             self._nullable(carried, source, content)
 
     def _values(self, carried: Carried, source: ExistingColumn, content: Content | None) -> None:
-        """Do the values fit, or can they be converted?"""
+        """Are the values valid, or can they be converted?"""
         if content is None:
             return
         column = carried.column
@@ -254,7 +254,7 @@ class Columns:
     # telling
 
     def _misfits(self, source: ExistingColumn, take: Callable[[Any], Any]) -> tuple[str, int] | None:
-        """Which rows have a value that is not taken, in words, and how many they are."""
+        """The rows with an invalid value, in words, and their number."""
         told: list[str] = []
         number = 0
         key = self.key_of_rows()
@@ -280,7 +280,7 @@ class Columns:
         return any(change.sign == "!" and change.what == what for change in self.changes)
 
     def _alter(self, column: Column[Any], text: str, rows: int) -> None:
-        """A change for which the table is made anew. One without rows is a start's own affair."""
+        """Add a change that recreates the table. For an empty table, a start makes it."""
         self.rebuild = True
         self._change("~", column, text, rows, by_itself=self._is_free)
 

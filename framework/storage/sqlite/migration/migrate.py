@@ -1,7 +1,7 @@
 """``framework migrate`` on a SQLite database: the plan, and its application while nobody else has it open.
 
-The rule: **the database is the old one or the new one, at every moment**, also at a kill, a power cut and on a
-full disk: everything happens in one transaction. Before anything is altered or dropped the file is copied.
+The rule: **at every moment the database is the old one or the new one**, even after a kill, a power cut or on a full
+disk, because everything happens in one transaction. The file is copied before anything is altered or dropped.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _WAIT = 10.0  # seconds that a lock of another process is waited for
 
 
 def planned(path: str, wanted: Sequence[Table], drop: frozenset[str]) -> Plan:
-    """What a migration would do; servers may run. Nothing is changed."""
+    """The plan of a migration. Servers may run. Nothing is changed."""
     with _reading(path) as connection:
         return _plan(connection, SQLiteDialect(), wanted, drop)
 
@@ -43,7 +43,7 @@ def planned(path: str, wanted: Sequence[Table], drop: frozenset[str]) -> Plan:
 def applied(
     path: str, wanted: Sequence[Table], drop: frozenset[str], audited: Audit | None = None
 ) -> tuple[Plan, str | None]:
-    """Make the changes: all of them, or none when something is refused. What was done, and the copy made before.
+    """Make all changes, or none if something is refused. Return what was done, and the copy made before.
 
     ``CannotOpen`` while others have the database open.
     """
@@ -53,7 +53,7 @@ def applied(
         found = _plan(connection, dialect, wanted, drop)
         if not found.refused:
             if found.waiting:
-                copy = _copied(path)  # by another connection, which sees the database as it was
+                copy = _copied(path)  # by another connection, which sees the old state
             sqlite_schema.ensure(connection, dialect, list(tables.metadata.sorted_tables))
             applying = Applying(connection, dialect)
             applying.apply(found, cause="migrate", copy=copy)
@@ -64,7 +64,7 @@ def applied(
 
 
 def remembered(path: str) -> list[Applied]:
-    """What was changed until now, the first change first."""
+    """All changes until now, oldest first."""
     with _reading(path) as connection:
         return list(history(connection)) if _has_history(connection) else []
 
@@ -82,7 +82,8 @@ def _plan(
 
 
 def _copied(path: str) -> str:
-    """The file as it is, in a new file beside it. We are alone: a part of one is of a migration that was killed."""
+    """Copy the file to a new one beside it. No other process uses it, so a partial copy is from a killed
+    migration."""
     for left in Path(path).parent.glob(f".{glob.escape(Path(path).name)}.before-*.part*"):  # and its journal
         left.unlink(missing_ok=True)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -95,7 +96,7 @@ def _copied(path: str) -> str:
 
 @contextmanager
 def _reading(path: str) -> Iterator[sqlite3.Connection]:
-    """One snapshot of the database for a block that changes nothing."""
+    """A read-only block on one snapshot of the database."""
     try:
         with closing(sqlite_backup.connect(path, "rw", timeout=_WAIT)) as connection:
             connection.execute("PRAGMA query_only = ON")
@@ -107,7 +108,7 @@ def _reading(path: str) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def _writing(path: str) -> Iterator[sqlite3.Connection]:
-    """One transaction, committed at the end of the block, and rolled back by whatever it raises."""
+    """One transaction, committed at the end of the block, and rolled back by any exception."""
     try:
         with closing(sqlite_backup.connect(path, "rw", timeout=_WAIT)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -115,7 +116,7 @@ def _writing(path: str) -> Iterator[sqlite3.Connection]:
             connection.execute("PRAGMA fullfsync = ON")
             connection.execute(
                 "PRAGMA foreign_keys = OFF"
-            )  # a table that is made anew deletes nothing elsewhere
+            )  # recreating a table must not delete rows elsewhere
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection

@@ -1,7 +1,7 @@
-"""Compares a SQLite database with the wanted tables, and says what would bring it up to them.
+"""Compares a SQLite database with the wanted tables, and plans the changes.
 
-Nothing is changed here. The rule: who applies a plan makes it in the transaction that it is applied in, so
-that no row can change in between.
+Nothing is changed here. The rule: a plan is made in the transaction in which it is applied, so that no row can change
+in between.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ _TOLD = 3
 
 @dataclass(slots=True)
 class TablePlan:
-    """What becomes of one table. ``source`` is what is there of it, ``rebuild`` says that it is made anew."""
+    """The plan for one table. ``source`` is the existing table, and ``rebuild`` says that it is recreated."""
 
     table: Table
     source: ExistingTable | None
     rebuild: bool = False
     carried: list[Carried] = field(default_factory=list)
     kept: list[ExistingColumn] = field(default_factory=list)
-    empty: ExistingTable | None = None  # one of its new name, without rows
+    empty: ExistingTable | None = None  # an existing empty table with its new name
     add_indexes: list[Index] = field(default_factory=list)
     drop_indexes: list[ExistingIndex] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class SqlitePlan(Plan):
-    """A plan, with what it takes to apply it."""
+    """A plan, with everything needed to apply it."""
 
     tables: list[TablePlan] = field(default_factory=list)
     dropped: list[ExistingTable] = field(default_factory=list)
@@ -63,8 +63,8 @@ def plan(
 ) -> SqlitePlan:
     """Compare the database with ``tables``.
 
-    ``drop`` names what is no longer defined and is to be dropped. With ``whole`` these are all tables that
-    there are to be, and those of other classes are told of.
+    ``drop`` names undefined tables and columns to drop. With ``whole`` these are all wanted tables, and those of
+    other classes are reported.
     """
     return _Planner(connection, dialect, drop, whole=whole).plan(tables)
 
@@ -118,7 +118,7 @@ class _Planner:
         return found
 
     def _of_column(self, table: Table) -> None:
-        """A field that was a value or a single reference, and is an array of references now."""
+        """Report a field that was a value or a single reference, and is now an array of references."""
         owner, _, field_ = table.name.partition(".")
         there = self._structure.table(owner) if field_ else None
         if there is None or field_.lower() not in there.columns or table.name in self._drop:
@@ -129,13 +129,13 @@ class _Planner:
             self._tell("!", f"column {table.name}", f"{text}give the array another name", filled)
 
     def _of_table(self, name: str) -> None:
-        """A field that was an array of references, and is a value or a single one now.
+        """Report a field that was an array of references, and is now a value or a single reference.
 
-        Without references the table goes by itself: it is in the way of an index of this name.
+        An empty table of references is dropped, because an index needs its name.
         """
         there = self._structure.table(name)
         if there is None or there.name in self._drop:
-            return  # what is named to be dropped is told at the end
+            return  # tables to drop are reported at the end
         if there.is_empty:
             self._plan.dropped.append(there)
             self._tell("-", f"table {there.name}", "no longer defined and empty: dropped", by_itself=True)
@@ -144,7 +144,7 @@ class _Planner:
             self._tell("!", f"column {name}", f"{text}give the field another name", there.rows)
 
     def _source(self, table: Table) -> tuple[ExistingTable | None, ExistingTable | None]:
-        """The table that the rows are in now; and an empty one that is in the way of its name."""
+        """The table that now has the rows, and an empty one that blocks its name."""
         there = self._structure.table(table.name)
         rows = rows_of(table)
         before = self._structure.table(rows.renamed_from) if rows and rows.renamed_from else None
@@ -158,7 +158,7 @@ class _Planner:
         self._tell(
             "!", f"table {table.name}", f"{text}take `renamed_from` away, or empty one of them", there.rows
         )
-        return there, before  # which is told of once
+        return there, before  # which is reported once
 
     # ---- indexes ----------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ class _Planner:
                     self._tell("-", f"index {index_.name}", "no longer defined: dropped", by_itself=True)
 
     def _stays_unique(self, found: TablePlan, index: Index, *, changed: bool) -> bool:
-        """Can the index be made? Values that stand twice are told."""
+        """Can the index be made? Duplicate values are reported."""
         if not index.unique or found.source is None or len(index.columns) != 1:
             return True
         [column] = index.columns
@@ -218,7 +218,7 @@ class _Planner:
             several = default is not None and source.rows > 1
             return [str(default.arg)] if several else []  # type: ignore[union-attr]
         if self._plan.refused:
-            return []  # its values cannot be made in any case
+            return []  # its values cannot be converted anyway
         seen: set[object] = set()
         twice: dict[object, None] = {}
         for stored in source.all_values(carried.source.name if carried.source else None):
@@ -233,7 +233,7 @@ class _Planner:
     # ---- what is not ours, and what is no longer ours ---------------------------------------
 
     def _others(self, found: TablePlan, source: ExistingTable, columns: Columns) -> None:
-        """Indexes and triggers that somebody made by hand come along, if they can."""
+        """Indexes and triggers that were made by hand are kept if possible."""
         if not found.rebuild:
             return
         gone = {column.name.lower() for column in columns.dropped}
@@ -265,7 +265,7 @@ class _Planner:
             self._plan.changes.append(Change("-", what, text, existing.rows, kept=True))
 
     def _remember(self, found: TablePlan) -> None:
-        """The rules that the rows fit from now on."""
+        """Record the rules that the rows match from now on."""
         source = found.source.name.lower() if found.source is not None else None
         for column in found.table.columns:
             content = content_of(column)
@@ -288,14 +288,14 @@ class _Planner:
 
 
 def undefined(changes: Iterable[Change]) -> list[str]:
-    """What can be dropped, by the names that one gives for it."""
+    """The names that can be given to drop something."""
     return [
         change.what.partition(" ")[2] for change in changes if change.sign == "-" and not change.by_itself
     ]
 
 
 def to_json(change: Change) -> dict[str, object]:
-    """A change as it is remembered and told to programs."""
+    """The JSON form of a change, for the record and for programs."""
     return {"sign": change.sign, "what": change.what, "text": change.text, "rows": change.rows}
 
 

@@ -1,7 +1,7 @@
-"""What a start makes of a SQLite database: it adds, and never alters or drops a value.
+"""The changes that a start makes to a SQLite database. It adds, and never alters or drops a value.
 
-What is missing is made: a table, a column where the old rows have a value for it (null or a constant default),
-an index. Every other difference stops the start, with all differences named.
+It creates what is missing: a table, an index, or a column for which old rows have a value (null or a constant
+default). Any other difference stops the start, which lists all differences.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from framework.storage.sqlite.migration.plan import plan
 def ensure(connection: sqlite3.Connection, dialect: Dialect, tables: Sequence[Table]) -> None:
     """Bring the database up to ``tables``, inside the caller's transaction.
 
-    Raises ``CannotOpen`` that lists every difference which could lose data; then nothing was changed.
+    Raises ``CannotOpen``, which lists every difference that could lose data. Then nothing was changed.
     """
     found = plan(connection, dialect, tables)
     if found.waiting:

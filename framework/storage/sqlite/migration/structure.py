@@ -1,6 +1,6 @@
-"""The tables of a SQLite database as they are: columns, indexes, rows, and what was remembered of them.
+"""The existing tables of a SQLite database: columns, indexes, rows, and the recorded rules of their fields.
 
-The rule: names are looked up as SQLite does it, whatever their case.
+The rule: names are case-insensitive, as in SQLite.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ExistingColumn:
-    """A column that is there."""
+    """An existing column."""
 
     name: str
     type: str
@@ -25,7 +25,7 @@ class ExistingColumn:
 
 @dataclass(frozen=True, slots=True)
 class ExistingIndex:
-    """An index that is there, made by a statement of its own."""
+    """An existing index, made by its own statement."""
 
     name: str
     columns: tuple[str, ...]
@@ -34,7 +34,7 @@ class ExistingIndex:
 
 
 class ExistingTable:
-    """A table that is there."""
+    """An existing table."""
 
     def __init__(self, connection: sqlite3.Connection, name: str) -> None:
         self._connection = connection
@@ -42,7 +42,7 @@ class ExistingTable:
 
     @cached_property
     def columns(self) -> dict[str, ExistingColumn]:
-        """The columns by their names in lower case, in their order."""
+        """The columns by their names in lower case, in order."""
         rows = self._connection.execute(
             'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info(?)', (self.name,)
         )
@@ -71,7 +71,7 @@ class ExistingTable:
 
     @cached_property
     def triggers(self) -> dict[str, str]:
-        """The triggers and how they were made."""
+        """The triggers, with the SQL that made them."""
         return self._master("trigger")
 
     def _master(self, type_: str) -> dict[str, str]:
@@ -83,22 +83,22 @@ class ExistingTable:
 
     @cached_property
     def rows(self) -> int:
-        """How many rows there are. All of them are read for it: a start asks only where it must."""
+        """The number of rows. Counting reads all of them, so a start counts only if it must."""
         return self.count()
 
     @cached_property
     def is_empty(self) -> bool:
-        """Is there no row?"""
+        """Is the table empty?"""
         found = self._connection.execute(f"SELECT 1 FROM {quoted(self.name)} LIMIT 1")
         return found.fetchone() is None
 
     def count(self, where: str = "1") -> int:
-        """How many rows there are of which this holds."""
+        """The number of rows for which this condition holds."""
         [(number,)] = self._connection.execute(f"SELECT COUNT(*) FROM {quoted(self.name)} WHERE {where}")
         return int(number)
 
     def values(self, key: str, column: str) -> Iterator[tuple[Any, Any]]:
-        """Every value that is not null, with what its row is called by."""
+        """Every value that is not null, with the key of its row."""
         name = quoted(column)
         return iter(
             self._connection.execute(
@@ -107,19 +107,19 @@ class ExistingTable:
         )
 
     def all_values(self, column: str | None) -> Iterator[Any]:
-        """The value of each row; null where there is no such column."""
+        """The value of each row, null if there is no such column."""
         name = "NULL" if column is None else quoted(column)
         return (value for (value,) in self._connection.execute(f"SELECT {name} FROM {quoted(self.name)}"))
 
     def first(self, column: str, where: str, at_most: int) -> list[Any]:
-        """The values of a column in the first rows of which this holds."""
+        """The values of a column in the first rows for which this condition holds."""
         rows = self._connection.execute(
             f"SELECT {quoted(column)} FROM {quoted(self.name)} WHERE {where} LIMIT ?", (at_most,)
         )
         return [value for (value,) in rows]
 
     def duplicates(self, column: str, at_most: int) -> list[Any]:
-        """Values that stand in several rows."""
+        """Values that several rows share."""
         name = quoted(column)
         rows = self._connection.execute(
             f"SELECT {name} FROM {quoted(self.name)} WHERE {name} IS NOT NULL "
@@ -138,11 +138,11 @@ class Structure:
         self._tables = {name.lower(): ExistingTable(connection, name) for (name,) in listed.fetchall()}
 
     def table(self, name: str) -> ExistingTable | None:
-        """The table of this name, in whatever case."""
+        """The table of this name, in any case."""
         return self._tables.get(name.lower())
 
     def of_classes(self) -> Iterator[ExistingTable]:
-        """The tables that were made for a class, or for an array of references of one."""
+        """The tables of classes, and of their arrays of references."""
         for name, table in self._tables.items():
             if not name.startswith(("_framework", "sqlite_")) and (
                 {"_seq", "instance"} <= table.columns.keys()
@@ -151,7 +151,7 @@ class Structure:
                 yield table
 
     def remembered(self) -> dict[tuple[str, str], str]:
-        """The rules of each class's fields when they were last looked at; names in lower case."""
+        """The rules of each class's fields at the last check. Names are in lower case."""
         if self.table("_framework_field") is None:
             return {}
         rows = self._connection.execute("SELECT class, field, rules FROM _framework_field")
