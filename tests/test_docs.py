@@ -111,6 +111,15 @@ def test_every_code_of_a_mistake_is_there(code: str) -> None:
     assert f"| `{code}` |" in read("docs/mistakes.md")
 
 
+def test_every_warning_is_named_as_one() -> None:
+    told = re.search(r"^These codes are warnings:.*?\n\n", read("docs/mistakes.md"), re.MULTILINE | re.DOTALL)
+    assert told is not None
+    broken = (ROOT / "tests" / "fixtures" / "check" / "broken").glob("*/expected.txt")
+    codes = {code for file in broken for code in re.findall(r": warning ([a-z-]+):", file.read_text("utf-8"))}
+    assert len(codes) > 9
+    assert codes <= set(re.findall(r"`([a-z-]+)`", told[0]))
+
+
 @pytest.mark.parametrize("name", sorted({*COMMON_NAMES, *ROUTING_PARAMETERS}))
 def test_every_name_that_scripts_see_is_there(name: str) -> None:
     # In code, by itself: not a part of another word.
