@@ -282,6 +282,5 @@ def _ordering(model: Model, entry: str | ColumnElement[Any]) -> ColumnElement[An
     ordering = column.desc() if down else column.asc()
     if not column.nullable:
         return ordering
-    return (
-        ordering.nulls_last() if down else ordering.nulls_first()
-    )  # databases differ: here null sorts first
+    # Databases differ. Here null sorts first.
+    return ordering.nulls_last() if down else ordering.nulls_first()

@@ -48,9 +48,8 @@ def _carrier(function: Method, name: str, field: str, ways: tuple[Transition, ..
     async def carried_out(self: State, *args: Any, **kwargs: Any) -> Any:
         if _CALLS.under_way(self, name):
             return await function(self, *args, **kwargs)
-        conn = signature.bind(self, *args, **kwargs).arguments.get(
-            "conn"
-        )  # a call with wrong arguments changes no state
+        # A call with wrong arguments fails here, and changes no state.
+        conn = signature.bind(self, *args, **kwargs).arguments.get("conn")
         change = _Change(self, field, conn)
         transition = await change.begin(name, ways)
         try:

@@ -201,9 +201,8 @@ class Trials:
         try:
             return self._outside(text, sorted(names & set(MODULES)))
         finally:
-            self._took += min(
-                time.monotonic() - started, SECONDS
-            )  # on a busy machine it has to wait for the processor
+            # The limit is for a busy machine, on which it has to wait for the processor.
+            self._took += min(time.monotonic() - started, SECONDS)
 
     def close(self) -> None:
         """End the other process."""

@@ -11,10 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 LEAST, FIRST, LARGEST = 50, 200, 20_000  # rows
-SHORT, LONG = (
-    0.01,
-    0.03,
-)  # target duration of a portion in seconds, by which the size of the next one is chosen
+# The target duration of a portion in seconds. It decides the size of the next portion.
+SHORT, LONG = 0.01, 0.03
 
 
 async def in_portions(

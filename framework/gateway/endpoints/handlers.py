@@ -31,10 +31,8 @@ Answer = tuple[Any, ...]
 
 _JSON = ("application/json", "application/merge-patch+json")
 _WRITTEN_ONE_WAY = ("integer", "number", "boolean")  # types whose values are single path segments
-_FOREIGN_NAMES = {
-    "xid",
-    "xname",
-}  # the instance's names elsewhere, which are not fields and not arguments of `save`
+# The instance's names elsewhere, which are not fields and not arguments of `save`.
+_FOREIGN_NAMES = {"xid", "xname"}
 
 
 class Endpoints:

@@ -66,9 +66,8 @@ class HeldTransaction:
     async def begin(self, check: Work) -> None:
         """Wait for the writer and run ``check`` (the fences) first. Its error is raised here."""
         self._unit = asyncio.create_task(self._writer.run(self._work, exclusive=True), name="transaction")
-        self._unit.add_done_callback(
-            lambda unit: unit.cancelled() or unit.exception()
-        )  # its error may never be retrieved
+        # Its error may never be retrieved otherwise.
+        self._unit.add_done_callback(lambda unit: unit.cancelled() or unit.exception())
         try:
             await asyncio.wait({self._unit, self._begun}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:

@@ -114,9 +114,8 @@ def _writing(path: str) -> Iterator[sqlite3.Connection]:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA fullfsync = ON")
-            connection.execute(
-                "PRAGMA foreign_keys = OFF"
-            )  # recreating a table must not delete rows elsewhere
+            # Recreating a table must not delete rows elsewhere.
+            connection.execute("PRAGMA foreign_keys = OFF")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
