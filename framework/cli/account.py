@@ -55,7 +55,7 @@ def add(url: str, name: str, roles: tuple[str, ...], format_: str) -> None:
     _show_key(verbs.run(url, work), name, f"account {name} is created", format_)
 
 
-@account.command("list")
+@account.command("list", short_help="List the accounts with their roles and last logon.")
 @_format
 @verbs.database
 @click.pass_obj

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from framework.storage.findings import Finding
 
 
-@click.command()
+@click.command(short_help="Examine the installation, the disk and the database.")
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path())
 @options.database
 @options.output_format("For people, or one JSON array of findings.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from framework.storage.changes import Applied, Plan
 
 
-@click.command()
+@click.command(short_help="Show, and with --apply make, the changes that the tables need.")
 @options.folder
 @options.database
 @click.option("--apply", is_flag=True, help="Make the changes. No other process may have the database open.")

@@ -24,7 +24,7 @@ def dead() -> None:
     """Show dead letters, put them back into the queue, or delete them."""
 
 
-@dead.command("list")
+@dead.command("list", short_help="List the dead letters of one FIFO or of all.")
 @click.argument("name", metavar="[NAME]", required=False)
 @lists.limit
 @lists.after
@@ -73,7 +73,7 @@ def show(url: str, dead_id: int, format_: str) -> None:
         click.echo("\n".join(text.dead_page(record)))
 
 
-@dead.command()
+@dead.command(short_help="Put dead letters back at the tail.")
 @number
 @every
 @verbs.database
@@ -81,7 +81,7 @@ def show(url: str, dead_id: int, format_: str) -> None:
 def redrive(url: str, dead_id: int | None, name: str | None) -> None:
     """Put one dead letter, or all of a FIFO, at the tail, with a new id, no attempts, and the original times.
 
-    Many go there in portions, in their order. Other items may come between two
+    Many are moved in portions, in their order. Other items may come between two
     portions. The command does not redrive an item that dies again meanwhile.
     """
     _require_one(dead_id, name)

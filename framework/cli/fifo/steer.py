@@ -175,7 +175,7 @@ def purge(url: str, name: str, yes: bool) -> None:
         raise large.broken_off(progress) from None
 
 
-@click.command()
+@click.command(short_help="Remove an empty FIFO from the list.")
 @verbs.name
 @verbs.database
 @click.pass_obj
@@ -183,7 +183,7 @@ def forget(url: str, name: str) -> None:
     """Remove an empty FIFO from the list, with its pause and its recorded policy. A FIFO with content is refused.
 
     The next put creates it again, and a running server goes on with its policy.
-    Servers remove unused FIFOs in time.
+    Servers remove FIFOs that are unused for 90 days (FRAMEWORK_KEEP_UNUSED_FIFOS).
     """
 
     async def work(storage: Storage) -> None:

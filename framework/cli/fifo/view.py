@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from framework.storage import Storage
 
 
-@click.command("ls")
+@click.command("ls", short_help="List the FIFOs and what each one does now.")
 @access.format_
 @verbs.database
 @click.pass_obj
@@ -51,7 +51,7 @@ async def _all(storage: Storage) -> AsyncIterator[dict[str, Any]]:
         after = states[-1].name
 
 
-@click.command()
+@click.command(short_help="Show everything of one FIFO.")
 @verbs.name
 @access.format_
 @verbs.database
