@@ -254,7 +254,7 @@ def test_a_place_with_a_space_is_known_by_its_name() -> None:
     [
         ((3, 36, 0), "error", "too old"),
         ((3, 37, 0), "ok", "WAL-reset bug"),
-        ((3, 51, 2), "ok", "one writing connection a process"),
+        ((3, 51, 2), "ok", "one writing connection per process"),
         ((3, 51, 3), "ok", "SQLite 3.51.3"),
     ],
 )

@@ -48,8 +48,8 @@ def version(version: tuple[int, ...]) -> Finding:
     message = f"SQLite {text}"
     if version <= _WAL_RESET_BUG:
         message += (
-            ", which has the rare WAL-reset bug (3.7.0 to 3.51.2): it takes two connections that write or "
-            "check-point in the same moment. The framework has one writing connection a process, so run few "
+            ", which has the rare WAL-reset bug (3.7.0 to 3.51.2): it occurs when two connections write or "
+            "checkpoint at the same moment. The framework has one writing connection per process, so run few "
             "processes on this database, or use a Python with SQLite 3.51.3 or newer"
         )
     return Finding("sqlite", "ok", message, data)
