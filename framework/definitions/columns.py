@@ -104,7 +104,10 @@ class ColumnReader:
                 f"{quoted(self.name)} is not a string, and `field_length` limits the characters of a string"
             )
             self.report.warning(
-                self.node.value_location("field_length"), "field-length", message, hint="remove it: it has no effect"
+                self.node.value_location("field_length"),
+                "field-length",
+                message,
+                hint="remove it: it has no effect",
             )
             return None
         return length
